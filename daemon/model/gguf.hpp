@@ -1,0 +1,109 @@
+// Reading GGUF v2 and v3 files, memory-mapped and fully validated.
+// Source: the GGUF specification (ggml repository, docs/gguf.md).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "kernels/types.hpp"
+
+namespace shoal::model {
+
+/// A model file that cannot be used: names the file, the field and, for a damaged file, the offset.
+class ModelError : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+/// An array of metadata. Strings stay in the mapping; they are views.
+struct MetaArray {
+    std::variant<std::vector<bool>, std::vector<std::int64_t>, std::vector<std::uint64_t>,
+                 std::vector<double>, std::vector<std::string_view>>
+        items;
+};
+
+/// A metadata value, widened: every signed type to int64, unsigned to uint64, float to double.
+using MetaValue =
+    std::variant<bool, std::int64_t, std::uint64_t, double, std::string_view, MetaArray>;
+
+struct TensorInfo {
+    std::string name;
+    kernels::DType type;
+    std::uint64_t cols;    ///< elements of a row (GGUF dims[0])
+    std::uint64_t rows;    ///< product of the other dims
+    std::uint64_t offset;  ///< bytes from the start of the file
+    std::uint64_t bytes;
+};
+
+/// The parsed header of a model: metadata and tensor table. Also built from header bytes alone,
+/// for a device that holds no file. Views point into the bytes it was parsed from.
+class GgufHeader {
+  public:
+    /// Parse `bytes`, the beginning of a file of `file_bytes` bytes called `name` in messages.
+    /// Throws ModelError when malformed, truncated or beyond a limit (see gguf.cpp).
+    static GgufHeader parse(std::span<const std::byte> bytes, std::uint64_t file_bytes,
+                            const std::string& name);
+
+    const MetaValue* find(std::string_view key) const noexcept;
+    const std::map<std::string, MetaValue, std::less<>>& metadata() const noexcept;
+
+    /// Typed access. `get` throws ModelError naming the key when absent or of another type;
+    /// `get_or` throws only on another type.
+    std::uint64_t get_uint(std::string_view key) const;
+    std::uint64_t get_uint_or(std::string_view key, std::uint64_t fallback) const;
+    double get_float(std::string_view key) const;
+    double get_float_or(std::string_view key, double fallback) const;
+    bool get_bool_or(std::string_view key, bool fallback) const;
+    std::string_view get_string(std::string_view key) const;
+    std::string_view get_string_or(std::string_view key, std::string_view fallback) const;
+    const MetaArray* find_array(std::string_view key) const;
+
+    const std::vector<TensorInfo>& tensors() const noexcept;
+    const TensorInfo* find_tensor(std::string_view name) const noexcept;
+    /// Throws ModelError when there is no such tensor.
+    const TensorInfo& tensor(std::string_view name) const;
+
+    const std::string& name() const noexcept;
+    /// Bytes from the start of the file to the first tensor: what a device without the file needs.
+    std::uint64_t header_bytes() const noexcept;
+
+  private:
+    std::string name_;
+    std::map<std::string, MetaValue, std::less<>> metadata_;
+    std::vector<TensorInfo> tensors_;
+    std::map<std::string, std::size_t, std::less<>> tensor_index_;
+    std::uint64_t header_bytes_ = 0;
+};
+
+/// A mapped GGUF file. Immutable and thread-safe after construction.
+class GgufFile {
+  public:
+    /// Throws ModelError when the file cannot be opened, mapped or parsed.
+    explicit GgufFile(const std::filesystem::path& path);
+    ~GgufFile();
+    GgufFile(const GgufFile&) = delete;
+    GgufFile& operator=(const GgufFile&) = delete;
+
+    const GgufHeader& header() const noexcept { return header_; }
+    const std::filesystem::path& path() const noexcept { return path_; }
+    std::span<const std::byte> bytes() const noexcept;
+    /// The tensor's data; `info` comes from this file's header.
+    std::span<const std::byte> data(const TensorInfo& info) const noexcept;
+
+  private:
+    struct Mapping;
+    std::filesystem::path path_;
+    std::unique_ptr<Mapping> mapping_;
+    GgufHeader header_;
+};
+
+}  // namespace shoal::model

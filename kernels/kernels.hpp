@@ -1,0 +1,126 @@
+// The table of compute kernels. `ref/` is the portable truth; ISA folders overwrite entries.
+// Everything here: numbers in, numbers out. No allocation, I/O, threads or exceptions; thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/types.hpp"
+
+namespace shoal::kernels {
+
+enum class Isa : std::uint8_t { ref, avx2, neon };
+
+/// How a matmul of a weight type reads its activations.
+enum class ActivationFormat : std::uint8_t { f32, q8 };
+
+/// Float weights take f32 activations, quantised weights take ActivationBlock.
+constexpr ActivationFormat activation_format(DType weight) noexcept {
+    return is_float(weight) ? ActivationFormat::f32 : ActivationFormat::q8;
+}
+
+/// W (d,n) @ x (rows,n) -> y (rows,d), for the output rows [out_begin, out_end) of W.
+struct Matmul {
+    const std::byte* w;       ///< (d, cols) blocks in file layout; read
+    std::size_t w_stride;     ///< bytes from one row of W to the next
+    const void* x;            ///< (rows, cols) f32 or ActivationBlock, see activation_format; read
+    std::size_t x_stride;     ///< bytes from one row of x to the next
+    float* y;                 ///< (rows, d) f32; aliases no input; columns out_begin.. written
+    std::size_t y_stride;     ///< floats from one row of y to the next
+    std::size_t cols;         ///< n; a multiple of the block's elements
+    std::size_t rows;         ///< rows of x, at least 1
+    std::size_t out_begin;    ///< first output row of W
+    std::size_t out_end;      ///< one past the last
+};
+
+/// Element type of K and V in the cache.
+enum class KvType : std::uint8_t { f32, f16 };
+
+/// Attention of the query heads of one KV head over a run of positions, with a running softmax.
+/// Call once per chunk of positions, in any split at fixed chunk borders, then merge in order.
+struct AttendChunk {
+    const float* q;           ///< (group, head_dim) query heads that read this KV head; read
+    const std::byte* k;       ///< (positions, head_dim) of KvType; read
+    const std::byte* v;       ///< (positions, head_dim) of KvType; read
+    std::size_t kv_stride;    ///< bytes from one position to the next, same for K and V
+    std::size_t group;        ///< query heads, 1..kMaxGroup
+    std::size_t head_dim;
+    std::size_t positions;    ///< at least 1, at most kAttendChunk
+    float scale;              ///< multiplies q.k
+    float* max;               ///< (group) running maximum of the scores; written
+    float* sum;               ///< (group) sum of exp(score - max); written
+    float* acc;               ///< (group, head_dim) sum of exp(score - max) * v; written
+};
+/// Positions per attention chunk; fixed, so that results do not depend on how work is split.
+inline constexpr std::size_t kAttendChunk = 128;
+/// A larger group is called in parts.
+inline constexpr std::size_t kMaxGroup = 16;
+
+/// Which elements of a head are rotated together.
+enum class RopeKind : std::uint8_t {
+    interleaved,  ///< (2i, 2i+1): llama
+    half_split,   ///< (i, i + rot/2): qwen2, qwen3
+};
+
+struct Table {
+    const char* name;
+
+    /// Quantise n floats (n a multiple of 32) to n/32 blocks. d = max|x|/127, round half away.
+    void (*quantize_activations)(const float* x, ActivationBlock* out, std::size_t n) noexcept;
+
+    /// Indexed by matmul_for(); y[r][o] = sum_k W[o,k] x[r,k].
+    /// A result depends only on its row and its W row: not on rows, out_begin or out_end.
+    using MatmulFn = void (*)(const Matmul&) noexcept;
+    MatmulFn matmul_f32, matmul_f16, matmul_bf16;
+    MatmulFn matmul_q4_0, matmul_q4_1, matmul_q5_0, matmul_q5_1, matmul_q8_0;
+    MatmulFn matmul_q4_k, matmul_q5_k, matmul_q6_k;
+
+    /// out[i] = x[i] / sqrt(mean(x^2) + eps) * w[i]; out may be x.
+    void (*rms_norm)(const float* x, const float* w, float* out, std::size_t n, float eps) noexcept;
+
+    /// Rotate `heads` heads of head_dim floats in place by (cos, sin) of rot/2 angles each.
+    void (*rope)(float* x, std::size_t heads, std::size_t head_dim, std::size_t rot,
+                 RopeKind kind, const float* cos, const float* sin) noexcept;
+
+    /// out[i] = silu(gate[i]) * up[i]; out may be gate or up.
+    void (*silu_mul)(const float* gate, const float* up, float* out, std::size_t n) noexcept;
+
+    /// x[i] += y[i].
+    void (*add)(float* x, const float* y, std::size_t n) noexcept;
+
+    void (*attend_f32)(const AttendChunk&) noexcept;
+    void (*attend_f16)(const AttendChunk&) noexcept;
+
+    /// f32 <-> f16, round to nearest even; bit-equal on all ISAs.
+    void (*f32_to_f16)(const float* x, std::uint16_t* out, std::size_t n) noexcept;
+    void (*f16_to_f32)(const std::uint16_t* x, float* out, std::size_t n) noexcept;
+
+    /// Payloads of collectives in Q8_0 blocks (f16 scale, 32 int8); n a multiple of 32.
+    void (*quantize_q8_0)(const float* x, std::byte* out, std::size_t n) noexcept;
+    /// acc[i] += value[i]; one rounding per element, bit-equal on all ISAs.
+    void (*accumulate_q8_0)(const std::byte* x, float* acc, std::size_t n) noexcept;
+    void (*accumulate_f16)(const std::uint16_t* x, float* acc, std::size_t n) noexcept;
+
+    /// The matmul of a weight type; null for an unknown type.
+    MatmulFn matmul_for(DType type) const noexcept;
+};
+
+/// The portable table.
+const Table& reference() noexcept;
+
+/// The table of one ISA, or null when this CPU or this build does not have it.
+const Table* table_for(Isa isa) noexcept;
+
+/// The fastest ISA of this CPU.
+Isa best_isa() noexcept;
+
+const char* name(Isa isa) noexcept;
+
+/// Exact values of a row of blocks as f32 (one defined rounding, the same on all ISAs).
+/// n is a multiple of the block's elements. Requires: is_known(type).
+void dequantize(DType type, const std::byte* blocks, float* out, std::size_t n) noexcept;
+
+/// Quantise n floats into blocks of a type (any DType; round to nearest). For writers and tools.
+void quantize(DType type, const float* x, std::byte* blocks, std::size_t n) noexcept;
+
+}  // namespace shoal::kernels

@@ -1,0 +1,90 @@
+// The element types of GGUF tensors and the byte layout of their blocks.
+// Source: the GGUF specification and ggml's block formats; all scalars little-endian.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace shoal::kernels {
+
+/// Tensor element types; the values are GGUF's type numbers.
+enum class DType : std::uint32_t {
+    f32 = 0,
+    f16 = 1,
+    q4_0 = 2,
+    q4_1 = 3,
+    q5_0 = 6,
+    q5_1 = 7,
+    q8_0 = 8,
+    q4_k = 12,
+    q5_k = 13,
+    q6_k = 14,
+    bf16 = 30,
+};
+
+/// A row of a tensor is a sequence of blocks; `elements` values take `bytes` bytes.
+struct BlockShape {
+    std::uint32_t elements;
+    std::uint32_t bytes;
+};
+
+/// The shape of one block; {0, 0} for a type that this build does not know.
+constexpr BlockShape block_shape(DType type) noexcept {
+    switch (type) {
+        case DType::f32: return {1, 4};
+        case DType::f16: return {1, 2};
+        case DType::bf16: return {1, 2};
+        case DType::q4_0: return {32, 18};
+        case DType::q4_1: return {32, 20};
+        case DType::q5_0: return {32, 22};
+        case DType::q5_1: return {32, 24};
+        case DType::q8_0: return {32, 34};
+        case DType::q4_k: return {256, 144};
+        case DType::q5_k: return {256, 176};
+        case DType::q6_k: return {256, 210};
+    }
+    return {0, 0};
+}
+
+constexpr bool is_known(DType type) noexcept { return block_shape(type).elements != 0; }
+
+/// True for types whose values are stored one by one and can be cut at any column.
+constexpr bool is_float(DType type) noexcept { return block_shape(type).elements == 1; }
+
+/// Bytes of a row of `cols` elements. Requires: cols is a multiple of the block's elements.
+constexpr std::size_t row_bytes(DType type, std::size_t cols) noexcept {
+    const BlockShape shape = block_shape(type);
+    return cols / shape.elements * shape.bytes;
+}
+
+/// The lower-case name used in messages and options: "q4_k".
+constexpr const char* name(DType type) noexcept {
+    switch (type) {
+        case DType::f32: return "f32";
+        case DType::f16: return "f16";
+        case DType::bf16: return "bf16";
+        case DType::q4_0: return "q4_0";
+        case DType::q4_1: return "q4_1";
+        case DType::q5_0: return "q5_0";
+        case DType::q5_1: return "q5_1";
+        case DType::q8_0: return "q8_0";
+        case DType::q4_k: return "q4_k";
+        case DType::q5_k: return "q5_k";
+        case DType::q6_k: return "q6_k";
+    }
+    return "unknown";
+}
+
+/// Columns per activation block: activations are quantised per 32 columns of the file, whatever
+/// the weight's block, so that a slice may start at any multiple of 32.
+inline constexpr std::size_t kActivationBlock = 32;
+
+/// One block of quantised activations: x[i] ~ d * qs[i].
+struct ActivationBlock {
+    float d;                              ///< scale: max |x| / 127
+    float sum;                            ///< d * sum of qs, for types with a minimum
+    std::int8_t qs[kActivationBlock];
+};
+static_assert(sizeof(ActivationBlock) == 40);
+
+}  // namespace shoal::kernels

@@ -1,0 +1,54 @@
+// The data plane: activations among the devices of a plan, lossless and in lock-step.
+// Moves bytes; knows no numbers.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "mesh/wire/identity.hpp"
+
+namespace shoal::mesh {
+
+/// A device of the plan as the data plane sees it.
+struct Peer {
+    DeviceId id;
+    std::array<std::uint8_t, 32> public_key{};  ///< CURVE key
+    std::string endpoint;                        ///< "tcp://10.77.0.2:41234"
+};
+
+/// How a data-plane operation ended.
+enum class [[nodiscard]] ExchangeStatus : std::uint8_t {
+    ok,
+    aborted,      ///< stop was requested, or a peer abandoned the step
+    timed_out,    ///< a peer stayed silent beyond the limit
+};
+
+/// Owned by one thread (the engine's); the stop token may be triggered by any thread.
+class Exchange {
+  public:
+    virtual ~Exchange() = default;
+    virtual std::uint32_t rank() const noexcept = 0;
+    virtual std::uint32_t size() const noexcept = 0;
+
+    /// Everyone sends `mine` to everyone; all ranks call it, in the same order of calls.
+    /// theirs[r] is rank r's payload, theirs[rank()] is `mine`. The views stay valid until the
+    /// next call. Payload sizes may differ between ranks.
+    virtual ExchangeStatus all_gather(std::span<const std::byte> mine,
+                                      std::vector<std::span<const std::byte>>& theirs) = 0;
+
+    /// Rank `root` sends `payload` to all; on the others `payload` is ignored and `received` is
+    /// set. Waits without limit on non-roots (an idle cluster is silent) until stop.
+    virtual ExchangeStatus broadcast(std::uint32_t root, std::span<const std::byte> payload,
+                                     std::span<const std::byte>& received) = 0;
+
+    /// Everyone's payload to rank `root`; only there `theirs` is filled.
+    virtual ExchangeStatus gather(std::uint32_t root, std::span<const std::byte> mine,
+                                  std::vector<std::span<const std::byte>>& theirs) = 0;
+};
+
+}  // namespace shoal::mesh

@@ -1,0 +1,160 @@
+// The request messages of Shoal. One set serves the control socket (CLI), the mesh's control
+// channel (a device forwarding to the root) and, through the Service interface, the HTTP API.
+// A request starts a stream of events that ends with exactly one final event (is_final).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "mesh/wire/codec.hpp"
+#include "mesh/wire/identity.hpp"
+
+namespace shoal::mesh::wire {
+
+/// Limits of the messages; a longer one is refused before anything is allocated.
+inline constexpr std::size_t kMaxRequestBytes = 16u << 20;
+inline constexpr std::size_t kMaxPromptBytes = 8u << 20;
+inline constexpr std::size_t kMaxPromptTokens = 1u << 20;
+inline constexpr std::size_t kMaxStopStrings = 16;
+inline constexpr std::size_t kMaxStopBytes = 256;
+inline constexpr std::size_t kMaxLogitBias = 1024;
+
+/// Defaults: greedy is temperature 0. A value that switches a filter off is its default.
+struct Sampling {
+    float temperature = 0.8F;        ///< 0..100; 0 is greedy
+    std::uint32_t top_k = 40;        ///< 0: off
+    float top_p = 0.95F;             ///< (0, 1]; 1: off
+    float min_p = 0.05F;             ///< [0, 1]; 0: off
+    float repeat_penalty = 1;        ///< [0.01, 100]; divides positive, multiplies negative logits
+    float presence_penalty = 0;      ///< [-2, 2]; subtracted once from a seen token's logit
+    float frequency_penalty = 0;     ///< [-2, 2]; subtracted per occurrence
+    std::uint32_t penalty_last_n = 64;  ///< tokens looked back on for penalties
+    std::uint64_t seed = 0;
+    std::map<std::int32_t, float> logit_bias;
+    bool operator==(const Sampling&) const = default;
+};
+
+/// Generate text. `model` is a name or hash; a path only over the local control socket.
+struct Generate {
+    std::string model;               ///< empty: the model loaded now, or the only one known
+    std::string prompt;
+    std::vector<std::int32_t> prompt_ids;  ///< used instead of prompt when not empty
+    std::uint32_t max_tokens = 0;    ///< 0: until the model ends or the context is full
+    Sampling sampling;
+    std::vector<std::string> stop;   ///< generation ends before any of these
+    bool ignore_eos = false;         ///< end tokens do not end the generation (benchmarks)
+    /// A generation that moves here: the ids generated so far; events continue after them.
+    std::vector<std::int32_t> resume_ids;
+};
+struct TokenizeRequest { std::string model, text; bool add_special = true, parse_special = true; };
+struct DetokenizeRequest { std::string model; std::vector<std::int32_t> ids; };
+struct StatusRequest {};
+struct ModelsRequest {};
+/// Make a model ready without generating. Only over the local control socket.
+struct LoadRequest { std::string model; };
+/// Stop a running request of the same requester.
+struct CancelRequest { std::uint64_t request = 0; };
+
+using Request = std::variant<Generate, TokenizeRequest, DetokenizeRequest, StatusRequest,
+                             ModelsRequest, LoadRequest, CancelRequest>;
+
+/// Why something was refused or failed; the text says what, where and what to do.
+enum class ErrorCode : std::uint8_t {
+    bad_request = 1,    ///< a field is invalid (HTTP 400)
+    not_found = 2,      ///< no such model or request (404)
+    busy = 3,           ///< the queue is full (503, Retry-After)
+    too_large = 4,      ///< prompt beyond the context, or memory refused (413)
+    unavailable = 5,    ///< no root, or the cluster is not ready (503)
+    internal = 6,       ///< (500)
+    cancelled = 7,      ///< (499)
+    forbidden = 8,      ///< not over this door (403)
+};
+
+enum class StopReason : std::uint8_t { end = 1, length = 2, stop = 3, cancelled = 4 };
+
+/// Something slow goes on: loading, fetching pieces, waiting in the queue, prefill.
+struct Progress { std::string what; std::uint64_t done = 0, total = 0; };
+struct Token {
+    std::uint32_t index = 0;         ///< 0 is the first generated token of the request
+    std::int32_t id = 0;
+    std::string text;                ///< whole UTF-8 characters; may be empty
+};
+struct Done {
+    StopReason reason = StopReason::end;
+    std::string text;                ///< what was still held back, follows the last Token's text
+    std::uint32_t prompt_tokens = 0, generated_tokens = 0;
+    std::string model;               ///< the model's name
+    double load_seconds = 0, queue_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
+    std::uint32_t devices = 0;       ///< devices of the plan that generated it
+};
+struct Failed { ErrorCode code = ErrorCode::internal; std::string message; };
+struct TokenizeReply { std::vector<std::int32_t> ids; std::vector<std::string> pieces; };
+struct DetokenizeReply { std::string text; };
+
+struct ModelInfo {
+    std::string name, hash, architecture, quantisation;
+    std::uint64_t file_bytes = 0, parameters = 0;
+    std::uint32_t context = 0;
+    bool loaded = false;
+    std::vector<std::string> devices;  ///< ids (hex) of the devices that hold the file
+};
+struct ModelsReply { std::vector<ModelInfo> models; };
+
+/// Half-open ranges of what a device computes.
+struct RangeInfo { std::uint32_t begin = 0, end = 0; };
+struct DeviceInfo {
+    std::string id, name, address, cpu;   ///< cpu: the chosen ISA, "avx2"
+    bool self = false, root = false, alive = true;
+    std::int32_t rank = -1;               ///< -1: not in the plan (spare)
+    RangeInfo q_heads, kv_heads, ffn_columns, vocab_rows;
+    std::uint64_t memory_total = 0, memory_available = 0;
+    std::uint64_t weight_bytes = 0, planned_weight_bytes = 0, kv_bytes = 0;
+    double round_trip_ms = -1;            ///< from the answering device; -1 unknown
+    std::uint32_t threads = 0;
+    std::string state;                    ///< "ready", "loading 42 %", "spare", ...
+};
+struct StatusReply {
+    std::string version, cluster;         ///< cluster: short public fingerprint of the key
+    std::string self, root;               ///< device ids, root empty while electing
+    std::uint64_t term = 0;
+    std::uint32_t plan = 0;
+    std::string model;                    ///< loaded model's name, empty: none
+    std::string model_hash;
+    std::string collectives, kv_type;
+    std::uint32_t context = 0;
+    std::vector<DeviceInfo> devices;
+    std::uint32_t running = 0, queued = 0;
+    std::uint64_t generated_tokens = 0;
+    double tokens_per_second = 0;         ///< of the last or current generation, decode
+    double prefill_tokens_per_second = 0;
+};
+
+using Event = std::variant<Progress, Token, Done, Failed, TokenizeReply, DetokenizeReply,
+                           ModelsReply, StatusReply>;
+
+/// True for the event that ends a request.
+bool is_final(const Event& event) noexcept;
+
+/// Which door a request came through; paths and administration only through `control`.
+enum class Door : std::uint8_t { control, mesh, http };
+
+/// What is wrong with a request's values, or nothing. Every range above is checked here.
+std::optional<Failed> validate(const Request& request, Door door);
+
+/// A request or event on a channel, with the requester's number for it.
+struct RequestFrame { std::uint64_t id = 0; Request body; };
+struct EventFrame { std::uint64_t id = 0; Event body; };
+
+std::vector<std::byte> encode(const RequestFrame& frame);
+std::vector<std::byte> encode(const EventFrame& frame);
+/// Malformed or oversized bytes give a DecodeError, never an exception.
+DecodeResult<RequestFrame> decode_request(std::span<const std::byte> bytes) noexcept;
+DecodeResult<EventFrame> decode_event(std::span<const std::byte> bytes) noexcept;
+
+}  // namespace shoal::mesh::wire
