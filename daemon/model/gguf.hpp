@@ -84,7 +84,17 @@ class GgufHeader {
     std::uint64_t header_bytes_ = 0;
 };
 
+/// The number of weights in all tensors.
+std::uint64_t parameter_count(const GgufHeader& header) noexcept;
+
+/// "Q4_K_M": what general.file_type says, else the type that most weights have.
+std::string quantisation_name(const GgufHeader& header);
+
 /// A mapped GGUF file. Immutable and thread-safe after construction.
+/// The mapping is shared with the file: one that is truncated or rewritten in place while it is
+/// mapped changes under its readers, and reading beyond its new end ends the process (SIGBUS).
+/// Replace model files by renaming a new one over them, as GgufWriter does: a mapping keeps the
+/// old file.
 class GgufFile {
   public:
     /// Throws ModelError when the file cannot be opened, mapped or parsed.
