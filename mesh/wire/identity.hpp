@@ -12,6 +12,9 @@
 
 namespace shoal::mesh {
 
+/// A CURVE public key.
+using PublicKey = std::array<std::uint8_t, 32>;
+
 /// A device: the BLAKE2b-128 hash of its CURVE public key.
 struct DeviceId {
     std::array<std::uint8_t, 16> bytes{};
@@ -20,6 +23,9 @@ struct DeviceId {
     std::string hex() const;
     static std::optional<DeviceId> from_hex(std::string_view text) noexcept;
 };
+
+/// The id of the device that holds the secret half of `key`.
+DeviceId device_id_of(const PublicKey& key) noexcept;
 
 /// An election's number; ordered, and one root's alone. {0, {}} is "no term".
 struct Term {

@@ -1,0 +1,35 @@
+// Small files that must be whole or absent: keys and counters.
+#pragma once
+
+#include <sys/types.h>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace shoal::mesh::transport {
+
+/// No state file is longer; a longer one is not ours.
+inline constexpr std::size_t kMaxStateFileBytes = 4096;
+
+struct StateFile {
+    std::string text;
+    mode_t mode = 0;  ///< permission bits
+};
+
+/// The file's content, or nothing when it does not exist.
+/// Throws std::runtime_error with the path when it cannot be read, is not a regular file or is
+/// longer than kMaxStateFileBytes.
+std::optional<StateFile> read_state_file(const std::filesystem::path& path);
+
+/// Replaces the file: after a crash or power loss it holds the old or the new text, never less.
+/// Throws std::runtime_error with the path when that fails.
+void replace_state_file(const std::filesystem::path& path, std::string_view text, mode_t mode);
+
+/// Creates the file whole. False, with nothing changed, when it exists already.
+/// Throws std::runtime_error with the path when that fails.
+[[nodiscard]] bool create_state_file(const std::filesystem::path& path, std::string_view text,
+                                     mode_t mode);
+
+}  // namespace shoal::mesh::transport
