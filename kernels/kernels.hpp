@@ -21,16 +21,16 @@ constexpr ActivationFormat activation_format(DType weight) noexcept {
 
 /// W (d,n) @ x (rows,n) -> y (rows,d), for the output rows [out_begin, out_end) of W.
 struct Matmul {
-    const std::byte* w;       ///< (d, cols) blocks in file layout; read
-    std::size_t w_stride;     ///< bytes from one row of W to the next
-    const void* x;            ///< (rows, cols) f32 or ActivationBlock, see activation_format; read
-    std::size_t x_stride;     ///< bytes from one row of x to the next
-    float* y;                 ///< (rows, d) f32; aliases no input; columns out_begin.. written
-    std::size_t y_stride;     ///< floats from one row of y to the next
-    std::size_t cols;         ///< n; a multiple of the block's elements
-    std::size_t rows;         ///< rows of x, at least 1
-    std::size_t out_begin;    ///< first output row of W
-    std::size_t out_end;      ///< one past the last
+    const std::byte* w;     ///< (d, cols) blocks in file layout; read
+    std::size_t w_stride;   ///< bytes from one row of W to the next
+    const void* x;          ///< (rows, cols) f32 or ActivationBlock, see activation_format; read
+    std::size_t x_stride;   ///< bytes from one row of x to the next
+    float* y;               ///< (rows, d) f32; aliases no input; columns out_begin.. written
+    std::size_t y_stride;   ///< floats from one row of y to the next
+    std::size_t cols;       ///< n; a multiple of the block's elements
+    std::size_t rows;       ///< rows of x, at least 1
+    std::size_t out_begin;  ///< first output row of W
+    std::size_t out_end;    ///< one past the last
 };
 
 /// Element type of K and V in the cache.
@@ -39,17 +39,17 @@ enum class KvType : std::uint8_t { f32, f16 };
 /// Attention of the query heads of one KV head over a run of positions, with a running softmax.
 /// Call once per chunk of positions, in any split at fixed chunk borders, then merge in order.
 struct AttendChunk {
-    const float* q;           ///< (group, head_dim) query heads that read this KV head; read
-    const std::byte* k;       ///< (positions, head_dim) of KvType; read
-    const std::byte* v;       ///< (positions, head_dim) of KvType; read
-    std::size_t kv_stride;    ///< bytes from one position to the next, same for K and V
-    std::size_t group;        ///< query heads, 1..kMaxGroup
+    const float* q;         ///< (group, head_dim) query heads that read this KV head; read
+    const std::byte* k;     ///< (positions, head_dim) of KvType; read
+    const std::byte* v;     ///< (positions, head_dim) of KvType; read
+    std::size_t kv_stride;  ///< bytes from one position to the next, same for K and V
+    std::size_t group;      ///< query heads, 1..kMaxGroup
     std::size_t head_dim;
-    std::size_t positions;    ///< at least 1, at most kAttendChunk
-    float scale;              ///< multiplies q.k
-    float* max;               ///< (group) running maximum of the scores; written
-    float* sum;               ///< (group) sum of exp(score - max); written
-    float* acc;               ///< (group, head_dim) sum of exp(score - max) * v; written
+    std::size_t positions;  ///< at least 1, at most kAttendChunk
+    float scale;            ///< multiplies q.k
+    float* max;             ///< (group) running maximum of the scores; written
+    float* sum;             ///< (group) sum of exp(score - max); written
+    float* acc;             ///< (group, head_dim) sum of exp(score - max) * v; written
 };
 /// Positions per attention chunk; fixed, so that results do not depend on how work is split.
 inline constexpr std::size_t kAttendChunk = 128;
@@ -65,7 +65,9 @@ enum class RopeKind : std::uint8_t {
 struct Table {
     const char* name;
 
-    /// Quantise n floats (n a multiple of 32) to n/32 blocks. d = max|x|/127, round half away.
+    /// Quantise n floats (n a multiple of 32) to n/32 blocks. d = max|x|/127, round half to even.
+    /// A block holding a NaN or an infinity gets d = sum = NaN and qs = 0, so the fault shows in
+    /// every product; a block below 2^-100 is all zeros. Bit-equal on all ISAs.
     void (*quantize_activations)(const float* x, ActivationBlock* out, std::size_t n) noexcept;
 
     /// Indexed by matmul_for(); y[r][o] = sum_k W[o,k] x[r,k].
@@ -79,8 +81,8 @@ struct Table {
     void (*rms_norm)(const float* x, const float* w, float* out, std::size_t n, float eps) noexcept;
 
     /// Rotate `heads` heads of head_dim floats in place by (cos, sin) of rot/2 angles each.
-    void (*rope)(float* x, std::size_t heads, std::size_t head_dim, std::size_t rot,
-                 RopeKind kind, const float* cos, const float* sin) noexcept;
+    void (*rope)(float* x, std::size_t heads, std::size_t head_dim, std::size_t rot, RopeKind kind,
+                 const float* cos, const float* sin) noexcept;
 
     /// out[i] = silu(gate[i]) * up[i]; out may be gate or up.
     void (*silu_mul)(const float* gate, const float* up, float* out, std::size_t n) noexcept;
@@ -95,7 +97,8 @@ struct Table {
     void (*f32_to_f16)(const float* x, std::uint16_t* out, std::size_t n) noexcept;
     void (*f16_to_f32)(const std::uint16_t* x, float* out, std::size_t n) noexcept;
 
-    /// Payloads of collectives in Q8_0 blocks (f16 scale, 32 int8); n a multiple of 32.
+    /// Payloads of collectives in Q8_0 blocks (f16 scale, 32 int8); n a multiple of 32. A block
+    /// holding a NaN or an infinity gets d = NaN and qs = 0. Bit-equal on all ISAs.
     void (*quantize_q8_0)(const float* x, std::byte* out, std::size_t n) noexcept;
     /// acc[i] += value[i]; one rounding per element, bit-equal on all ISAs.
     void (*accumulate_q8_0)(const std::byte* x, float* acc, std::size_t n) noexcept;

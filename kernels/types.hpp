@@ -31,25 +31,40 @@ struct BlockShape {
 /// The shape of one block; {0, 0} for a type that this build does not know.
 constexpr BlockShape block_shape(DType type) noexcept {
     switch (type) {
-        case DType::f32: return {1, 4};
-        case DType::f16: return {1, 2};
-        case DType::bf16: return {1, 2};
-        case DType::q4_0: return {32, 18};
-        case DType::q4_1: return {32, 20};
-        case DType::q5_0: return {32, 22};
-        case DType::q5_1: return {32, 24};
-        case DType::q8_0: return {32, 34};
-        case DType::q4_k: return {256, 144};
-        case DType::q5_k: return {256, 176};
-        case DType::q6_k: return {256, 210};
+        case DType::f32:
+            return {1, 4};
+        case DType::f16:
+            return {1, 2};
+        case DType::bf16:
+            return {1, 2};
+        case DType::q4_0:
+            return {32, 18};
+        case DType::q4_1:
+            return {32, 20};
+        case DType::q5_0:
+            return {32, 22};
+        case DType::q5_1:
+            return {32, 24};
+        case DType::q8_0:
+            return {32, 34};
+        case DType::q4_k:
+            return {256, 144};
+        case DType::q5_k:
+            return {256, 176};
+        case DType::q6_k:
+            return {256, 210};
     }
     return {0, 0};
 }
 
-constexpr bool is_known(DType type) noexcept { return block_shape(type).elements != 0; }
+constexpr bool is_known(DType type) noexcept {
+    return block_shape(type).elements != 0;
+}
 
 /// True for types whose values are stored one by one and can be cut at any column.
-constexpr bool is_float(DType type) noexcept { return block_shape(type).elements == 1; }
+constexpr bool is_float(DType type) noexcept {
+    return block_shape(type).elements == 1;
+}
 
 /// Bytes of a row of `cols` elements. Requires: cols is a multiple of the block's elements.
 constexpr std::size_t row_bytes(DType type, std::size_t cols) noexcept {
@@ -60,17 +75,28 @@ constexpr std::size_t row_bytes(DType type, std::size_t cols) noexcept {
 /// The lower-case name used in messages and options: "q4_k".
 constexpr const char* name(DType type) noexcept {
     switch (type) {
-        case DType::f32: return "f32";
-        case DType::f16: return "f16";
-        case DType::bf16: return "bf16";
-        case DType::q4_0: return "q4_0";
-        case DType::q4_1: return "q4_1";
-        case DType::q5_0: return "q5_0";
-        case DType::q5_1: return "q5_1";
-        case DType::q8_0: return "q8_0";
-        case DType::q4_k: return "q4_k";
-        case DType::q5_k: return "q5_k";
-        case DType::q6_k: return "q6_k";
+        case DType::f32:
+            return "f32";
+        case DType::f16:
+            return "f16";
+        case DType::bf16:
+            return "bf16";
+        case DType::q4_0:
+            return "q4_0";
+        case DType::q4_1:
+            return "q4_1";
+        case DType::q5_0:
+            return "q5_0";
+        case DType::q5_1:
+            return "q5_1";
+        case DType::q8_0:
+            return "q8_0";
+        case DType::q4_k:
+            return "q4_k";
+        case DType::q5_k:
+            return "q5_k";
+        case DType::q6_k:
+            return "q6_k";
     }
     return "unknown";
 }
@@ -81,8 +107,8 @@ inline constexpr std::size_t kActivationBlock = 32;
 
 /// One block of quantised activations: x[i] ~ d * qs[i].
 struct ActivationBlock {
-    float d;                              ///< scale: max |x| / 127
-    float sum;                            ///< d * sum of qs, for types with a minimum
+    float d;    ///< scale: max |x| / 127
+    float sum;  ///< d * sum of qs, for types with a minimum
     std::int8_t qs[kActivationBlock];
 };
 static_assert(sizeof(ActivationBlock) == 40);
