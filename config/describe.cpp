@@ -1,0 +1,128 @@
+// The texts made from the table of keys: names, `shoald --help`, config/shoald.toml.
+#include <algorithm>
+#include <numeric>
+
+#include "config/keys.hpp"
+
+namespace shoal::config {
+namespace {
+
+constexpr std::size_t kColumns = 96;
+
+/// `text` in lines of at most kColumns, each beginning with `prefix`.
+std::string wrapped(std::string_view text, std::string_view prefix) {
+    std::string out;
+    std::string line(prefix);
+    bool empty = true;
+    while (!text.empty()) {
+        const auto space = text.find(' ');
+        const std::string_view word = text.substr(0, space);
+        text.remove_prefix(space == std::string_view::npos ? text.size() : space + 1);
+        if (!empty && line.size() + 1 + word.size() > kColumns) {
+            out += line + '\n';
+            line = prefix;
+            empty = true;
+        }
+        if (!empty) line += ' ';
+        line += word;
+        empty = false;
+    }
+    return out + line + '\n';
+}
+
+std::string upper(std::string_view text) {
+    std::string out(text);
+    for (char& c : out) {
+        if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+        if (c == '.') c = '_';
+    }
+    return out;
+}
+
+/// Edits (insert, delete, replace a character) that turn one text into the other.
+std::size_t distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        std::size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (std::size_t j = 0; j < b.size(); ++j) {
+            const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+            diagonal = row[j + 1];
+            row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
+        }
+    }
+    return row[b.size()];
+}
+
+std::string_view leaf(std::string_view name) {
+    const auto dot = name.find('.');
+    return dot == std::string_view::npos ? name : name.substr(dot + 1);
+}
+
+}  // namespace
+
+std::string environment_name(const Key& key) {
+    return "SHOAL_" + upper(key.name);
+}
+
+const Key* nearest_key(std::string_view name) {
+    constexpr std::size_t kLongest = 64;
+    if (name.size() > kLongest) return nullptr;
+    const Key* best = nullptr;
+    std::size_t least = std::max<std::size_t>(2, leaf(name).size() / 3) + 1;
+    for (const Key& key : keys()) {
+        // The right key in the wrong section, or in none, is as near as one wrong letter.
+        const std::size_t elsewhere = distance(leaf(name), leaf(key.name)) + 1;
+        const std::size_t edits = std::min(distance(name, key.name), elsewhere);
+        if (edits < least) {
+            least = edits;
+            best = &key;
+        }
+    }
+    return best;
+}
+
+std::string suggestion(std::string_view name, std::string (*spell)(const Key& key)) {
+    const Key* near = nearest_key(name);
+    if (near == nullptr) return "; `shoald --help` lists every key";
+    return "; did you mean " + spell(*near) + "?";
+}
+
+std::string help_text() {
+    std::string out;
+    std::string_view current;
+    for (const Key& key : keys()) {
+        if (section(key) != current) {
+            current = section(key);
+            out += (out.empty() ? "[" : "\n[") + std::string(current) + "]\n";
+        }
+        out += "  --" + std::string(key.name) + '=' + toml_text(key, default_value(key)) + '\n';
+        out += wrapped(key.summary, "      ");
+        out += wrapped("Takes " + allowed(key) + "; or " + environment_name(key) + '.', "      ");
+    }
+    return out;
+}
+
+std::string example_file() {
+    std::string out = wrapped(
+        "Settings of shoald, Shoal's daemon. Every key stands here with its default; remove the "
+        "'#' before a key to change it. A flag of the same name (--http.port=8091) or an "
+        "environment variable (SHOAL_HTTP_PORT=8091) goes before this file, the flag before the "
+        "variable. Relative paths start at this file's folder.",
+        "# ");
+    std::string_view current;
+    for (const Key& key : keys()) {
+        if (section(key) != current) {
+            current = section(key);
+            out += "\n[" + std::string(current) + "]\n";
+        }
+        out += '\n' + wrapped(key.summary, "# ");
+        out += wrapped("Takes " + allowed(key) + '.', "# ");
+        out +=
+            '#' + std::string(leaf(key.name)) + " = " + toml_text(key, default_value(key)) + '\n';
+    }
+    return out;
+}
+
+}  // namespace shoal::config

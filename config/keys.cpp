@@ -1,0 +1,251 @@
+#include "config/keys.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <type_traits>
+
+#include "config/syntax.hpp"
+
+namespace shoal::config {
+namespace {
+
+constexpr std::array<std::string_view, 4> kCpuNames = {"auto", "ref", "avx2", "neon"};
+constexpr std::array<std::string_view, 3> kKvNames = {"auto", "f32", "f16"};
+constexpr std::array<std::string_view, 3> kCollectivesNames = {"q8_0", "f16", "f32"};
+constexpr std::array<std::string_view, 4> kLogNames = {"error", "warn", "info", "debug"};
+
+constexpr std::int64_t kMaxPathBytes = 4096;
+// sockaddr_un holds 108 bytes with the terminating zero.
+constexpr std::int64_t kMaxSocketPathBytes = 107;
+constexpr std::int64_t kMaxListEntries = 256;
+constexpr std::int64_t kMaxBytesValue = std::int64_t{1} << 50;
+
+template <typename T>
+inline constexpr bool kIsDuration = false;
+template <typename Rep, typename Period>
+inline constexpr bool kIsDuration<std::chrono::duration<Rep, Period>> = true;
+
+template <typename T>
+void store(const Key& key, T& to, const Value& value) {
+    if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, std::string> ||
+                  std::is_same_v<T, std::vector<std::string>>) {
+        to = std::get<T>(value);
+    } else if constexpr (std::is_enum_v<T>) {
+        const auto at = std::ranges::find(key.choices, std::get<std::string>(value));
+        to = static_cast<T>(at - key.choices.begin());
+    } else if constexpr (kIsDuration<T>) {
+        to = T(std::get<std::int64_t>(value));
+    } else {
+        to = static_cast<T>(std::get<std::int64_t>(value));
+    }
+}
+
+template <typename T>
+Value fetch(const Key& key, const T& from) {
+    if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, std::string> ||
+                  std::is_same_v<T, std::vector<std::string>>) {
+        return from;
+    } else if constexpr (std::is_enum_v<T>) {
+        return std::string(key.choices[static_cast<std::size_t>(from)]);
+    } else if constexpr (kIsDuration<T>) {
+        return static_cast<std::int64_t>(from.count());
+    } else {
+        return static_cast<std::int64_t>(from);
+    }
+}
+
+/// Where a key's value lives, as two functions.
+struct Place {
+    void (*assign)(const Key&, Settings&, const Value&);
+    Value (*read)(const Key&, const Settings&);
+};
+
+template <auto Section, auto Field>
+constexpr Place place() {
+    return {[](const Key& key, Settings& settings, const Value& value) {
+                store(key, (settings.*Section).*Field, value);
+            },
+            [](const Key& key, const Settings& settings) {
+                return fetch(key, (settings.*Section).*Field);
+            }};
+}
+
+using Check = std::optional<std::string> (*)(std::string_view);
+
+constexpr Key boolean(std::string_view name, Place at, std::string_view summary) {
+    return {name, Kind::boolean, "", 0, 1, {}, nullptr, summary, false, at.assign, at.read};
+}
+
+constexpr Key integer(std::string_view name, Place at, std::string_view unit, std::int64_t min,
+                      std::int64_t max, std::string_view summary) {
+    return {name, Kind::integer, unit, min, max, {}, nullptr, summary, false, at.assign, at.read};
+}
+
+constexpr Key bytes(std::string_view name, Place at, std::int64_t min, std::int64_t max,
+                    std::string_view summary) {
+    return {name, Kind::bytes, "bytes", min, max, {}, nullptr, summary, false, at.assign, at.read};
+}
+
+constexpr Key text(std::string_view name, Place at, std::int64_t min, std::int64_t max, Check check,
+                   std::string_view summary) {
+    return {name, Kind::text, "", min, max, {}, check, summary, false, at.assign, at.read};
+}
+
+constexpr Key secret(Key key) {
+    key.secret = true;
+    return key;
+}
+
+constexpr Key path(std::string_view name, Place at, std::int64_t min, std::int64_t max,
+                   std::string_view summary) {
+    return {name, Kind::path, "", min, max, {}, check_path, summary, false, at.assign, at.read};
+}
+
+constexpr Key choice(std::string_view name, Place at, std::span<const std::string_view> choices,
+                     std::string_view summary) {
+    return {name, Kind::choice, "", 0, 0, choices, nullptr, summary, false, at.assign, at.read};
+}
+
+constexpr Key list(std::string_view name, Place at, Kind kind, std::int64_t min, Check check,
+                   std::string_view summary) {
+    return {name, kind, "", min, kMaxListEntries, {}, check, summary, false, at.assign, at.read};
+}
+
+using D = DeviceSettings;
+using C = ClusterSettings;
+using M = ModelSettings;
+using H = HttpSettings;
+
+template <auto Field>
+constexpr Place device = place<&Settings::device, Field>();
+template <auto Field>
+constexpr Place cluster = place<&Settings::cluster, Field>();
+template <auto Field>
+constexpr Place models = place<&Settings::models, Field>();
+template <auto Field>
+constexpr Place http = place<&Settings::http, Field>();
+constexpr Place kControlSocket = place<&Settings::control, &ControlSettings::socket>();
+constexpr Place kControlGroup = place<&Settings::control, &ControlSettings::group>();
+constexpr Place kLogLevel = place<&Settings::log, &LogSettings::level>();
+
+constexpr std::array kKeys = {
+    text("device.name", device<&D::name>, 0, 63, check_name,
+         "The name that others see. Empty: the host's name."),
+    path("device.state_dir", device<&D::state_dir>, 1, kMaxPathBytes,
+         "Where the device keeps its key pair, the election counter and fetched model pieces."),
+    integer("device.priority", device<&D::priority>, "", -1000, 1000,
+            "The wish to be root. The highest priority in the cluster is elected; devices of "
+            "equal priority are ordered by capability."),
+    integer("device.threads", device<&D::threads>, "threads", 0, 1024,
+            "Threads that compute. 0: one on every usable core."),
+    bytes("device.memory_limit_bytes", device<&D::memory_limit_bytes>, 0, kMaxBytesValue,
+          "Memory that models may take: weights, KV cache and buffers. 0: what is available."),
+    choice("device.cpu", device<&D::cpu>, kCpuNames,
+           "Instruction set of the kernels. auto: the best that the processor has; one that it "
+           "lacks is an error at the start."),
+
+    path("cluster.key_file", cluster<&C::key_file>, 1, kMaxPathBytes,
+         "The 32-byte secret that the devices of a cluster share. Make one with "
+         "`shoal key new` and copy it to every device."),
+    text("cluster.bind", cluster<&C::bind>, 1, 64, check_bind,
+         "Address on which other devices reach this one. *: every address."),
+    integer("cluster.port", cluster<&C::port>, "TCP port", 0, 65535,
+            "Port of the control channel among devices. 0: any free one; beacons announce it."),
+    integer("cluster.beacon_port", cluster<&C::beacon_port>, "UDP port", 1, 65535,
+            "Port of the beacons by which devices find each other; the same on every device."),
+    boolean("cluster.multicast", cluster<&C::multicast>,
+            "Send beacons to the local network. false: only to `peers`."),
+    list("cluster.interfaces", cluster<&C::interfaces>, Kind::text_list, 0, check_interface,
+         "Network interfaces for beacons. Empty: every real one, but no bridges and tunnels."),
+    list("cluster.peers", cluster<&C::peers>, Kind::text_list, 0, check_peer,
+         "Devices that beacons do not reach, as \"host\" or \"host:beacon_port\"; IPv6 with a "
+         "port as \"[address]:port\"."),
+    integer("cluster.heartbeat_ms", cluster<&C::heartbeat>, "ms", 10, 60'000,
+            "How often a device says that it is alive."),
+    integer("cluster.suspect_ms", cluster<&C::suspect>, "ms", 20, 600'000,
+            "Silence after which a device is suspected and asked by others; at least twice "
+            "heartbeat_ms."),
+    integer("cluster.dead_ms", cluster<&C::dead>, "ms", 30, 3'600'000,
+            "Silence after which a device is given up and its slice moves to others; more than "
+            "suspect_ms."),
+
+    path("control.socket", kControlSocket, 1, kMaxSocketPathBytes,
+         "The socket on which `shoal` reaches this device's daemon."),
+    text("control.group", kControlGroup, 0, 32, check_group,
+         "Members of this group may use the socket. Empty: only the daemon's own user."),
+
+    list("models.directories", models<&M::directories>, Kind::path_list, 0, check_path,
+         "Folders that are searched for model files (*.gguf)."),
+    text("models.default", models<&M::default_model>, 0, 255, check_line,
+         "Model of requests that name none. Empty: the one loaded, or the only one known."),
+    integer("models.context", models<&M::context>, "tokens", 0, 1 << 24,
+            "Longest sequence of prompt and answer. 0: the model's own, as far as memory "
+            "allows."),
+    choice("models.kv", models<&M::kv>, kKvNames,
+           "Element type of the KV cache. auto: f32 for F32 models, f16 for all others."),
+    choice("models.collectives", models<&M::collectives>, kCollectivesNames,
+           "Form in which partial sums travel between devices. q8_0 moves the least; f32 is "
+           "exact. The root's choice counts."),
+    integer("models.batch_tokens", models<&M::batch_tokens>, "tokens", 1, 4096,
+            "Prompt tokens that one step takes. More is faster and needs more memory."),
+    integer("models.queue", models<&M::queue>, "requests", 0, 4096,
+            "Requests that may wait; further ones are refused as busy."),
+    integer("models.max_prompt_tokens", models<&M::max_prompt_tokens>, "tokens", 0, 1 << 20,
+            "Longest prompt that is taken. 0: as long as the context."),
+
+    boolean("http.enabled", http<&H::enabled>, "Serve the HTTP API and the status page."),
+    text("http.listen", http<&H::listen>, 1, 64, check_listen,
+         "IP address to listen on. Any other than a loopback address needs an api_key."),
+    integer("http.port", http<&H::port>, "TCP port", 0, 65535,
+            "Port to listen on. 0: any free one; the log names it."),
+    secret(text("http.api_key", http<&H::api_key>, 0, 256, check_api_key,
+                "Secret that every HTTP request must carry, at least 16 characters. Empty: none. "
+                "Flags and the environment show it to others: better use api_key_file.")),
+    path("http.api_key_file", http<&H::api_key_file>, 0, kMaxPathBytes,
+         "A file that holds the api_key in its only line. Empty: none."),
+    list("http.allowed_hosts", http<&H::allowed_hosts>, Kind::text_list, 0, check_host,
+         "Names beside localhost and the listen address by which requests may call this "
+         "device (Host header); keeps foreign web pages out."),
+    integer("http.max_connections", http<&H::max_connections>, "connections", 1, 4096,
+            "Connections at a time; further ones wait or are refused."),
+    bytes("http.max_body_bytes", http<&H::max_body_bytes>, 1024, std::int64_t{16} << 20,
+          "Largest request body."),
+    integer("http.header_timeout_ms", http<&H::header_timeout>, "ms", 100, 600'000,
+            "Time for a request's headers and body to arrive."),
+    integer("http.idle_timeout_ms", http<&H::idle_timeout>, "ms", 100, 3'600'000,
+            "Time after which a connection without a request is closed."),
+
+    choice("log.level", kLogLevel, kLogNames, "What is logged: this level and all before it."),
+};
+
+}  // namespace
+
+const char* name(KvType type) noexcept {
+    return kKvNames[static_cast<std::size_t>(type)].data();
+}
+const char* name(Collectives form) noexcept {
+    return kCollectivesNames[static_cast<std::size_t>(form)].data();
+}
+const char* name(LogLevel level) noexcept {
+    return kLogNames[static_cast<std::size_t>(level)].data();
+}
+
+std::span<const Key> keys() noexcept {
+    return kKeys;
+}
+
+const Key* find_key(std::string_view name) noexcept {
+    const auto at = std::ranges::find(kKeys, name, &Key::name);
+    return at == kKeys.end() ? nullptr : &*at;
+}
+
+std::string_view section(const Key& key) noexcept {
+    return key.name.substr(0, key.name.find('.'));
+}
+
+Value default_value(const Key& key) {
+    return key.read(key, Settings{});
+}
+
+}  // namespace shoal::config

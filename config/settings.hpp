@@ -1,0 +1,93 @@
+// What a device can be told: every setting, with its default. The keys, ranges and explanations
+// of these members stand in config/keys.cpp; a test holds the two and config/shoald.toml together.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace shoal::config {
+
+/// The element type of the KV cache.
+enum class KvType : std::uint8_t { automatic, f32, f16 };
+/// The form in which partial sums travel between devices.
+enum class Collectives : std::uint8_t { q8_0, f16, f32 };
+enum class LogLevel : std::uint8_t { error, warn, info, debug };
+
+/// The names that the keys use: "auto", "q8_0", "warn".
+const char* name(KvType type) noexcept;
+const char* name(Collectives form) noexcept;
+const char* name(LogLevel level) noexcept;
+
+/// [device]
+struct DeviceSettings {
+    std::string name;  ///< empty: the host's name
+    std::string state_dir = "/var/lib/shoal";
+    std::int32_t priority = 0;             ///< wish to be root; higher wins
+    std::uint32_t threads = 0;             ///< 0: every usable core
+    std::uint64_t memory_limit_bytes = 0;  ///< 0: what is available
+    std::string cpu = "auto";              ///< instruction set of the kernels
+};
+
+/// [cluster]
+struct ClusterSettings {
+    std::string key_file = "/etc/shoal/cluster.key";
+    std::string bind = "*";
+    std::uint16_t port = 0;             ///< 0: any free port
+    std::uint16_t beacon_port = 47474;  ///< UDP
+    bool multicast = true;
+    std::vector<std::string> interfaces;  ///< empty: every real one
+    std::vector<std::string> peers;       ///< "host" or "host:beacon_port"
+    std::chrono::milliseconds heartbeat{500};
+    std::chrono::milliseconds suspect{2000};
+    std::chrono::milliseconds dead{4000};
+};
+
+/// [control]
+struct ControlSettings {
+    std::string socket = "/run/shoal/control.sock";
+    std::string group = "shoal";  ///< empty: no group beside the daemon's own
+};
+
+/// [models]
+struct ModelSettings {
+    std::vector<std::string> directories = {"/var/lib/shoal/models"};
+    std::string default_model;  ///< empty: the only one known
+    std::uint32_t context = 0;  ///< 0: the model's own, as far as memory allows
+    KvType kv = KvType::automatic;
+    Collectives collectives = Collectives::q8_0;
+    std::uint32_t batch_tokens = 256;     ///< rows of one prefill step
+    std::uint32_t queue = 32;             ///< requests that may wait
+    std::uint32_t max_prompt_tokens = 0;  ///< 0: the context is the limit
+};
+
+/// [http]
+struct HttpSettings {
+    bool enabled = true;
+    std::string listen = "127.0.0.1";
+    std::uint16_t port = 8090;  ///< 0: any free port
+    std::string api_key;        ///< load_settings() fills it from api_key_file
+    std::string api_key_file;
+    std::vector<std::string> allowed_hosts;  ///< beside loopback names and the listen address
+    std::uint32_t max_connections = 64;
+    std::uint64_t max_body_bytes = 8u << 20;
+    std::chrono::milliseconds header_timeout{10'000};
+    std::chrono::milliseconds idle_timeout{60'000};
+};
+
+/// [log]
+struct LogSettings {
+    LogLevel level = LogLevel::info;
+};
+
+struct Settings {
+    DeviceSettings device;
+    ClusterSettings cluster;
+    ControlSettings control;
+    ModelSettings models;
+    HttpSettings http;
+    LogSettings log;
+};
+
+}  // namespace shoal::config
