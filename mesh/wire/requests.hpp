@@ -24,6 +24,9 @@ inline constexpr std::size_t kMaxPromptTokens = 1u << 20;
 inline constexpr std::size_t kMaxStopStrings = 16;
 inline constexpr std::size_t kMaxStopBytes = 256;
 inline constexpr std::size_t kMaxLogitBias = 1024;
+inline constexpr std::size_t kMaxModelBytes = 4096;  ///< a name, a hash or a path
+inline constexpr std::size_t kMaxListedModels = 4096;
+inline constexpr std::size_t kMaxListedDevices = 1024;
 
 /// Defaults: greedy is temperature 0. A value that switches a filter off is its default.
 struct Sampling {
@@ -145,13 +148,16 @@ bool is_final(const Event& event) noexcept;
 enum class Door : std::uint8_t { control, mesh, http };
 
 /// What is wrong with a request's values, or nothing. Every range above is checked here.
+/// The message names the field, its value and what is allowed.
 std::optional<Failed> validate(const Request& request, Door door);
 
 /// A request or event on a channel, with the requester's number for it.
 struct RequestFrame { std::uint64_t id = 0; Request body; };
 struct EventFrame { std::uint64_t id = 0; Event body; };
 
+/// Throws std::length_error when a limit above is passed, which validate() rules out.
 std::vector<std::byte> encode(const RequestFrame& frame);
+/// An event beyond a limit above is encoded as Failed (too_large), so that its requester hears.
 std::vector<std::byte> encode(const EventFrame& frame);
 /// Malformed or oversized bytes give a DecodeError, never an exception.
 DecodeResult<RequestFrame> decode_request(std::span<const std::byte> bytes) noexcept;
