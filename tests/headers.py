@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Every header compiles alone, and included twice, with the flags of its own folder.
+
+Needs the build folder (for compile_commands.json) as first argument; further arguments are
+unittest's. Only the syntax is checked, so this takes seconds.
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FOLDERS = ["kernels", "config", "mesh", "daemon", "cli"]
+
+
+def commands(build):
+    """For each folder of the repository, (compiler and flags) of one source file in it."""
+    found = {}
+    for entry in json.loads((build / "compile_commands.json").read_text()):
+        source = (pathlib.Path(entry["directory"]) / entry["file"]).resolve()
+        if not source.is_relative_to(ROOT):
+            continue
+        words = [w for w in shlex.split(entry["command"]) if os.path.basename(w) != "ccache"]
+        compiler = words[: next(i for i, w in enumerate(words) if w.startswith("-"))]
+        flags = [w for w in words if w.startswith(("-I", "-D", "-m", "-std=", "-isystem"))]
+        found.setdefault(source.relative_to(ROOT).parent, compiler + flags)
+    return found
+
+
+def flags_for(header, known):
+    """The command of the header's folder, or of the nearest one that has a source."""
+    for folder in header.parents:
+        if folder in known:
+            return known[folder]
+        below = [f for f in known if folder in f.parents]
+        if below:
+            return known[min(below)]
+    raise KeyError(header)
+
+
+def check(header, build, flags):
+    """The compiler's complaints about a header, empty when there are none."""
+    twice = ["-include", str(ROOT / header)] * 2
+    command = flags + ["-I", str(ROOT), "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
+    command += twice + ["-x", "c++", os.devnull]
+    done = subprocess.run(command, cwd=build, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stderr or f"exit code {done.returncode}"
+
+
+class Headers(unittest.TestCase):
+    """One test a header; main() adds them."""
+
+    build, flags = None, None
+
+    def planted(self, content):
+        with tempfile.NamedTemporaryFile("w", suffix=".hpp") as header:
+            header.write(content)
+            header.flush()
+            return check(pathlib.Path(header.name), self.build, self.flags)
+
+    def test_a_planted_header_that_lacks_an_include_is_found(self):
+        self.assertIn("string", self.planted("#pragma once\nstd::string name();\n"))
+
+    def test_a_planted_header_without_pragma_once_is_found(self):
+        self.assertEqual(self.planted("#pragma once\nstruct Once {};\n"), "")
+        self.assertIn("redefinition", self.planted("struct Twice {};\n"))
+
+
+def test_of(result):
+    def test(self):
+        complaints = result.result()
+        if complaints:
+            self.fail("\n" + complaints)
+    return test
+
+
+def main():
+    build = pathlib.Path(sys.argv.pop(1)).resolve()
+    known = commands(build)
+    Headers.build, Headers.flags = build, flags_for(pathlib.Path("config/any.hpp"), known)
+    headers = sorted(path.relative_to(ROOT) for folder in FOLDERS
+                     for path in (ROOT / folder).rglob("*.hpp"))
+    assert headers, f"no headers below {ROOT}"
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for header in headers:
+            name = "test_" + "".join(c if c.isalnum() else "_" for c in header.as_posix())
+            setattr(Headers, name, test_of(pool.submit(check, header, build, flags_for(header, known))))
+        unittest.main()
+
+
+if __name__ == "__main__":
+    main()
