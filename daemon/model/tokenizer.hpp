@@ -15,7 +15,7 @@ namespace shoal::model {
 
 using TokenId = std::int32_t;
 
-/// Immutable and thread-safe after construction.
+/// Immutable and thread-safe after construction. Encoding takes O(n log n) for n bytes of any kind.
 class Tokenizer {
   public:
     struct EncodeOptions {
@@ -28,30 +28,42 @@ class Tokenizer {
     static std::unique_ptr<Tokenizer> from_header(const GgufHeader& header);
     virtual ~Tokenizer() = default;
 
-    /// Any bytes are valid input; invalid UTF-8 goes through byte tokens. Near-linear time.
+    /// Any bytes are valid input; invalid UTF-8 goes through byte tokens. User-defined tokens are
+    /// recognised in any text, control tokens with `parse_special` only. Throws
+    /// std::length_error beyond 512 MiB.
     virtual std::vector<TokenId> encode(std::string_view text,
                                         const EncodeOptions& options) const = 0;
     /// The bytes of one token; empty for control tokens and ids out of range.
     virtual std::string_view piece(TokenId id) const noexcept = 0;
 
+    /// The token as a reader would see it: its bytes, for a control token its name ("<|eot_id|>").
+    virtual std::string_view text(TokenId id) const noexcept { return piece(id); }
+
     virtual std::size_t size() const noexcept = 0;
     virtual std::optional<TokenId> bos() const noexcept = 0;
+    virtual std::optional<TokenId> eos() const noexcept { return std::nullopt; }
+    /// True when `add_special` prepends BOS: a text that begins with BOS already is then encoded
+    /// without.
+    virtual bool adds_bos() const noexcept { return false; }
     /// True for every id that ends a generation (EOS, EOT, <|im_end|>, ...).
     virtual bool is_end(TokenId id) const noexcept = 0;
     /// True when the SentencePiece rule applies that a text's leading space is dropped.
     virtual bool strips_leading_space() const noexcept = 0;
+    /// What a user should know, as a sentence: how texts are cut is guessed. Empty when all is
+    /// well.
+    virtual std::string_view warning() const noexcept { return {}; }
 };
 
 /// The text of a sequence of tokens, piece by piece, never splitting a UTF-8 character.
 /// Invalid UTF-8 becomes U+FFFD. Owned by one thread.
 class Detokenizer {
   public:
-    /// The tokenizer must outlive it. `at_start`: the first token begins the text (a leading
-    /// space of SentencePiece models is dropped).
+    /// The tokenizer must outlive it. `at_start`: the first token that is text begins the text (a
+    /// leading space of SentencePiece models is dropped).
     Detokenizer(const Tokenizer& tokenizer, bool at_start);
     /// Text that became complete with this token; may be empty.
     std::string push(TokenId id);
-    /// What is left of an unfinished character, as U+FFFD; resets.
+    /// What is left of an unfinished character, as U+FFFD; it is then forgotten.
     std::string flush();
 
   private:
