@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <utility>
 
 #include "kernels/types.hpp"
@@ -75,6 +74,11 @@ std::string supported_tensor_types() {
 
 std::string_view file_type_name(std::uint64_t file_type) noexcept {
     return lookup(kFileTypes, file_type);
+}
+
+bool is_plain_name(std::string_view text) noexcept {
+    return !text.empty() &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
 }
 
 std::string quote(std::string_view text) {

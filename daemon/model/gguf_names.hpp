@@ -17,6 +17,10 @@ std::string supported_tensor_types();
 /// "Q4_K_M" for a value of general.file_type; empty when unknown.
 std::string_view file_type_name(std::uint64_t file_type) noexcept;
 
+/// True for printable ASCII without spaces, at least one character: what keys and tensor names
+/// consist of.
+bool is_plain_name(std::string_view text) noexcept;
+
 /// `text` in quotes with control bytes escaped and cut to a readable length: for text that comes
 /// from a file and goes to a terminal or a log.
 std::string quote(std::string_view text);

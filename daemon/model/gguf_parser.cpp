@@ -39,12 +39,6 @@ constexpr std::uint32_t item_bytes(MetaType type) noexcept {
     return 0;
 }
 
-/// Printable ASCII without spaces: what keys and tensor names consist of.
-bool is_plain(std::string_view text) noexcept {
-    return !text.empty() &&
-           std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
-}
-
 /// Parses one header; used once.
 class Parser {
   public:
@@ -121,7 +115,7 @@ void Parser::entry(std::uint64_t number) {
     Field field{"name", "key", number};
     const std::uint64_t at = cursor_.offset();
     const std::string_view key = cursor_.string(limits::kMaxKeyBytes, field);
-    if (!is_plain(key)) {
+    if (!is_plain_name(key)) {
         cursor_.fail(field, at, quote(key) + " is empty or not printable ASCII");
     }
     if (out_.metadata.contains(key)) {
@@ -270,7 +264,7 @@ void Parser::tensor(std::uint64_t number) {
     Field field{"name", "tensor", number};
     const std::uint64_t at = cursor_.offset();
     const std::string_view name = cursor_.string(limits::kMaxTensorNameBytes, field);
-    if (!is_plain(name)) {
+    if (!is_plain_name(name)) {
         cursor_.fail(field, at, quote(name) + " is empty or not printable ASCII");
     }
     if (out_.tensor_index.contains(name)) {

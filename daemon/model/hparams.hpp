@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/model/gguf.hpp"
@@ -13,28 +15,28 @@ namespace shoal::model {
 
 /// The description of a Llama-style decoder. Every count is at least 1 and bounded (hparams.cpp).
 struct Hparams {
-    std::string architecture;        ///< "llama", "qwen2", "qwen3"
-    std::string name;                ///< general.name, or the file's stem
+    std::string architecture;  ///< "llama", "qwen2", "qwen3"
+    std::string name;          ///< general.name, or the file's stem
     std::uint32_t n_layers = 0;
-    std::uint32_t dim = 0;           ///< width of the residual stream
-    std::uint32_t n_heads = 0;       ///< query heads
-    std::uint32_t n_kv_heads = 0;    ///< divides n_heads
+    std::uint32_t dim = 0;         ///< width of the residual stream
+    std::uint32_t n_heads = 0;     ///< query heads
+    std::uint32_t n_kv_heads = 0;  ///< divides n_heads
     std::uint32_t head_dim = 0;
     std::uint32_t n_ff = 0;
     std::uint32_t n_vocab = 0;
-    std::uint32_t n_context = 0;     ///< positions the model was trained for
+    std::uint32_t n_context = 0;  ///< positions the model was trained for
     float norm_eps = 0;
 
     kernels::RopeKind rope_kind = kernels::RopeKind::interleaved;
-    std::uint32_t rope_dim = 0;      ///< rotated elements of a head, even, at most head_dim
+    std::uint32_t rope_dim = 0;  ///< rotated elements of a head, even, at most head_dim
     float rope_base = 10000;
-    float rope_scale = 1;            ///< positions are divided by this (linear scaling)
+    float rope_scale = 1;  ///< positions are divided by this (linear scaling)
     /// Angle divisors from rope_freqs.weight (rope_dim / 2), empty when absent.
     std::vector<float> rope_freqs;
 
-    bool qkv_bias = false;           ///< attn_{q,k,v}.bias present
-    bool qk_norm = false;            ///< attn_{q,k}_norm.weight present, per head
-    bool tied_output = false;        ///< no output.weight: the LM head is the embedding
+    bool qkv_bias = false;     ///< attn_{q,k,v}.bias present
+    bool qk_norm = false;      ///< attn_{q,k}_norm.weight present, per head
+    bool tied_output = false;  ///< no output.weight: the LM head is the embedding
 
     std::uint32_t group() const noexcept { return n_heads / n_kv_heads; }
     std::uint32_t q_dim() const noexcept { return n_heads * head_dim; }
