@@ -1,0 +1,46 @@
+#include "daemon/model/piece.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace shoal::model {
+
+Piece whole(const TensorInfo& info) {
+    return {info.name, 0, info.rows, 0, info.cols};
+}
+
+std::uint64_t piece_bytes(const TensorInfo& info, const Piece& piece) noexcept {
+    return (piece.row_end - piece.row_begin) *
+           kernels::row_bytes(info.type, piece.col_end - piece.col_begin);
+}
+
+bool fits(const TensorInfo& info, const Piece& piece) noexcept {
+    const std::uint64_t block = kernels::block_shape(info.type).elements;
+    return block != 0 && piece.row_begin < piece.row_end && piece.row_end <= info.rows &&
+           piece.col_begin < piece.col_end && piece.col_end <= info.cols &&
+           piece.col_begin % block == 0 && piece.col_end % block == 0;
+}
+
+void FileSource::read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const {
+    const TensorInfo& info = file_.header().tensor(piece.tensor);
+    if (!fits(info, piece) || offset > piece_bytes(info, piece) ||
+        out.size() > piece_bytes(info, piece) - offset) {
+        throw ModelError(file_.header().name() + ": no such piece of tensor " + piece.tensor);
+    }
+    const std::size_t stride = kernels::row_bytes(info.type, info.cols);
+    const std::size_t width = kernels::row_bytes(info.type, piece.col_end - piece.col_begin);
+    const std::byte* base = file_.data(info).data() + piece.row_begin * stride +
+                            kernels::row_bytes(info.type, piece.col_begin);
+    // The first and last rows of the range may be partial.
+    std::size_t done = 0;
+    while (done < out.size()) {
+        const std::size_t row = (offset + done) / width;
+        const std::size_t within = (offset + done) % width;
+        const std::size_t run =
+            width == stride ? out.size() - done : std::min(width - within, out.size() - done);
+        std::memcpy(out.data() + done, base + row * stride + within, run);
+        done += run;
+    }
+}
+
+}  // namespace shoal::model

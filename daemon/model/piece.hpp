@@ -1,0 +1,54 @@
+// Pieces: the rectangles of tensors that slices are made of, shipped and stored in file layout.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "daemon/model/gguf.hpp"
+
+namespace shoal::model {
+
+/// Rows [row_begin, row_end) and columns [col_begin, col_end) of a tensor; columns lie on block
+/// borders of its type.
+struct Piece {
+    std::string tensor;
+    std::uint64_t row_begin = 0, row_end = 0;
+    std::uint64_t col_begin = 0, col_end = 0;
+    bool operator==(const Piece&) const = default;
+    auto operator<=>(const Piece&) const = default;
+};
+
+/// The whole tensor.
+Piece whole(const TensorInfo& info);
+
+/// Bytes of the piece when its rows are stored one after another without gaps.
+/// Requires: the piece fits `info` (see fits).
+std::uint64_t piece_bytes(const TensorInfo& info, const Piece& piece) noexcept;
+
+/// True when the piece is a non-empty rectangle of the tensor on its block borders.
+bool fits(const TensorInfo& info, const Piece& piece) noexcept;
+
+/// Where a device reads weights from: a mapped file, or the store of shipped pieces.
+class WeightSource {
+  public:
+    virtual ~WeightSource() = default;
+    virtual const GgufHeader& header() const noexcept = 0;
+    /// Copy bytes [offset, offset + out.size()) of the densely stored piece. Thread-safe.
+    /// Throws ModelError when the piece is not there or cannot be read.
+    virtual void read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const = 0;
+};
+
+/// Reads from a mapped file, which must outlive it.
+class FileSource final : public WeightSource {
+  public:
+    explicit FileSource(const GgufFile& file) noexcept : file_(file) {}
+    const GgufHeader& header() const noexcept override { return file_.header(); }
+    void read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const override;
+
+  private:
+    const GgufFile& file_;
+};
+
+}  // namespace shoal::model
