@@ -3,15 +3,19 @@
 // again for something else; REQUESTS.md has the rules for adding one. Private to requests.cpp.
 #pragma once
 
-#include <concepts>
-#include <type_traits>
-
+#include "mesh/wire/record_codec.hpp"
 #include "mesh/wire/requests.hpp"
 
 namespace shoal::mesh::wire {
 
-template <typename S, typename T>
-concept Of = std::same_as<std::remove_const_t<S>, T>;
+template <>
+struct EnumRange<ErrorCode> {
+    static constexpr ErrorCode first = ErrorCode::bad_request, last = ErrorCode::forbidden;
+};
+template <>
+struct EnumRange<StopReason> {
+    static constexpr StopReason first = StopReason::end, last = StopReason::cancelled;
+};
 
 // F is called as f(key, name, member) or, for what can be long, f(key, name, member, limit) or
 // f(key, name, member, limit, limit of one element).
@@ -185,11 +189,5 @@ void fields(F&& f, S& s) {
     f(15, "tokens_per_second", s.tokens_per_second);
     f(16, "prefill_tokens_per_second", s.prefill_tokens_per_second);
 }
-
-/// A type whose members are listed above.
-template <typename T>
-concept Record = requires(T& value) {
-    fields([](auto&&...) {}, value);
-};
 
 }  // namespace shoal::mesh::wire

@@ -1,0 +1,121 @@
+// The messages by which the devices of a cluster carry out a plan: offers and their progress,
+// and the pieces of models. Sent between members on the control channel.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "mesh/wire/codec.hpp"
+#include "mesh/wire/identity.hpp"
+
+namespace shoal::mesh::wire {
+
+inline constexpr std::size_t kMaxPlanDevices = 1024;
+inline constexpr std::size_t kMaxAnnouncedModels = 1024;
+inline constexpr std::size_t kMaxTensorName = 256;
+inline constexpr std::size_t kMaxText = 4096;
+/// Bytes of a model in one message: many fit a second of a slow link, so progress shows and a
+/// heartbeat is never far behind.
+inline constexpr std::size_t kMaxPieceBytes = 1u << 20;
+
+/// A plan's identity on the wire.
+struct PlanRef {
+    std::uint64_t counter = 0;
+    std::array<std::uint8_t, 16> candidate{};
+    std::uint32_t number = 0;
+    bool operator==(const PlanRef&) const = default;
+
+    static PlanRef of(const PlanId& id) noexcept {
+        return {id.term.counter, id.term.candidate.bytes, id.number};
+    }
+    PlanId id() const noexcept { return {{counter, {candidate}}, number}; }
+};
+
+/// One device of a plan and its slice: half-open ranges of heads, columns and rows.
+struct PlanDevice {
+    std::array<std::uint8_t, 16> id{};
+    std::array<std::uint8_t, 32> public_key{};
+    std::string endpoint;
+    std::uint32_t q_begin = 0, q_end = 0;
+    std::uint32_t kv_begin = 0, kv_end = 0;
+    std::uint32_t ffn_begin = 0, ffn_end = 0;
+    std::uint32_t vocab_begin = 0, vocab_end = 0;
+};
+
+/// The root asks a device to load its slice. devices[0] is the root.
+struct PlanOffer {
+    PlanRef plan;
+    std::array<std::uint8_t, 32> model{};
+    std::string model_name;
+    std::uint64_t file_bytes = 0;
+    std::string kv_type, collectives;
+    std::uint64_t kv_positions = 0;
+    std::uint32_t max_rows = 0, max_outputs = 0;
+    std::vector<PlanDevice> devices;
+};
+/// A device loads: fetching pieces, then reading them into memory.
+struct PlanProgress {
+    PlanRef plan;
+    std::string what;
+    std::uint64_t done = 0, total = 0;
+};
+/// A device holds its slice and waits for the start.
+struct PlanLoaded {
+    PlanRef plan;
+    std::uint64_t weight_bytes = 0, planned_weight_bytes = 0, kv_bytes = 0, buffer_bytes = 0;
+};
+/// Everyone has loaded: join the data plane.
+struct PlanStart {
+    PlanRef plan;
+};
+/// The plan is over; `error` is empty when it simply ended. Either side sends it.
+struct PlanEnd {
+    PlanRef plan;
+    std::string error;
+};
+
+/// Ask a holder of a model for bytes: of its header (tensor empty), or of a piece, counted in
+/// the piece's dense layout.
+struct PieceRequest {
+    std::array<std::uint8_t, 32> model{};
+    std::string tensor;
+    std::uint64_t row_begin = 0, row_end = 0, col_begin = 0, col_end = 0;
+    std::uint64_t offset = 0;
+    std::uint32_t bytes = 0;  ///< at most kMaxPieceBytes
+};
+/// The answer to the PieceRequest of the same frame id. A header's answer may be shorter than
+/// asked for; `total` is then its whole length.
+struct PieceReply {
+    std::vector<std::byte> data;
+    std::uint64_t total = 0;
+    std::string error;  ///< not empty: there is no data
+};
+
+/// What a device says of the models it holds (DeviceDescription::models).
+struct AnnouncedModel {
+    std::array<std::uint8_t, 32> hash{};
+    std::string name, architecture, quantisation;
+    std::uint64_t file_bytes = 0, parameters = 0;
+    std::uint32_t context = 0;
+};
+struct Announcement {
+    std::vector<AnnouncedModel> models;
+};
+
+using PlanMessage = std::variant<PlanOffer, PlanProgress, PlanLoaded, PlanStart, PlanEnd,
+                                 PieceRequest, PieceReply, Announcement>;
+struct PlanFrame {
+    std::uint64_t id = 0;  ///< pairs a PieceReply with its request; 0 elsewhere
+    PlanMessage body;
+};
+
+/// Throws std::length_error beyond a limit.
+std::vector<std::byte> encode(const PlanFrame& frame);
+DecodeResult<PlanFrame> decode_plan(std::span<const std::byte> bytes) noexcept;
+
+}  // namespace shoal::mesh::wire
