@@ -1,0 +1,111 @@
+#include "daemon/exec/all_reduce.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace shoal::exec {
+namespace {
+
+PayloadType usable(PayloadType type, std::uint32_t dim) {
+    return type == PayloadType::q8_0 && dim % kernels::kActivationBlock != 0 ? PayloadType::f16
+                                                                             : type;
+}
+
+std::size_t bytes_of(PayloadType type, std::uint32_t dim) {
+    switch (type) {
+        case PayloadType::q8_0:
+            return kernels::row_bytes(kernels::DType::q8_0, dim);
+        case PayloadType::f16:
+            return std::size_t{2} * dim;
+        case PayloadType::f32:
+            return std::size_t{4} * dim;
+    }
+    return 0;
+}
+
+}  // namespace
+
+std::optional<PayloadType> payload_type(std::string_view text) noexcept {
+    for (const PayloadType type : {PayloadType::q8_0, PayloadType::f16, PayloadType::f32}) {
+        if (text == name(type)) return type;
+    }
+    return std::nullopt;
+}
+
+AllReduce::AllReduce(const kernels::Table& kernels, PayloadType type, std::uint32_t dim,
+                     std::size_t max_values)
+    : kernels_(kernels),
+      type_(usable(type, dim)),
+      dim_(dim),
+      row_bytes_(bytes_of(type_, dim)),
+      payload_(max_values / dim * row_bytes_) {}
+
+Status AllReduce::run(Collective& collective, ThreadPool& pool, std::size_t rows, bool contributes,
+                      const float* partial, float* x) {
+    const std::size_t bytes = rows * row_bytes_;
+    // A single device's partial is the sum: quantising it would only lose digits.
+    if (collective.size() == 1) {
+        kernels_.add(x, partial, rows * dim_);
+        return Status::ok;
+    }
+    if (contributes) {
+        pool.run(rows, 4, [&](std::size_t b, std::size_t e) { encode(partial, b, e); });
+    }
+    const Status status =
+        collective.all_gather({payload_.data(), contributes ? bytes : 0}, received_);
+    if (status != Status::ok) return status;
+    for (const auto payload : received_) {
+        if (!payload.empty() && payload.size() != bytes) return Status::malformed;
+    }
+    pool.run(rows, 4, [&](std::size_t b, std::size_t e) {
+        for (const auto payload : received_) {
+            if (!payload.empty()) accumulate(payload, b, e, x);
+        }
+    });
+    return Status::ok;
+}
+
+void AllReduce::encode(const float* partial, std::size_t begin, std::size_t end) noexcept {
+    const float* from = partial + begin * dim_;
+    std::byte* to = payload_.data() + begin * row_bytes_;
+    const std::size_t n = (end - begin) * dim_;
+    switch (type_) {
+        case PayloadType::q8_0:
+            kernels_.quantize_q8_0(from, to, n);
+            break;
+        case PayloadType::f16:
+            kernels_.f32_to_f16(from, reinterpret_cast<std::uint16_t*>(to), n);
+            break;
+        case PayloadType::f32:
+            std::memcpy(to, from, n * sizeof(float));
+            break;
+    }
+}
+
+void AllReduce::accumulate(std::span<const std::byte> payload, std::size_t begin, std::size_t end,
+                           float* x) const noexcept {
+    // Payloads lie wherever the transport received them; copy a row to alignment where the
+    // kernel reads wider elements than bytes.
+    alignas(64) std::byte row[4096];
+    const std::size_t unit = type_ == PayloadType::f16 ? 2 : 4;
+    for (std::size_t r = begin; r < end; ++r) {
+        const std::byte* from = payload.data() + r * row_bytes_;
+        float* to = x + r * dim_;
+        if (type_ == PayloadType::q8_0) {
+            kernels_.accumulate_q8_0(from, to, dim_);
+            continue;
+        }
+        for (std::size_t done = 0; done < dim_;) {
+            const std::size_t n = std::min<std::size_t>(sizeof row / unit, dim_ - done);
+            std::memcpy(row, from + done * unit, n * unit);
+            if (type_ == PayloadType::f16) {
+                kernels_.accumulate_f16(reinterpret_cast<const std::uint16_t*>(row), to + done, n);
+            } else {
+                kernels_.add(to + done, reinterpret_cast<const float*>(row), n);
+            }
+            done += n;
+        }
+    }
+}
+
+}  // namespace shoal::exec

@@ -1,0 +1,64 @@
+// The sum of every device's partial result, bit-identical on all of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "daemon/exec/collective.hpp"
+#include "daemon/exec/thread_pool.hpp"
+#include "kernels/kernels.hpp"
+
+namespace shoal::exec {
+
+/// How partial results travel. Q8_0 blocks need a width that is a multiple of 32; other widths
+/// travel as f16.
+enum class PayloadType : std::uint8_t { q8_0, f16, f32 };
+
+constexpr const char* name(PayloadType type) noexcept {
+    switch (type) {
+        case PayloadType::q8_0:
+            return "q8_0";
+        case PayloadType::f16:
+            return "f16";
+        case PayloadType::f32:
+            return "f32";
+    }
+    return "";
+}
+std::optional<PayloadType> payload_type(std::string_view name) noexcept;
+
+/// Owned by the thread that runs the steps.
+class AllReduce {
+  public:
+    /// `max_values`: the largest rows * dim of a call.
+    AllReduce(const kernels::Table& kernels, PayloadType type, std::uint32_t dim,
+              std::size_t max_values);
+
+    /// x[i] += sum over ranks, in rank order, of their partial[i], as decoded from the payload:
+    /// every device adds the same bytes, its own too. One rounding per addition.
+    /// x, partial: (rows, dim). `contributes`: false when this device's share is empty; it then
+    /// sends an empty payload, which adds nothing.
+    Status run(Collective& collective, ThreadPool& pool, std::size_t rows, bool contributes,
+               const float* partial, float* x);
+
+    /// Bytes that a row takes on the wire.
+    std::size_t row_bytes() const noexcept { return row_bytes_; }
+
+  private:
+    void encode(const float* partial, std::size_t begin, std::size_t end) noexcept;
+    void accumulate(std::span<const std::byte> payload, std::size_t begin, std::size_t end,
+                    float* x) const noexcept;
+
+    const kernels::Table& kernels_;
+    PayloadType type_;
+    std::uint32_t dim_;
+    std::size_t row_bytes_;
+    std::vector<std::byte> payload_;
+    std::vector<std::span<const std::byte>> received_;
+};
+
+}  // namespace shoal::exec

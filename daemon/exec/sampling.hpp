@@ -1,0 +1,91 @@
+// Choosing the next token: devices score their own vocabulary rows, the root picks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace shoal::exec {
+
+/// How one sequence is sampled. Switched-off values: top_k 0, top_p 1, min_p 0, penalties 1/0/0.
+struct Sampling {
+    float temperature = 0;  ///< 0: greedy
+    std::uint32_t top_k = 0;
+    float top_p = 1;
+    float min_p = 0;
+    float repeat_penalty = 1;
+    float presence_penalty = 0;
+    float frequency_penalty = 0;
+    std::uint32_t penalty_last_n = 64;
+    std::uint64_t seed = 0;
+    std::vector<std::pair<std::int32_t, float>> logit_bias;
+};
+
+/// A token that was seen, and how often, within the last penalty_last_n.
+struct SeenToken {
+    std::int32_t id;
+    std::uint32_t count;
+};
+
+/// What a device needs to score its rows of the vocabulary for one output row.
+struct ScoreRequest {
+    float temperature = 0;
+    float repeat_penalty = 1;
+    float presence_penalty = 0;
+    float frequency_penalty = 0;
+    std::uint64_t seed = 0;
+    std::uint64_t position = 0;    ///< of the token to be chosen; enters the noise
+    std::uint32_t candidates = 1;  ///< how many of the best are wanted
+    bool draw = false;             ///< also draw from the whole vocabulary by Gumbel-max
+    std::vector<SeenToken> seen;
+    std::vector<std::pair<std::int32_t, float>> logit_bias;
+};
+
+struct Candidate {
+    std::int32_t id;
+    float logit;  ///< after penalties, bias and temperature
+    bool operator==(const Candidate&) const = default;
+};
+
+/// What a device answers.
+struct Scores {
+    std::vector<Candidate> best;  ///< descending; ties by lower id
+    float max = 0;                ///< of the own rows
+    double sum_exp = 0;           ///< sum of exp(logit - max); 0 when there are no own rows
+    Candidate drawn{-1, 0};       ///< the own rows' winner with noise added; id -1: none
+};
+
+/// Apply penalties, bias and temperature in place to the logits of ids
+/// [first_id, first_id + logits.size()).
+void adjust_logits(std::span<float> logits, std::int32_t first_id,
+                   const ScoreRequest& request) noexcept;
+
+/// Score adjusted logits.
+Scores score_logits(std::span<const float> logits, std::int32_t first_id,
+                    const ScoreRequest& request);
+
+/// Gumbel noise of one (seed, position, token id): the same on every device, so that a token
+/// does not depend on the cut.
+double gumbel_noise(std::uint64_t seed, std::uint64_t position, std::int32_t id) noexcept;
+
+/// How many candidates the first request asks for.
+std::uint32_t wanted_candidates(const Sampling& sampling, std::uint32_t n_vocab) noexcept;
+
+/// True when the token is drawn from the whole vocabulary, so that no candidates are needed.
+bool draws_from_all(const Sampling& sampling) noexcept;
+
+/// The scores of all devices merged; `candidates` 0: the winners of their draws.
+Scores merge_scores(std::span<const Scores> parts, std::uint32_t candidates);
+
+/// The chosen token, or -1 when the filters keep more than the candidates at hand: ask again
+/// with more.
+std::int32_t choose(const Scores& scores, const Sampling& sampling, std::uint64_t position,
+                    std::uint32_t n_vocab) noexcept;
+
+/// Count the last penalty_last_n tokens of a history.
+std::vector<SeenToken> count_seen(std::span<const std::int32_t> history,
+                                  std::uint32_t penalty_last_n);
+
+}  // namespace shoal::exec

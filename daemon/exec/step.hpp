@@ -1,0 +1,73 @@
+// A step: one forward pass over a batch of rows, as the root describes it to the other devices.
+// Format and limits: daemon/DESIGN.md, "Step messages". Little-endian, fixed layout.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "daemon/exec/kv_cache.hpp"
+#include "daemon/exec/sampling.hpp"
+#include "kernels/types.hpp"
+
+namespace shoal::exec {
+
+/// Bounds of a step; a message beyond them is malformed.
+inline constexpr std::uint32_t kMaxStepRows = 4096;
+inline constexpr std::uint32_t kMaxStepChanges = 4096;
+inline constexpr std::uint32_t kMaxSeenTokens = 1u << 20;
+
+/// One (sequence, position).
+struct Row {
+    SequenceId sequence = 0;
+    std::uint32_t position = 0;
+};
+
+struct Fork {
+    SequenceId from = 0;
+    SequenceId to = 0;
+    std::uint32_t positions = 0;
+};
+
+/// A row whose logits are wanted.
+struct Output {
+    std::uint32_t row = 0;
+    ScoreRequest score;
+};
+
+struct Step {
+    std::vector<SequenceId> releases;  ///< done before the rows
+    std::vector<Fork> forks;           ///< done after the releases
+    std::vector<Row> rows;
+    std::vector<Output> outputs;
+    /// The rows' embeddings in the table's own type: (rows, dim).
+    kernels::DType embedding_type = kernels::DType::f32;
+    std::vector<std::byte> embeddings;
+};
+
+/// What the root broadcasts: a step, a request for more candidates of the step just done, or
+/// the end of the plan.
+enum class Command : std::uint8_t { step = 1, more_candidates = 2, stop = 3 };
+
+struct Order {
+    Command command = Command::stop;
+    Step step;                 ///< command step
+    std::uint32_t output = 0;  ///< command more_candidates: index into outputs
+    std::uint32_t candidates = 0;
+};
+
+/// Both append to nothing: `out` is overwritten and keeps its capacity.
+void encode_step(const Step& step, std::vector<std::byte>& out);
+void encode_more(std::uint32_t output, std::uint32_t candidates, std::vector<std::byte>& out);
+void encode_stop(std::vector<std::byte>& out);
+
+/// Nothing when malformed or beyond a limit. `dim` is the model's width.
+[[nodiscard]] std::optional<Order> decode_order(std::span<const std::byte> bytes,
+                                                std::uint32_t dim);
+
+void encode_scores(std::span<const Scores> scores, std::vector<std::byte>& out);
+[[nodiscard]] std::optional<std::vector<Scores>> decode_scores(std::span<const std::byte> bytes);
+
+}  // namespace shoal::exec

@@ -1,0 +1,132 @@
+#include "tests/exec/local_cluster.hpp"
+
+#include <stdexcept>
+#include <thread>
+
+#include "daemon/exchange_collective.hpp"
+#include "mesh/exchange/memory_exchange.hpp"
+
+namespace shoal::tests {
+
+struct LocalCluster::Device {
+    exec::ThreadPool pool;
+    exec::SliceWeights weights;
+    exec::Executor executor;
+
+    Device(const model::WeightSource& source, const model::Hparams& hp, const shard::Slice& slice,
+           const ClusterOptions& options)
+        : pool(options.threads),
+          weights(exec::SliceWeights::load(source, hp, slice, [](std::uint64_t, std::uint64_t) {})),
+          executor(hp, slice, weights, *kernels::table_for(options.isa), pool, options.exec) {}
+};
+
+LocalCluster::LocalCluster(const model::GgufFile& file, const ClusterOptions& options)
+    : file_(file), hparams_(model::read_hparams(file)), source_(file) {
+    std::vector<shard::Device> devices(options.devices);
+    for (std::size_t i = 0; i < options.speeds.size(); ++i) devices[i].speed = options.speeds[i];
+    plan_ = shard::make_plan(file_.header(), hparams_, devices, {});
+    for (const shard::Slice& slice : plan_) {
+        devices_.push_back(std::make_unique<Device>(source_, hparams_, slice, options));
+    }
+}
+
+LocalCluster::~LocalCluster() = default;
+
+const exec::Executor& LocalCluster::executor(std::uint32_t rank) const {
+    return devices_[rank]->executor;
+}
+
+const exec::SliceWeights& LocalCluster::weights(std::uint32_t rank) const {
+    return devices_[rank]->weights;
+}
+
+void LocalCluster::run_plan(const std::function<void(exec::Root&)>& body) {
+    auto exchanges = mesh::make_memory_exchange(static_cast<std::uint32_t>(devices_.size()));
+    std::vector<exec::Status> ends(devices_.size(), exec::Status::ok);
+    std::exception_ptr error;
+    {
+        std::vector<std::jthread> followers;
+        for (std::size_t r = 1; r < devices_.size(); ++r) {
+            followers.emplace_back([this, r, exchange = exchanges[r].get(), &ends] {
+                ExchangeCollective collective(*exchange);
+                ends[r] = exec::follow(devices_[r]->executor, collective);
+            });
+        }
+        ExchangeCollective collective(*exchanges[0]);
+        exec::Root root(devices_[0]->executor, collective, source_);
+        try {
+            body(root);
+            ends[0] = root.stop();
+        } catch (...) {
+            error = std::current_exception();
+            exchanges[0].reset();
+        }
+    }
+    if (error) std::rethrow_exception(error);
+    for (const exec::Status end : ends) {
+        if (end != exec::Status::ok) throw std::runtime_error("a device left the plan");
+    }
+    for (auto& device : devices_) device->executor.clear();
+}
+
+Generated LocalCluster::generate(const std::vector<std::int32_t>& prompt, std::uint32_t count,
+                                 const exec::Sampling& sampling, bool keep_logits) {
+    Generated out;
+    run_plan([&](exec::Root& root) {
+        exec::Sequence sequence{1, prompt, 0, sampling};
+        exec::Sequence* running = &sequence;
+        std::vector<exec::Chosen> chosen;
+        while (out.ids.size() < count) {
+            if (root.step({&running, 1}, chosen) != exec::Status::ok) {
+                throw std::runtime_error("the step failed");
+            }
+            if (chosen.empty()) continue;
+            if (keep_logits) {
+                std::vector<float>& all = out.logits.emplace_back();
+                for (const auto& device : devices_) {
+                    const auto part = device->executor.logits(0);
+                    all.insert(all.end(), part.begin(), part.end());
+                }
+            }
+            out.ids.push_back(chosen[0].token);
+            sequence.tokens.push_back(chosen[0].token);
+        }
+    });
+    return out;
+}
+
+std::vector<std::vector<std::int32_t>> LocalCluster::generate_together(
+    const std::vector<std::vector<std::int32_t>>& prompts, std::uint32_t count,
+    const exec::Sampling& sampling) {
+    std::vector<exec::Sequence> sequences;
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+        sequences.push_back({static_cast<exec::SequenceId>(i + 1), prompts[i], 0, sampling});
+    }
+    run_plan([&](exec::Root& root) {
+        std::vector<exec::Chosen> chosen;
+        for (;;) {
+            std::vector<exec::Sequence*> running;
+            for (std::size_t i = 0; i < sequences.size(); ++i) {
+                if (sequences[i].tokens.size() < prompts[i].size() + count) {
+                    running.push_back(&sequences[i]);
+                }
+            }
+            if (running.empty()) return;
+            if (root.step(running, chosen) != exec::Status::ok) {
+                throw std::runtime_error("the step failed");
+            }
+            for (const exec::Chosen& c : chosen) {
+                running[c.sequence]->tokens.push_back(c.token);
+            }
+        }
+    });
+    std::vector<std::vector<std::int32_t>> out;
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+        const auto& tokens = sequences[i].tokens;
+        out.emplace_back(tokens.begin() + static_cast<std::ptrdiff_t>(prompts[i].size()),
+                         tokens.end());
+    }
+    return out;
+}
+
+}  // namespace shoal::tests

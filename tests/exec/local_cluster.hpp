@@ -1,0 +1,65 @@
+// N devices in one process, a thread each, over an in-process exchange: for tests of the executor.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/exec/executor.hpp"
+#include "daemon/exec/runner.hpp"
+#include "daemon/model/gguf.hpp"
+#include "daemon/model/hparams.hpp"
+#include "daemon/shard/plan.hpp"
+
+namespace shoal::tests {
+
+struct ClusterOptions {
+    std::uint32_t devices = 1;
+    std::uint32_t threads = 1;   ///< of each device
+    std::vector<double> speeds;  ///< empty: all equal
+    kernels::Isa isa = kernels::best_isa();
+    exec::ExecutorOptions exec;
+};
+
+/// What a generation gave.
+struct Generated {
+    std::vector<std::int32_t> ids;           ///< generated ones
+    std::vector<std::vector<float>> logits;  ///< (step)(n_vocab), all devices' together
+};
+
+/// Load a model, cut it, run `body` on rank 0 while the other ranks follow. Throws
+/// std::runtime_error when any device's plan does not end well.
+class LocalCluster {
+  public:
+    LocalCluster(const model::GgufFile& file, const ClusterOptions& options);
+    ~LocalCluster();
+
+    /// Greedy or sampled continuation; keeps every step's logits when `keep_logits`.
+    Generated generate(const std::vector<std::int32_t>& prompt, std::uint32_t count,
+                       const exec::Sampling& sampling, bool keep_logits = false);
+
+    /// Run sequences together until each has `count` tokens; returns their generated ids.
+    std::vector<std::vector<std::int32_t>> generate_together(
+        const std::vector<std::vector<std::int32_t>>& prompts, std::uint32_t count,
+        const exec::Sampling& sampling);
+
+    const std::vector<shard::Slice>& plan() const noexcept { return plan_; }
+    const model::Hparams& hparams() const noexcept { return hparams_; }
+    /// The device's executor and weights, for looking at memory.
+    const exec::Executor& executor(std::uint32_t rank) const;
+    const exec::SliceWeights& weights(std::uint32_t rank) const;
+
+  private:
+    struct Device;
+    void run_plan(const std::function<void(exec::Root&)>& body);
+
+    const model::GgufFile& file_;
+    model::Hparams hparams_;
+    model::FileSource source_;
+    std::vector<shard::Slice> plan_;
+    std::vector<std::unique_ptr<Device>> devices_;
+};
+
+}  // namespace shoal::tests
