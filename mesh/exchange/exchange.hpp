@@ -18,14 +18,14 @@ namespace shoal::mesh {
 struct Peer {
     DeviceId id;
     std::array<std::uint8_t, 32> public_key{};  ///< CURVE key
-    std::string endpoint;                        ///< "tcp://10.77.0.2:41234"
+    std::string endpoint;                       ///< "tcp://10.77.0.2:41234"
 };
 
 /// How a data-plane operation ended.
-enum class [[nodiscard]] ExchangeStatus : std::uint8_t {
+enum class [[nodiscard]] ExchangeStatus : std::uint8_t{
     ok,
-    aborted,      ///< stop was requested, or a peer abandoned the step
-    timed_out,    ///< a peer stayed silent beyond the limit
+    aborted,    ///< stop was requested, or a peer abandoned the step
+    timed_out,  ///< a peer stayed silent beyond the limit
 };
 
 /// Owned by one thread (the engine's); the stop token may be triggered by any thread.
@@ -37,7 +37,7 @@ class Exchange {
 
     /// Everyone sends `mine` to everyone; all ranks call it, in the same order of calls.
     /// theirs[r] is rank r's payload, theirs[rank()] is `mine`. The views stay valid until the
-    /// next call. Payload sizes may differ between ranks.
+    /// next call and are not aligned. Payload sizes may differ between ranks.
     virtual ExchangeStatus all_gather(std::span<const std::byte> mine,
                                       std::vector<std::span<const std::byte>>& theirs) = 0;
 
@@ -49,6 +49,10 @@ class Exchange {
     /// Everyone's payload to rank `root`; only there `theirs` is filled.
     virtual ExchangeStatus gather(std::uint32_t root, std::span<const std::byte> mine,
                                   std::vector<std::span<const std::byte>>& theirs) = 0;
+
+    /// Why the exchange ended, for the log: who was silent or left. Empty while it works. After
+    /// the first status other than ok every call returns that status.
+    virtual std::string failure() const { return {}; }
 };
 
 }  // namespace shoal::mesh

@@ -45,7 +45,7 @@ void decode_step(Exchange& exchange, std::uint32_t root, std::uint64_t step, int
 }  // namespace
 
 TEST_CASE_TEMPLATE("ranks of every count gather payloads of different sizes", Fixture,
-                   MemoryFixture) {
+                   MemoryFixture, ZmqFixture, CurveFixture) {
     for (std::uint32_t size = 1; size <= 8; ++size) {
         CAPTURE(size);
         Fixture fixture(size);
@@ -65,7 +65,8 @@ TEST_CASE_TEMPLATE("ranks of every count gather payloads of different sizes", Fi
     }
 }
 
-TEST_CASE_TEMPLATE("thousands of lock-step all-gathers keep their order", Fixture, MemoryFixture) {
+TEST_CASE_TEMPLATE("thousands of lock-step all-gathers keep their order", Fixture, MemoryFixture,
+                   ZmqFixture, CurveFixture) {
     constexpr std::uint32_t kSize = 3;
     Fixture fixture(kSize);
     run_ranks(kSize, [&](std::uint32_t rank) {
@@ -82,7 +83,7 @@ TEST_CASE_TEMPLATE("thousands of lock-step all-gathers keep their order", Fixtur
 }
 
 TEST_CASE_TEMPLATE("decode steps interleave broadcast, all-gather and gather", Fixture,
-                   MemoryFixture) {
+                   MemoryFixture, ZmqFixture, CurveFixture) {
     constexpr std::uint32_t kSize = 4;
     Fixture fixture(kSize);
     run_ranks(kSize, [&](std::uint32_t rank) {
@@ -95,7 +96,8 @@ TEST_CASE_TEMPLATE("decode steps interleave broadcast, all-gather and gather", F
     });
 }
 
-TEST_CASE_TEMPLATE("a fast root cannot overrun slow receivers", Fixture, MemoryFixture) {
+TEST_CASE_TEMPLATE("a fast root cannot overrun slow receivers", Fixture, MemoryFixture, ZmqFixture,
+                   CurveFixture) {
     constexpr std::uint32_t kSize = 3;
     constexpr std::uint64_t kSteps = 100;
     Fixture fixture(kSize);
@@ -120,7 +122,8 @@ TEST_CASE_TEMPLATE("a fast root cannot overrun slow receivers", Fixture, MemoryF
     });
 }
 
-TEST_CASE_TEMPLATE("views stay valid until the next call", Fixture, MemoryFixture) {
+TEST_CASE_TEMPLATE("views stay valid until the next call", Fixture, MemoryFixture, ZmqFixture,
+                   CurveFixture) {
     constexpr std::uint32_t kSize = 3;
     Fixture fixture(kSize);
     run_ranks(kSize, [&](std::uint32_t rank) {
@@ -135,7 +138,8 @@ TEST_CASE_TEMPLATE("views stay valid until the next call", Fixture, MemoryFixtur
     });
 }
 
-TEST_CASE_TEMPLATE("a stop ends every blocked call at once", Fixture, MemoryFixture) {
+TEST_CASE_TEMPLATE("a stop ends every blocked call at once", Fixture, MemoryFixture, ZmqFixture,
+                   CurveFixture) {
     for (const char* call : {"broadcast", "all_gather", "gather"}) {
         CAPTURE(call);
         constexpr std::uint32_t kSize = 3;
@@ -167,7 +171,8 @@ TEST_CASE_TEMPLATE("a stop ends every blocked call at once", Fixture, MemoryFixt
     }
 }
 
-TEST_CASE_TEMPLATE("a silent peer times out, a root that idles does not", Fixture, MemoryFixture) {
+TEST_CASE_TEMPLATE("a silent peer times out, a root that idles does not", Fixture, MemoryFixture,
+                   ZmqFixture, CurveFixture) {
     constexpr std::uint32_t kSize = 3;
     Fixture fixture(kSize, 80ms);
     std::promise<void> promise;
@@ -195,7 +200,8 @@ TEST_CASE_TEMPLATE("a silent peer times out, a root that idles does not", Fixtur
     CHECK(timed_out >= 1);
 }
 
-TEST_CASE_TEMPLATE("who leaves the plan aborts the others", Fixture, MemoryFixture) {
+TEST_CASE_TEMPLATE("who leaves the plan aborts the others", Fixture, MemoryFixture, ZmqFixture,
+                   CurveFixture) {
     constexpr std::uint32_t kSize = 3;
     Fixture fixture(kSize);
     run_ranks(kSize, [&](std::uint32_t rank) {
@@ -213,7 +219,8 @@ TEST_CASE_TEMPLATE("who leaves the plan aborts the others", Fixture, MemoryFixtu
     });
 }
 
-TEST_CASE_TEMPLATE("who leaves after its last collective harms nobody", Fixture, MemoryFixture) {
+TEST_CASE_TEMPLATE("who leaves after its last collective harms nobody", Fixture, MemoryFixture,
+                   ZmqFixture, CurveFixture) {
     for (int round = 0; round < 20; ++round) {
         constexpr std::uint32_t kSize = 3;
         Fixture fixture(kSize);

@@ -15,8 +15,13 @@
 #include <thread>
 #include <vector>
 
+#include <zmq.hpp>
+
+#include "mesh/exchange/data_plane.hpp"
 #include "mesh/exchange/exchange.hpp"
 #include "mesh/exchange/memory_exchange.hpp"
+#include "mesh/transport/identity_store.hpp"
+#include "mesh/transport/zmq_context.hpp"
 
 namespace shoal::mesh::testing {
 
@@ -86,6 +91,87 @@ class MemoryFixture {
   private:
     std::stop_source stop_;
     MemoryGroup group_;
+};
+
+/// A plan that no other test uses.
+inline PlanId new_plan() {
+    static std::atomic<std::uint32_t> number{0};
+    PlanId plan{{7, {}}, ++number};
+    plan.term.candidate.bytes.fill(0xa5);
+    return plan;
+}
+
+/// Devices over sockets of 127.0.0.1, without CURVE. All share a context.
+class ZmqFixture {
+  public:
+    static constexpr const char* kName = "zmq";
+
+    explicit ZmqFixture(std::uint32_t size,
+                        std::chrono::milliseconds silence_limit = std::chrono::seconds(10)) {
+        options.silence_limit = silence_limit;
+        for (std::uint32_t r = 0; r < size; ++r) {
+            planes.push_back(std::make_unique<DataPlane>(context_, DataPlaneOptions{"127.0.0.1"}));
+            Peer peer;
+            peer.id.bytes.fill(static_cast<std::uint8_t>(r + 1));
+            peer.endpoint = planes.back()->endpoint("127.0.0.1");
+            peers.push_back(std::move(peer));
+        }
+    }
+    std::unique_ptr<Exchange> join(std::uint32_t rank) { return join(rank, plan); }
+    std::unique_ptr<Exchange> join(std::uint32_t rank, const PlanId& id) {
+        auto result = planes[rank]->join(id, rank, peers, options, stop_.get_token());
+        if (!result.exchange) throw std::runtime_error("cannot join: " + result.why);
+        return std::move(result.exchange);
+    }
+    void abort() { stop_.request_stop(); }
+
+  private:
+    zmq::context_t context_{1};  // outlives the planes
+    std::stop_source stop_;
+
+  public:
+    PlanId plan = new_plan();
+    JoinOptions options;
+    std::vector<Peer> peers;
+    std::vector<std::unique_ptr<DataPlane>> planes;
+};
+
+/// The same with CURVE; every device has a context and an identity of its own.
+class CurveFixture {
+  public:
+    static constexpr const char* kName = "curve";
+
+    explicit CurveFixture(std::uint32_t size,
+                          std::chrono::milliseconds silence_limit = std::chrono::seconds(10)) {
+        options.silence_limit = silence_limit;
+        for (std::uint32_t r = 0; r < size; ++r) {
+            const Identity identity = generate_identity();
+            contexts.push_back(std::make_unique<ZmqContext>(identity));
+            planes.push_back(std::make_unique<DataPlane>(*contexts.back()));
+            peers.push_back(
+                {identity.id, identity.public_key, planes.back()->endpoint("127.0.0.1")});
+        }
+        for (const auto& context : contexts) {
+            for (const Peer& peer : peers) {
+                if (!context->allow(peer.public_key)) throw std::runtime_error("allow-list full");
+            }
+        }
+    }
+    std::unique_ptr<Exchange> join(std::uint32_t rank) {
+        auto result = planes[rank]->join(plan, rank, peers, options, stop_.get_token());
+        if (!result.exchange) throw std::runtime_error("cannot join: " + result.why);
+        return std::move(result.exchange);
+    }
+    void abort() { stop_.request_stop(); }
+
+    PlanId plan = new_plan();
+    JoinOptions options;
+    std::vector<Peer> peers;
+    std::vector<std::unique_ptr<ZmqContext>> contexts;  // outlive the planes
+    std::vector<std::unique_ptr<DataPlane>> planes;
+
+  private:
+    std::stop_source stop_;
 };
 
 }  // namespace shoal::mesh::testing
