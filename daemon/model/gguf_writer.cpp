@@ -17,7 +17,7 @@
 namespace shoal::model {
 namespace {
 
-constexpr std::uint64_t kAlignment = limits::kDefaultAlignment;
+constexpr std::uint32_t kAlignment = limits::kDefaultAlignment;
 /// Bytes of a tensor made and written at a time: large enough to be made by several threads.
 constexpr std::uint64_t kChunkBytes = std::uint64_t{16} << 20;
 
@@ -86,6 +86,12 @@ void GgufWriter::set(std::string key, Value value) {
             fmt::format("key {} cannot be written: it must be 1 to {} characters of "
                         "printable ASCII",
                         quote(key), limits::kMaxKeyBytes));
+    }
+    if (key == "general.alignment" && value != Value{std::uint32_t{kAlignment}}) {
+        throw ModelError(
+            fmt::format("key {} cannot be written: files are always aligned to {} "
+                        "bytes",
+                        quote(key), kAlignment));
     }
     std::string body;
     const MetaType type = std::visit([&](const auto& v) { return encode(body, v); }, value);
