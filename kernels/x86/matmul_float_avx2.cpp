@@ -12,12 +12,16 @@ namespace {
 
 /// Columns of a first-level sum: 32 steps of eight lanes.
 constexpr std::size_t kChunk = 256;
+constexpr std::size_t kLine = 64;  // bytes that one prefetch brings in
 
 template <class Element, std::size_t R, std::size_t C>
 struct Tile {
     const std::byte* w[R];
     const float* x[C];
     __m256 total[R][C];
+    /// Bytes to the weights that the next tile reads at the same columns; 0 when this tile's are
+    /// in the cache already, so that nothing is fetched ahead.
+    std::size_t ahead;
 
     void chunk(std::size_t begin, std::size_t end) noexcept {
         __m256 acc[R][C];
@@ -28,6 +32,7 @@ struct Tile {
         }
         std::size_t k = begin;
         for (; k + 8 <= end; k += 8) {
+            if (ahead != 0 && k * Element::kBytes % kLine == 0) prefetch(k);
             __m256 weights[R];
             SHOAL_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
@@ -52,6 +57,13 @@ struct Tile {
         }
     }
 
+    void prefetch(std::size_t k) const noexcept {
+        SHOAL_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            _mm_prefetch(w[r] + ahead + k * Element::kBytes, _MM_HINT_T0);
+        }
+    }
+
     /// The last columns of a row, fewer than eight: lanes beyond them are zero.
     void rest(std::size_t k, std::size_t n, __m256 (&acc)[R][C]) noexcept {
         SHOAL_UNROLL
@@ -65,9 +77,11 @@ struct Tile {
     }
 };
 
+/// `fresh` is the row of x that meets these weight rows first, when they come from memory.
 template <class Element, std::size_t R, std::size_t C>
-void run_tile(const Matmul& m, std::size_t out, std::size_t row) noexcept {
+void run_tile(const Matmul& m, std::size_t out, std::size_t row, std::size_t fresh) noexcept {
     Tile<Element, R, C> t;
+    t.ahead = row == fresh ? R * m.w_stride : 0;
     SHOAL_UNROLL
     for (std::size_t r = 0; r < R; ++r) t.w[r] = m.w + (out + r) * m.w_stride;
     SHOAL_UNROLL
@@ -92,14 +106,14 @@ void run_tile(const Matmul& m, std::size_t out, std::size_t row) noexcept {
 template <class Element, std::size_t R>
 void run_rows(const Matmul& m, std::size_t out, std::size_t begin, std::size_t end) noexcept {
     std::size_t row = begin;
-    for (; row + 4 <= end; row += 4) run_tile<Element, R, 4>(m, out, row);
+    for (; row + 4 <= end; row += 4) run_tile<Element, R, 4>(m, out, row, begin);
     switch (end - row) {
         case 3:
-            return run_tile<Element, R, 3>(m, out, row);
+            return run_tile<Element, R, 3>(m, out, row, begin);
         case 2:
-            return run_tile<Element, R, 2>(m, out, row);
+            return run_tile<Element, R, 2>(m, out, row, begin);
         case 1:
-            return run_tile<Element, R, 1>(m, out, row);
+            return run_tile<Element, R, 1>(m, out, row, begin);
         default:
             return;
     }
@@ -116,7 +130,7 @@ void run(const Matmul& m) noexcept {
         const std::size_t end = m.rows - begin < panel ? m.rows : begin + panel;
         std::size_t out = m.out_begin;
         if (end - begin == 1) {
-            for (; out + 4 <= m.out_end; out += 4) run_tile<Element, 4, 1>(m, out, begin);
+            for (; out + 4 <= m.out_end; out += 4) run_tile<Element, 4, 1>(m, out, begin, begin);
         }
         // Three by four is twelve sums, one vector of x and three of weights: all 16 registers.
         for (; out + 3 <= m.out_end; out += 3) run_rows<Element, 3>(m, out, begin, end);

@@ -97,6 +97,20 @@ struct Tile {
     const ActivationBlock* x[C];
     __m256 acc[R][C];
 
+    /// Asks for the bytes that the next tile of weight rows reads at the same columns: the CPU's
+    /// own prefetcher starts anew on every row.
+    void prefetch(std::size_t block, std::size_t stride) const noexcept {
+        constexpr std::size_t kLine = 64;
+        SHOAL_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            const std::byte* at = w[r] + R * stride + block * kShape.bytes;
+            SHOAL_UNROLL
+            for (std::size_t i = 0; i < kBlocksPerStep * kShape.bytes; i += kLine) {
+                _mm_prefetch(at + i, _MM_HINT_T0);
+            }
+        }
+    }
+
     /// One superblock, or two blocks of 32 columns.
     void step(std::size_t block, std::size_t group) noexcept {
         typename Format::Head head[R];
@@ -158,8 +172,9 @@ struct Tile {
     }
 };
 
+/// `fresh` is the row of x that meets these weight rows first, when they come from memory.
 template <class Format, std::size_t R, std::size_t C>
-void run_tile(const Matmul& m, std::size_t out, std::size_t row) noexcept {
+void run_tile(const Matmul& m, std::size_t out, std::size_t row, std::size_t fresh) noexcept {
     using T = Tile<Format, R, C>;
     T t;
     SHOAL_UNROLL
@@ -175,6 +190,7 @@ void run_tile(const Matmul& m, std::size_t out, std::size_t row) noexcept {
     std::size_t b = 0;
     std::size_t group = 0;
     for (; b + T::kBlocksPerStep <= blocks; b += T::kBlocksPerStep, group += T::kGroupsPerStep) {
+        if (row == fresh) t.prefetch(b, m.w_stride);
         t.step(b, group);
     }
     if constexpr (Format::kPairs == 1) {
@@ -192,7 +208,7 @@ void run_tile(const Matmul& m, std::size_t out, std::size_t row) noexcept {
 /// Rows [row, row + C) of x against every weight row of the range, R at a time.
 template <class Format, std::size_t R, std::size_t C>
 std::size_t run_outputs(const Matmul& m, std::size_t out, std::size_t row) noexcept {
-    for (; out + R <= m.out_end; out += R) run_tile<Format, R, C>(m, out, row);
+    for (; out + R <= m.out_end; out += R) run_tile<Format, R, C>(m, out, row, row);
     return out;
 }
 
@@ -200,14 +216,14 @@ std::size_t run_outputs(const Matmul& m, std::size_t out, std::size_t row) noexc
 template <class Format, std::size_t R>
 void run_rows(const Matmul& m, std::size_t out, std::size_t begin, std::size_t end) noexcept {
     std::size_t row = begin;
-    for (; row + 4 <= end; row += 4) run_tile<Format, R, 4>(m, out, row);
+    for (; row + 4 <= end; row += 4) run_tile<Format, R, 4>(m, out, row, begin);
     switch (end - row) {
         case 3:
-            return run_tile<Format, R, 3>(m, out, row);
+            return run_tile<Format, R, 3>(m, out, row, begin);
         case 2:
-            return run_tile<Format, R, 2>(m, out, row);
+            return run_tile<Format, R, 2>(m, out, row, begin);
         case 1:
-            return run_tile<Format, R, 1>(m, out, row);
+            return run_tile<Format, R, 1>(m, out, row, begin);
         default:
             return;
     }

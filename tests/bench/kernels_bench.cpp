@@ -1,0 +1,204 @@
+// Speed of the kernels: for each weight type, ISA and number of activation rows, the rate at which
+// weight bytes are read and the multiply-adds done, both on one thread.
+//
+// usage: kernels_bench [--cols N] [--outputs N] [--isa NAME] [--type NAME] [--seconds S]
+#include <time.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/kernels.hpp"
+
+using namespace shoal::kernels;
+
+namespace {
+
+struct Options {
+    std::size_t cols = 4096;
+    /// Enough that the weights of every type exceed most caches when there is one row.
+    std::size_t outputs = 16384;
+    std::string isa;
+    std::string type;
+    double seconds = 0.3;
+};
+
+constexpr DType kTypes[] = {DType::f32,  DType::f16,  DType::bf16, DType::q8_0,
+                            DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1,
+                            DType::q4_k, DType::q5_k, DType::q6_k};
+constexpr std::size_t kRows[] = {1, 2, 4, 8, 32, 128};
+
+/// CPU time of this thread: other load on the machine disturbs it less than it does the clock.
+double now() {
+    timespec t{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+/// Seconds of one call: the fastest of those that fit into the time given, at least two.
+template <class Call>
+double time_of(double seconds, Call call) {
+    call();
+    double best = 1e30;
+    const double end = now() + seconds;
+    int calls = 0;
+    do {
+        const double start = now();
+        call();
+        best = std::min(best, now() - start);
+    } while (++calls < 2 || now() < end);
+    return best;
+}
+
+std::vector<float> random_floats(std::size_t n) {
+    std::mt19937 rng(1);
+    std::normal_distribution<float> normal;
+    std::vector<float> x(n);
+    for (float& v : x) v = normal(rng);
+    return x;
+}
+
+void bench_matmul(const Table& table, DType type, const Options& options) {
+    const std::size_t bytes = row_bytes(type, options.cols);
+    // One random row, repeated: quantising them all would take longer than the measurement.
+    const auto row = random_floats(options.cols);
+    std::vector<std::byte> w(bytes * options.outputs);
+    quantize(type, row.data(), w.data(), options.cols);
+    for (std::size_t o = 1; o < options.outputs; ++o) {
+        std::memcpy(w.data() + o * bytes, w.data(), bytes);
+    }
+    const bool q8 = activation_format(type) == ActivationFormat::q8;
+    for (const std::size_t rows : kRows) {
+        const auto x = random_floats(rows * options.cols);
+        std::vector<ActivationBlock> blocks(x.size() / kActivationBlock);
+        table.quantize_activations(x.data(), blocks.data(), x.size());
+        // Short calls, so that the fastest of many meets no interruption.
+        const std::size_t outputs = std::max<std::size_t>(options.outputs / rows, 128);
+        std::vector<float> y(rows * outputs);
+        const Matmul m{w.data(),
+                       bytes,
+                       q8 ? static_cast<const void*>(blocks.data()) : x.data(),
+                       q8 ? options.cols / kActivationBlock * sizeof(ActivationBlock)
+                          : options.cols * sizeof(float),
+                       y.data(),
+                       outputs,
+                       options.cols,
+                       rows,
+                       0,
+                       outputs};
+        const double t = time_of(options.seconds, [&] { table.matmul_for(type)(m); });
+        const double weight_bytes = static_cast<double>(outputs * bytes);
+        const double flops = 2.0 * static_cast<double>(outputs * options.cols * rows);
+        std::printf("%-5s matmul %-5s rows %4zu  %8.2f GB/s of weights  %8.1f GFLOP/s\n",
+                    table.name, name(type), rows, weight_bytes / t * 1e-9, flops / t * 1e-9);
+    }
+}
+
+void bench_attend(const Table& table, KvType type, std::size_t group, const Options& options) {
+    const std::size_t dim = 128;
+    const std::size_t chunks = 32;
+    const std::size_t positions = chunks * kAttendChunk;
+    const std::size_t width = type == KvType::f32 ? 4 : 2;
+    const auto q = random_floats(group * dim);
+    const auto values = random_floats(positions * dim);
+    std::vector<std::byte> kv(values.size() * width);
+    quantize(type == KvType::f32 ? DType::f32 : DType::f16, values.data(), kv.data(),
+             values.size());
+    std::vector<float> max(group), sum(group), acc(group * dim);
+    const double t = time_of(options.seconds, [&] {
+        for (std::size_t c = 0; c < chunks; ++c) {
+            const std::byte* at = kv.data() + c * kAttendChunk * dim * width;
+            const AttendChunk chunk{q.data(),     at,     at,         dim * width, group,     dim,
+                                    kAttendChunk, 0.088f, max.data(), sum.data(),  acc.data()};
+            (type == KvType::f32 ? table.attend_f32 : table.attend_f16)(chunk);
+        }
+    });
+    const double flops = 4.0 * static_cast<double>(positions * dim * group);
+    const double bytes = 2.0 * static_cast<double>(positions * dim * width);
+    std::printf("%-5s attend %-5s group %3zu  %7.2f GB/s of KV       %8.1f GFLOP/s\n", table.name,
+                type == KvType::f32 ? "f32" : "f16", group, bytes / t * 1e-9, flops / t * 1e-9);
+}
+
+void bench_elementwise(const Table& table, const Options& options) {
+    const std::size_t n = 4096;
+    const auto x = random_floats(n);
+    const auto w = random_floats(n);
+    std::vector<float> out(n);
+    std::vector<std::uint16_t> half(n);
+    std::vector<ActivationBlock> blocks(n / kActivationBlock);
+    std::vector<std::byte> q8(row_bytes(DType::q8_0, n));
+    const auto line = [&](const char* what, auto call) {
+        const double t = time_of(options.seconds / 10, [&] {
+            for (int i = 0; i < 16; ++i) call();
+        });
+        std::printf("%-5s %-22s %8.2f elements/ns\n", table.name, what,
+                    16.0 * static_cast<double>(n) / t * 1e-9);
+    };
+    line("quantize_activations", [&] { table.quantize_activations(x.data(), blocks.data(), n); });
+    line("rms_norm", [&] { table.rms_norm(x.data(), w.data(), out.data(), n, 1e-5f); });
+    line("silu_mul", [&] { table.silu_mul(x.data(), w.data(), out.data(), n); });
+    line("add", [&] { table.add(out.data(), w.data(), n); });
+    line("f32_to_f16", [&] { table.f32_to_f16(x.data(), half.data(), n); });
+    line("f16_to_f32", [&] { table.f16_to_f32(half.data(), out.data(), n); });
+    line("quantize_q8_0", [&] { table.quantize_q8_0(x.data(), q8.data(), n); });
+    line("accumulate_q8_0", [&] { table.accumulate_q8_0(q8.data(), out.data(), n); });
+    line("accumulate_f16", [&] { table.accumulate_f16(half.data(), out.data(), n); });
+}
+
+[[noreturn]] void usage(const char* what) {
+    std::fprintf(stderr,
+                 "kernels_bench: %s\nusage: kernels_bench [--cols N (multiple of 256)] "
+                 "[--outputs N] [--isa NAME] [--type NAME] [--seconds S]\n",
+                 what);
+    std::exit(2);
+}
+
+Options parse(int argc, char** argv) {
+    Options options;
+    for (int i = 1; i < argc; i += 2) {
+        const std::string key = argv[i];
+        if (i + 1 == argc) usage(("no value for " + key).c_str());
+        const char* value = argv[i + 1];
+        if (key == "--cols") {
+            options.cols = std::strtoul(value, nullptr, 10);
+        } else if (key == "--outputs") {
+            options.outputs = std::strtoul(value, nullptr, 10);
+        } else if (key == "--isa") {
+            options.isa = value;
+        } else if (key == "--type") {
+            options.type = value;
+        } else if (key == "--seconds") {
+            options.seconds = std::strtod(value, nullptr);
+        } else {
+            usage(("unknown option " + key).c_str());
+        }
+    }
+    if (options.cols == 0 || options.cols % 256 != 0) usage("--cols is not a multiple of 256");
+    if (options.outputs < 512) usage("--outputs is below 512");
+    return options;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const Options options = parse(argc, argv);
+    for (const Isa isa : {Isa::ref, Isa::avx2, Isa::neon}) {
+        const Table* table = table_for(isa);
+        if (table == nullptr || (!options.isa.empty() && options.isa != table->name)) continue;
+        for (const DType type : kTypes) {
+            if (options.type.empty() || options.type == name(type)) {
+                bench_matmul(*table, type, options);
+            }
+        }
+        if (!options.type.empty()) continue;
+        for (const KvType type : {KvType::f32, KvType::f16}) {
+            for (const std::size_t group : {1, 4, 8}) bench_attend(*table, type, group, options);
+        }
+        bench_elementwise(*table, options);
+    }
+    return 0;
+}
