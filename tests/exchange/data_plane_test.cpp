@@ -1,0 +1,222 @@
+// Joining and leaving plans, and who may take part.
+#include "mesh/exchange/data_plane.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "mesh/exchange/frame.hpp"
+#include "tests/exchange/fixtures.hpp"
+
+namespace shoal::mesh::testing {
+
+using namespace std::chrono_literals;
+
+TEST_SUITE_BEGIN("data_plane");
+
+TEST_CASE("an endpoint names the port that was bound") {
+    zmq::context_t context;
+    DataPlane plane(context);
+    CHECK(plane.port() != 0);
+    const std::string port = std::to_string(plane.port());
+    CHECK(plane.endpoint("10.77.0.2") == "tcp://10.77.0.2:" + port);
+    CHECK(plane.endpoint("fe80::1%eth0") == "tcp://[fe80::1%eth0]:" + port);
+    CHECK(plane.endpoint("[::1]") == "tcp://[::1]:" + port);
+}
+
+TEST_CASE("an address that cannot be bound is named") {
+    zmq::context_t context;
+    DataPlane first(context, {"127.0.0.1"});
+    const std::string port = std::to_string(first.port());
+    try {
+        DataPlane second(context, {"127.0.0.1", first.port()});
+        FAIL("two sockets on one port");
+    } catch (const std::runtime_error& error) {
+        CHECK(std::string(error.what()).find("tcp://127.0.0.1:" + port) != std::string::npos);
+    }
+    CHECK_THROWS_AS(DataPlane(context, {"no such address"}), std::runtime_error);
+}
+
+TEST_CASE("the next plan begins at once") {
+    constexpr std::uint32_t kSize = 3;
+    constexpr int kPlans = 30;
+    CurveFixture fixture(kSize);
+    std::vector<PlanId> plans;
+    for (int i = 0; i < kPlans; ++i) plans.push_back(new_plan());
+    run_ranks(kSize, [&](std::uint32_t rank) {
+        for (int i = 0; i < kPlans; ++i) {
+            // Ranks move: the same device is another rank of the next plan.
+            auto peers = fixture.peers;
+            std::rotate(peers.begin(), peers.begin() + i % kSize, peers.end());
+            const std::uint32_t me = (rank + kSize - static_cast<std::uint32_t>(i) % kSize) % kSize;
+            auto joined = fixture.planes[rank]->join(plans[static_cast<std::size_t>(i)], me, peers,
+                                                     fixture.options, {});
+            expect(joined.exchange != nullptr, joined.why);
+            Views theirs;
+            for (std::uint64_t step = 0; step < 5; ++step) {
+                expect_ok(joined.exchange->all_gather(pattern(me, step, 300), theirs), step);
+                for (std::uint32_t r = 0; r < kSize; ++r) {
+                    expect_pattern(theirs[r], r, step, 300);
+                }
+            }
+        }
+    });
+    for (const auto& plane : fixture.planes) {
+        CHECK(plane->stats().malformed == 0);
+        CHECK(plane->stats().foreign == 0);
+    }
+}
+
+TEST_CASE("a plan is joined once") {
+    ZmqFixture fixture(2);
+    run_ranks(2, [&](std::uint32_t rank) { fixture.join(rank); });
+    CHECK_THROWS_AS(fixture.join(0), std::invalid_argument);
+}
+
+TEST_CASE("a rank outside the plan is refused") {
+    ZmqFixture fixture(2);
+    CHECK_THROWS_AS((void)fixture.planes[0]->join(fixture.plan, 2, fixture.peers, {}, {}),
+                    std::invalid_argument);
+    CHECK_THROWS_AS((void)fixture.planes[0]->join(fixture.plan, 0, {}, {}, {}),
+                    std::invalid_argument);
+    const std::vector<Peer> many(exchange::kMaxRanks + 1);
+    CHECK_THROWS_AS((void)fixture.planes[0]->join(fixture.plan, 0, many, {}, {}),
+                    std::invalid_argument);
+}
+
+TEST_CASE("a plan of one device needs nobody") {
+    ZmqFixture fixture(1);
+    fixture.peers[0].endpoint = "not an endpoint";
+    std::stop_source stop;
+    const auto joined =
+        fixture.planes[0]->join(fixture.plan, 0, fixture.peers, {}, stop.get_token());
+    REQUIRE(joined.exchange);
+    Views theirs;
+    CHECK(joined.exchange->gather(0, pattern(0, 1, 9), theirs) == ExchangeStatus::ok);
+    expect_pattern(theirs.at(0), 0, 1, 9);
+    std::span<const std::byte> received;
+    CHECK(joined.exchange->broadcast(0, pattern(0, 2, 9), received) == ExchangeStatus::ok);
+    expect_pattern(received, 0, 2, 9);
+    stop.request_stop();
+    CHECK(joined.exchange->all_gather({}, theirs) == ExchangeStatus::aborted);
+}
+
+TEST_CASE("a join without one of the devices times out and names it") {
+    ZmqFixture fixture(3);
+    fixture.options.timeout = 200ms;
+    std::atomic<int> named{0};
+    run_ranks(2, [&](std::uint32_t rank) {
+        const auto joined =
+            fixture.planes[rank]->join(fixture.plan, rank, fixture.peers, fixture.options, {});
+        expect(!joined.exchange && joined.status == ExchangeStatus::timed_out, "timed out");
+        if (joined.why.find("rank 2") != std::string::npos) ++named;
+    });
+    CHECK(named == 2);
+}
+
+TEST_CASE("a stop ends a join at once") {
+    ZmqFixture fixture(2);
+    std::stop_source stop;
+    Clock::time_point stopped;
+    std::jthread stopper([&] {
+        std::this_thread::sleep_for(30ms);
+        stopped = Clock::now();
+        stop.request_stop();
+    });
+    const auto joined =
+        fixture.planes[0]->join(fixture.plan, 0, fixture.peers, fixture.options, stop.get_token());
+    const auto ended = Clock::now();
+    stopper.join();
+    CHECK(joined.status == ExchangeStatus::aborted);
+    CHECK(ended - stopped < 50ms);
+}
+
+TEST_CASE("an endpoint that is none is refused by name") {
+    ZmqFixture fixture(2);
+    fixture.peers[1].endpoint = "carrier pigeon";
+    const auto joined =
+        fixture.planes[0]->join(fixture.plan, 0, fixture.peers, fixture.options, {});
+    CHECK(joined.status == ExchangeStatus::aborted);
+    CHECK(joined.why.find("carrier pigeon") != std::string::npos);
+}
+
+TEST_CASE("a payload beyond the limit is refused before anything is sent") {
+    ZmqFixture fixture(2);
+    run_ranks(2, [&](std::uint32_t rank) {
+        const auto exchange = fixture.join(rank);
+        const std::vector<std::byte> huge(exchange::kMaxPayloadBytes + 1);
+        Views theirs;
+        try {
+            (void)exchange->all_gather(huge, theirs);
+            expect(false, "an error");
+        } catch (const std::length_error&) {
+        }
+    });
+}
+
+TEST_CASE("a device with another key than the plan says gets nothing") {
+    CurveFixture fixture(2);
+    fixture.options.timeout = 300ms;
+    auto peers = fixture.peers;
+    peers[1].public_key = generate_identity().public_key;
+    run_ranks(2, [&](std::uint32_t rank) {
+        const auto joined = fixture.planes[rank]->join(
+            fixture.plan, rank, rank == 0 ? peers : fixture.peers, fixture.options, {});
+        expect(!joined.exchange, "no plan with a wrong key");
+    });
+}
+
+TEST_CASE("a device that is not on the allow-list stays out, and gets in once it is") {
+    CurveFixture fixture(2);
+    for (const auto& context : fixture.contexts) context->revoke(fixture.peers[1].public_key);
+    fixture.options.timeout = 300ms;
+    run_ranks(2, [&](std::uint32_t rank) {
+        const auto joined =
+            fixture.planes[rank]->join(fixture.plan, rank, fixture.peers, fixture.options, {});
+        expect(!joined.exchange && joined.status != ExchangeStatus::ok, "not allowed");
+    });
+    fixture.options.timeout = 5s;
+    fixture.plan = new_plan();
+    run_ranks(2, [&](std::uint32_t rank) {
+        if (rank == 0) {
+            std::this_thread::sleep_for(50ms);
+            expect(fixture.contexts[0]->allow(fixture.peers[1].public_key), "allowed");
+        }
+        Views theirs;
+        expect_ok(fixture.join(rank)->all_gather({}, theirs), 1);
+    });
+}
+
+TEST_CASE("a member of the cluster cannot subscribe in the name of another device") {
+    CurveFixture fixture(3);
+    fixture.options.timeout = 300ms;
+    // Rank 2's device is allowed in and asks for what rank 1 is to get.
+    zmq::socket_t spy(fixture.contexts[2]->zmq(), zmq::socket_type::sub);
+    fixture.contexts[2]->configure_client(spy, fixture.peers[0].public_key, kDataIoThread);
+    for (const std::uint32_t to : {exchange::kEveryone, 1u}) {
+        const auto topic = exchange::topic(fixture.plan, to);
+        spy.set(zmq::sockopt::subscribe, zmq::const_buffer(topic.data(), topic.size()));
+    }
+    spy.connect(fixture.peers[0].endpoint);
+    fixture.peers.pop_back();
+    const auto joined =
+        fixture.planes[0]->join(fixture.plan, 0, fixture.peers, fixture.options, {});
+    CHECK(joined.status == ExchangeStatus::timed_out);
+    CHECK(joined.why.find("no subscription came from rank 1") != std::string::npos);
+    // It does not keep the true one out either.
+    fixture.plan = new_plan();
+    fixture.options.timeout = 5s;
+    for (const std::uint32_t to : {exchange::kEveryone, 1u}) {
+        const auto topic = exchange::topic(fixture.plan, to);
+        spy.set(zmq::sockopt::subscribe, zmq::const_buffer(topic.data(), topic.size()));
+    }
+    run_ranks(2, [&](std::uint32_t rank) {
+        if (rank == 1) std::this_thread::sleep_for(50ms);
+        Views theirs;
+        expect_ok(fixture.join(rank)->all_gather({}, theirs), 1);
+    });
+}
+
+TEST_SUITE_END();
+
+}  // namespace shoal::mesh::testing
