@@ -1,0 +1,218 @@
+// shoal: the command-line client. This file is the grammar of its command line.
+#include <CLI/CLI.hpp>
+#include <clocale>
+#include <exception>
+#include <functional>
+
+#include "cli/commands.hpp"
+#include "cli/exit_codes.hpp"
+#include "cli/json.hpp"
+#include "config/settings.hpp"
+
+namespace shoal::cli {
+namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  shoal status                                   who is there and who computes what
+  shoal run ./llama.gguf "Once upon a time"      a model file on this device
+  git log -1 | shoal run llama                   the pipe is the prompt
+  shoal run llama -f question.txt -n 200 --temperature 0
+  shoal run llama "Hi" --json | jq -r .text      events as JSON, one on a line
+  shoal status --watch
+
+Exit codes:
+  0    all went well
+  1    the request failed; the message says why
+  2    the command line or a value in it is wrong
+  3    the daemon cannot be reached, or went away while it answered
+  4    no such model
+  5    the daemon is busy: its queue is full, try again later
+  130  Ctrl-C (128 and the number of the signal)
+  141  standard output was closed by its reader
+)";
+
+using Action = std::function<int(const Common&)>;
+
+CLI::App* command(CLI::App& app, const char* name, const char* summary, const char* footer) {
+    CLI::App* sub = app.add_subcommand(name, summary);
+    sub->fallthrough();
+    sub->footer(footer);
+    return sub;
+}
+
+void add_model(CLI::App& app, std::string& model) {
+    app.add_option("MODEL", model,
+                   "Name or hash of a model (see `shoal models`), or a GGUF file on this device; "
+                   "'' is the daemon's default")
+        ->required();
+}
+
+void add_run(CLI::App& app, RunOptions& o, Action& action) {
+    CLI::App* sub = command(app, "run", "Answer a prompt; the text streams to standard output",
+                            "Without PROMPT, with - or in a pipe, the prompt is read from "
+                            "standard input; one newline at its end is left out.\n"
+                            "Example: shoal run llama \"Tell me a story\" -n 100 --seed 7");
+    add_model(*sub, o.model);
+    sub->add_option("PROMPT", o.prompt.argument, "The text to go on from");
+    sub->add_option("-f,--file", o.prompt.file, "Read the prompt from this file");
+    auto& s = o.sampling;
+    sub->add_option("-n,--max-tokens", o.max_tokens,
+                    "Most tokens to generate; 0: until the model ends")
+        ->capture_default_str();
+    sub->add_option("-t,--temperature", s.temperature, "0 always takes the likeliest token")
+        ->capture_default_str();
+    sub->add_option("--top-k", s.top_k, "Choose among this many tokens; 0: all")
+        ->capture_default_str();
+    sub->add_option("--top-p", s.top_p, "Choose among tokens of this total probability; 1: all")
+        ->capture_default_str();
+    sub->add_option("--min-p", s.min_p,
+                    "Leave out tokens less likely than this part of the likeliest; 0: none")
+        ->capture_default_str();
+    sub->add_option("--repeat-penalty", s.repeat_penalty, "Above 1 discourages repetition")
+        ->capture_default_str();
+    sub->add_option("--presence-penalty", s.presence_penalty,
+                    "Taken once from the logit of every token seen")
+        ->capture_default_str();
+    sub->add_option("--frequency-penalty", s.frequency_penalty,
+                    "Taken from a token's logit for each time it was seen")
+        ->capture_default_str();
+    sub->add_option("--penalty-last-n", s.penalty_last_n, "Tokens that the penalties look back on")
+        ->capture_default_str();
+    sub->add_option("--seed", o.seed, "The same seed gives the same answer; default: a random one");
+    sub->add_option("--stop", o.stop, "End before this text; may be given several times")
+        ->allow_extra_args(false);
+    sub->add_flag("--ignore-eos", o.ignore_eos,
+                  "Go on when the model wants to end (for measurements)");
+    sub->callback([&] { action = [&](const Common& common) { return run(common, o); }; });
+}
+
+void add_status(CLI::App& app, StatusOptions& o, Action& action) {
+    CLI::App* sub = command(app, "status", "Show the cluster: devices, slices, memory, links",
+                            "HEADS, KV, FFN COLUMNS and VOCABULARY are the device's slice of the "
+                            "model; the last number counts in. LINK is the time there and back.");
+    sub->add_option("-w,--watch", o.watch_seconds, "Show it again every so many seconds (1)")
+        ->expected(0, 1)
+        ->default_str("1")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(0.1, 86400.0).description(""));
+    sub->callback([&] { action = [&](const Common& common) { return status(common, o); }; });
+}
+
+void add_models(CLI::App& app, std::string& model, Action& action) {
+    CLI::App* list = command(app, "models", "List the models that the cluster has", "");
+    list->callback([&] { action = [](const Common& common) { return models(common); }; });
+    CLI::App* one = command(app, "load", "Make a model ready, so that the next answer starts soon",
+                            "Example: shoal load llama");
+    add_model(*one, model);
+    one->callback([&] { action = [&](const Common& common) { return load(common, model); }; });
+}
+
+void add_tokens(CLI::App& app, TokenizeOptions& t, DetokenizeOptions& d, Action& action) {
+    CLI::App* to = command(app, "tokenize", "Show the tokens of a text",
+                           "Example: shoal tokenize llama \"Hello there\"");
+    add_model(*to, t.model);
+    to->add_option("TEXT", t.text.argument, "The text; - or none: standard input");
+    to->add_option("-f,--file", t.text.file, "Read the text from this file");
+    to->add_flag("--no-special", t.no_special, "Add no token at the beginning or end");
+    to->add_flag("--no-parse-special", t.no_parse_special,
+                 "Take names of special tokens in the text as plain text");
+    to->add_flag("--ids", t.ids_only, "Only the ids, on one line");
+    to->callback([&] { action = [&](const Common& common) { return tokenize(common, t); }; });
+
+    CLI::App* from = command(app, "detokenize", "Show the text of tokens",
+                             "Example: shoal tokenize llama \"Hi\" --ids | shoal detokenize llama");
+    add_model(*from, d.model);
+    from->add_option("ID", d.ids, "Token ids; none: from standard input");
+    from->callback([&] { action = [&](const Common& common) { return detokenize(common, d); }; });
+}
+
+void add_key(CLI::App& app, std::string& file, Action& action) {
+    CLI::App* key = command(app, "key", "Make or inspect the key that devices of a cluster share",
+                            "Example: sudo shoal key new");
+    key->require_subcommand(1);
+    CLI::App* make = command(*key, "new", "Write a new key to a file that does not exist yet", "");
+    CLI::App* print =
+        command(*key, "show-fingerprint",
+                "Show a key's public name, the same on every device of a cluster", "");
+    for (CLI::App* sub : {make, print}) {
+        sub->add_option("FILE", file, "The key's file")->capture_default_str();
+    }
+    make->callback([&] { action = [&](const Common& common) { return key_new(common, file); }; });
+    print->callback(
+        [&] { action = [&](const Common& common) { return key_fingerprint(common, file); }; });
+}
+
+void add_common(CLI::App& app, Common& common) {
+    app.add_option("--socket", common.socket, "The daemon's control socket")
+        ->envname("SHOAL_SOCKET")
+        ->type_name("PATH")
+        ->capture_default_str();
+    app.add_flag("--json", common.json, "Print events as JSON, one object on a line");
+    app.add_flag("-q,--quiet", common.quiet, "No progress and no summary on standard error");
+    app.add_option("--patience", common.patience_seconds,
+                   "Give up on a daemon that is silent for this long, even when asked")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(0.1, 86400.0).description(""))
+        ->capture_default_str();
+    app.set_version_flag("--version", "shoal " SHOAL_VERSION);
+}
+
+int fail(const Common& common, int code, const std::string& message) {
+    complain(message);
+    if (common.json) {
+        try {
+            Output(-1).write(json_error_line(code, message));
+        } catch (const Error&) {
+            // Standard output is what failed; standard error has the message.
+        }
+    }
+    return code;
+}
+
+int main(int argc, char** argv) {
+    std::setlocale(LC_ALL, "");
+    // Numbers are printed and read the same way everywhere.
+    std::setlocale(LC_NUMERIC, "C");
+
+    Common common;
+    common.socket = config::ControlSettings{}.socket;
+    RunOptions run_options;
+    StatusOptions status_options;
+    TokenizeOptions tokenize_options;
+    DetokenizeOptions detokenize_options;
+    std::string model;
+    std::string key_file = config::ClusterSettings{}.key_file;
+    Action action;
+
+    CLI::App app(
+        "One language model across every small computer you own: the command-line "
+        "client of shoald.",
+        "shoal");
+    app.footer(kFooter);
+    app.require_subcommand(1);
+    add_common(app, common);
+    add_run(app, run_options, action);
+    add_status(app, status_options, action);
+    add_models(app, model, action);
+    add_tokens(app, tokenize_options, detokenize_options, action);
+    add_key(app, key_file, action);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? kOk : kUsage;
+    }
+    try {
+        return action(common);
+    } catch (const Error& error) {
+        return fail(common, error.code(), error.what());
+    } catch (const std::exception& error) {
+        return fail(common, kFailed, error.what());
+    }
+}
+
+}  // namespace
+}  // namespace shoal::cli
+
+int main(int argc, char** argv) {
+    return shoal::cli::main(argc, argv);
+}

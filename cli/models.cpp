@@ -1,0 +1,145 @@
+// shoal models, load, tokenize, detokenize.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "cli/commands.hpp"
+#include "cli/exit_codes.hpp"
+#include "cli/table.hpp"
+
+namespace shoal::cli {
+namespace wire = mesh::wire;
+namespace {
+
+/// Enough of a hash to name a model by.
+constexpr std::size_t kHashDigits = 12;
+
+std::string parameters_text(std::uint64_t count) {
+    if (count == 0) return "";
+    if (count < 1'000'000) return fmt::format("{:.0f} K", static_cast<double>(count) / 1e3);
+    if (count < 1'000'000'000) return fmt::format("{:.1f} M", static_cast<double>(count) / 1e6);
+    return fmt::format("{:.1f} B", static_cast<double>(count) / 1e9);
+}
+
+std::string models_text(const wire::ModelsReply& reply, const Terminal& terminal) {
+    if (reply.models.empty()) {
+        return "No models yet. Put a GGUF file into a folder of models.directories, or name a "
+               "file: shoal run ./model.gguf \"...\"\n";
+    }
+    Table table{{{"NAME", false, 9},
+                 {"ARCHITECTURE", false, 2},
+                 {"TYPE", false, 5},
+                 {"PARAMETERS", true, 4},
+                 {"SIZE", true, 7},
+                 {"CONTEXT", true, 3},
+                 {"DEVICES", true, 6},
+                 {"LOADED", false, 8},
+                 {"HASH", false, 1}},
+                {}};
+    for (const auto& m : reply.models) {
+        table.rows.push_back({one_line(m.name), one_line(m.architecture), one_line(m.quantisation),
+                              parameters_text(m.parameters), bytes_text(m.file_bytes),
+                              std::to_string(m.context), std::to_string(m.devices.size()),
+                              m.loaded ? "yes" : "", one_line(m.hash.substr(0, kHashDigits))});
+    }
+    return table.text(terminal);
+}
+
+/// A piece of a vocabulary as text in quotes.
+std::string quoted(std::string_view piece) {
+    std::string out = "\"";
+    for (const char c : piece) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (c == '\n') {
+            out += "\\n";
+        } else if (c == '\t') {
+            out += "\\t";
+        } else if (c == '"' || c == '\\') {
+            out += '\\';
+            out += c;
+        } else if (byte < 0x20 || byte == 0x7F) {
+            out += fmt::format("\\x{:02x}", byte);
+        } else {
+            out += c;
+        }
+    }
+    return out + '"';
+}
+
+std::int32_t token_id(const std::string& text) {
+    std::int32_t id = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+    if (error != std::errc() || end != text.data() + text.size() || id < 0) {
+        throw Error(kUsage, fmt::format("\"{}\" is not a token id; ids are whole numbers from 0",
+                                        one_line(text)));
+    }
+    return id;
+}
+
+}  // namespace
+
+int models(const Common& common) {
+    Session session(common);
+    const auto final = session.ask(wire::ModelsRequest{});
+    if (!final || common.json) return session.code();
+    session.output().write(
+        models_text(Session::expect<wire::ModelsReply>(*final), session.terminal()));
+    return session.code();
+}
+
+int load(const Common& common, const std::string& model) {
+    const wire::LoadRequest request{model_name(model)};
+    Session session(common);
+    const auto final = session.ask(request);
+    if (!final || common.json || common.quiet) return session.code();
+    const auto& done = Session::expect<wire::Done>(*final);
+    session.output().write(fmt::format(
+        "{} is ready on {} device{}, after {}\n", one_line(done.model.empty() ? model : done.model),
+        done.devices, done.devices == 1 ? "" : "s", seconds_text(done.load_seconds)));
+    return session.code();
+}
+
+int tokenize(const Common& common, const TokenizeOptions& options) {
+    const wire::TokenizeRequest request{model_name(options.model), read_text(options.text, "text"),
+                                        !options.no_special, !options.no_parse_special};
+    Session session(common);
+    const auto final = session.ask(request);
+    if (!final || common.json) return session.code();
+    const auto& reply = Session::expect<wire::TokenizeReply>(*final);
+    std::string text;
+    if (options.ids_only) {
+        text = fmt::format("{}\n", fmt::join(reply.ids, " "));
+    } else {
+        for (std::size_t i = 0; i < reply.ids.size(); ++i) {
+            const std::string piece = i < reply.pieces.size() ? quoted(reply.pieces[i]) : "";
+            text += fmt::format("{:>7}  {}\n", reply.ids[i], piece);
+        }
+    }
+    session.output().write(text);
+    return session.code();
+}
+
+int detokenize(const Common& common, const DetokenizeOptions& options) {
+    wire::DetokenizeRequest request{model_name(options.model), {}};
+    if (!options.ids.empty()) {
+        for (const std::string& id : options.ids) request.ids.push_back(token_id(id));
+    } else {
+        const std::string text = read_text({}, "list of token ids");
+        constexpr std::string_view kSpace = " \t\r\n,";
+        for (std::size_t at = 0; (at = text.find_first_not_of(kSpace, at)) != std::string::npos;) {
+            const auto end = std::min(text.find_first_of(kSpace, at), text.size());
+            request.ids.push_back(token_id(text.substr(at, end - at)));
+            at = end;
+        }
+    }
+    Session session(common);
+    const auto final = session.ask(request);
+    if (!final || common.json) return session.code();
+    const auto& text = Session::expect<wire::DetokenizeReply>(*final).text;
+    session.output().write(session.terminal().interactive ? harmless(text) : text);
+    if (session.output().last() != '\n') session.output().write("\n");
+    return session.code();
+}
+
+}  // namespace shoal::cli

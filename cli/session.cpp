@@ -1,0 +1,75 @@
+#include "cli/session.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "cli/exit_codes.hpp"
+#include "cli/json.hpp"
+
+namespace shoal::cli {
+namespace wire = mesh::wire;
+
+void complain(std::string_view message) {
+    const std::string text = fmt::format("shoal: {}\n", harmless(message));
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+Session::Session(const Common& common)
+    : common_(common),
+      terminal_(terminal_of(STDOUT_FILENO)),
+      output_(signals_.descriptor()),
+      progress_(!common.quiet && terminal_of(STDERR_FILENO).interactive),
+      client_(common.socket,
+              std::chrono::milliseconds(static_cast<std::int64_t>(common.patience_seconds * 1000)),
+              signals_, output_) {}
+
+void Session::unexpected() {
+    throw Error(kFailed,
+                "the daemon's answer does not belong to the question; are both of the same "
+                "version? See `shoal --version`.");
+}
+
+int Session::report(const wire::Failed& failed) {
+    complain(failed.message.empty() ? "the daemon failed without saying why" : failed.message);
+    return exit_code(failed.code);
+}
+
+std::optional<wire::Event> Session::ask(const wire::Request& request) {
+    return ask(request, [](const wire::Event&) {});
+}
+
+std::optional<wire::Event> Session::ask(const wire::Request& request, const OnEvent& on_event) {
+    auto outcome = client_.ask(request, [&](const wire::Event& event) {
+        if (common_.json) output_.write(json_line(event));
+        if (const auto* progress = std::get_if<wire::Progress>(&event)) {
+            progress_.show(progress->what, progress->done, progress->total);
+        } else {
+            on_event(event);
+        }
+    });
+    progress_.clear();
+    if (outcome.final && common_.json) output_.write(json_line(*outcome.final));
+    if (outcome.signal != 0) {
+        code_ = kSignalled + outcome.signal;
+    } else if (outcome.output_closed || output_.closed()) {
+        code_ = kOutputClosed;
+    } else if (outcome.final) {
+        const auto* failed = std::get_if<wire::Failed>(&*outcome.final);
+        if (failed == nullptr) return std::move(outcome.final);
+        code_ = report(*failed);
+    }
+    // The end of a request that the user stopped may still hold its timing.
+    const bool done = outcome.final && std::holds_alternative<wire::Done>(*outcome.final);
+    return done ? std::move(outcome.final) : std::nullopt;
+}
+
+bool Session::interrupted_within(std::chrono::milliseconds time) {
+    pollfd fds[] = {{signals_.descriptor(), POLLIN, 0}, {output_.watched(), 0, 0}};
+    if (poll(fds, 2, static_cast<int>(time.count())) <= 0) return false;
+    const int number = signals_.take();
+    code_ = number != 0 ? kSignalled + number : kOutputClosed;
+    return true;
+}
+
+}  // namespace shoal::cli

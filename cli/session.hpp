@@ -1,0 +1,74 @@
+// What every command that asks the daemon needs.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "cli/client.hpp"
+#include "cli/output.hpp"
+#include "cli/signals.hpp"
+#include "cli/terminal.hpp"
+#include "mesh/wire/requests.hpp"
+
+namespace shoal::cli {
+
+/// The options that every command has.
+struct Common {
+    std::string socket;
+    bool json = false;
+    bool quiet = false;
+    double patience_seconds = 60;
+};
+
+/// A connection with the user on the other side. Construct it when all input has been read:
+/// from then on Ctrl-C no longer ends the process by itself.
+class Session {
+  public:
+    using OnEvent = std::function<void(const mesh::wire::Event&)>;
+
+    /// Throws Error(kUnreachable) when there is no daemon.
+    explicit Session(const Common& common);
+
+    /// Asks and follows the answer: progress goes to the progress line, or in JSON mode every
+    /// event to standard output; other events that are not final go to `on_event`. Gives the
+    /// final event; nothing when the request ended without a result, which code() then tells.
+    /// A failure has been reported to the user by then.
+    std::optional<mesh::wire::Event> ask(const mesh::wire::Request& request,
+                                         const OnEvent& on_event);
+    std::optional<mesh::wire::Event> ask(const mesh::wire::Request& request);
+
+    /// The final event as the alternative that belongs to the request.
+    /// Throws Error when the daemon answered with another.
+    template <typename T>
+    static const T& expect(const mesh::wire::Event& event) {
+        const T* value = std::get_if<T>(&event);
+        if (value == nullptr) unexpected();
+        return *value;
+    }
+
+    /// Waits; true when the user wants to stop.
+    bool interrupted_within(std::chrono::milliseconds time);
+
+    int code() const noexcept { return code_; }
+    Output& output() noexcept { return output_; }
+    ProgressLine& progress() noexcept { return progress_; }
+    const Terminal& terminal() const noexcept { return terminal_; }
+
+  private:
+    [[noreturn]] static void unexpected();
+    int report(const mesh::wire::Failed& failed);
+
+    const Common& common_;
+    Signals signals_;
+    Terminal terminal_;
+    Output output_;
+    ProgressLine progress_;
+    Client client_;
+    int code_ = 0;
+};
+
+/// Text on standard error: "shoal: " and the message.
+void complain(std::string_view message);
+
+}  // namespace shoal::cli

@@ -1,0 +1,345 @@
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "tests/cli/fake_daemon.hpp"
+#include "tests/cli/process.hpp"
+
+using namespace shoal::tests;
+namespace wire = shoal::mesh::wire;
+
+TEST_SUITE_BEGIN("cli/run");
+
+namespace {
+
+bool contains(const std::string& text, std::string_view part) {
+    return text.find(part) != std::string::npos;
+}
+
+wire::Done usual_done() {
+    wire::Done done;
+    done.prompt_tokens = 12;
+    done.generated_tokens = 3;
+    done.model = "story";
+    done.load_seconds = 2.5;
+    done.prefill_seconds = 0.1;
+    done.decode_seconds = 0.5;
+    done.devices = 3;
+    return done;
+}
+
+/// Progress, "Once upon\na time" in three tokens and a held-back end.
+void tell_story(const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
+    reply(wire::Progress{"loading story", 1, 2});
+    reply(wire::Token{0, 5, "Once"});
+    reply(wire::Token{1, 6, " upon"});
+    reply(wire::Token{2, 7, ""});
+    wire::Done done = usual_done();
+    done.text = "\na time";
+    reply(done);
+}
+
+}  // namespace
+
+TEST_CASE("run streams the text to standard output and the timing to standard error") {
+    FakeDaemon daemon(tell_story);
+    const Result result =
+        run_shoal({"--socket", daemon.socket(), "run", "story", "Tell me", "--seed", "9"});
+    CHECK(result.code == 0);
+    CHECK(result.out == "Once upon\na time\n");
+    CHECK(result.err ==
+          "shoal: 3 tokens in 0.50 s (6.0 tokens/s); prompt of 12 tokens in 0.10 s (120.0 "
+          "tokens/s); loaded in 2.50 s; story on 3 devices; seed 9\n");
+    const auto requests = daemon.requests_of<wire::Generate>();
+    REQUIRE(requests.size() == 1);
+    CHECK(requests[0].model == "story");
+    CHECK(requests[0].prompt == "Tell me");
+    wire::Sampling expected;
+    expected.seed = 9;
+    CHECK(requests[0].sampling == expected);
+}
+
+TEST_CASE("text appears as its tokens come, not at the end") {
+    std::atomic<bool> go_on = false;
+    FakeDaemon daemon([&](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(wire::Token{0, 5, "first"});
+        while (!go_on) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        reply(wire::Done{});
+    });
+    Process process({"run", "m", "p", "--socket", daemon.socket()});
+    process.wait_for_output("first");
+    CHECK(process.out() == "first");
+    go_on = true;
+    CHECK(process.wait() == 0);
+    CHECK(process.out() == "first\n");
+}
+
+TEST_CASE("--quiet keeps standard error empty") {
+    FakeDaemon daemon(tell_story);
+    const Result result = run_shoal({"run", "m", "p", "-q", "--socket", daemon.socket()});
+    CHECK(result.code == 0);
+    CHECK(result.err.empty());
+}
+
+TEST_CASE("every sampling flag reaches the request") {
+    FakeDaemon daemon(tell_story);
+    const Result result = run_shoal({"run",
+                                     "m",
+                                     "--temperature",
+                                     "0.25",
+                                     "--top-k",
+                                     "7",
+                                     "--top-p",
+                                     "0.5",
+                                     "--min-p",
+                                     "0.125",
+                                     "--repeat-penalty",
+                                     "1.5",
+                                     "--presence-penalty",
+                                     "-0.5",
+                                     "--frequency-penalty",
+                                     "0.75",
+                                     "--penalty-last-n",
+                                     "3",
+                                     "--seed",
+                                     "18446744073709551615",
+                                     "-n",
+                                     "11",
+                                     "--stop",
+                                     "END",
+                                     "--stop",
+                                     "\n",
+                                     "--ignore-eos",
+                                     "the prompt",
+                                     "--socket",
+                                     daemon.socket()});
+    CHECK(result.code == 0);
+    const auto requests = daemon.requests_of<wire::Generate>();
+    REQUIRE(requests.size() == 1);
+    wire::Sampling expected;
+    expected.temperature = 0.25F;
+    expected.top_k = 7;
+    expected.top_p = 0.5F;
+    expected.min_p = 0.125F;
+    expected.repeat_penalty = 1.5F;
+    expected.presence_penalty = -0.5F;
+    expected.frequency_penalty = 0.75F;
+    expected.penalty_last_n = 3;
+    expected.seed = 18446744073709551615U;
+    CHECK(requests[0].sampling == expected);
+    CHECK(requests[0].max_tokens == 11);
+    CHECK(requests[0].stop == std::vector<std::string>{"END", "\n"});
+    CHECK(requests[0].ignore_eos);
+    CHECK(requests[0].prompt == "the prompt");
+}
+
+TEST_CASE("without --seed every run draws its own") {
+    FakeDaemon daemon(tell_story);
+    for (int i = 0; i < 2; ++i) run_shoal({"run", "m", "p", "--socket", daemon.socket()});
+    const auto requests = daemon.requests_of<wire::Generate>();
+    REQUIRE(requests.size() == 2);
+    CHECK(requests[0].sampling.seed != requests[1].sampling.seed);
+}
+
+TEST_CASE("the prompt comes from an argument, a file or standard input") {
+    FakeDaemon daemon(tell_story);
+    const TempDir dir;
+    std::ofstream(dir.file("prompt")) << "from a\nfile\n\n";
+    const auto prompt = [&](std::vector<std::string> arguments, std::string input) {
+        arguments.insert(arguments.begin(), {"--socket", daemon.socket()});
+        const Result result = run_shoal(std::move(arguments), {.input = std::move(input)});
+        CHECK(result.code == 0);
+        const auto requests = daemon.requests_of<wire::Generate>();
+        return requests.empty() ? "nothing" : requests.back().prompt;
+    };
+    CHECK(prompt({"run", "m", "argument"}, "pipe") == "argument");
+    CHECK(prompt({"run", "m"}, "from a pipe\n") == "from a pipe");
+    CHECK(prompt({"run", "m", "-"}, "from\0a pipe") == "from");
+    CHECK(prompt({"run", "m", "-f", dir.file("prompt")}, "") == "from a\nfile\n");
+    const std::string large(1 << 20, 'x');
+    CHECK(prompt({"run", "m"}, large) == large);
+    CHECK(prompt({"run", "m", "--", "--not-a-flag"}, "") == "--not-a-flag");
+}
+
+TEST_CASE("a prompt that cannot be had is a usage error and asks nobody") {
+    FakeDaemon daemon(tell_story);
+    const auto error = [&](std::vector<std::string> arguments, std::string input) {
+        arguments.insert(arguments.end(), {"--socket", daemon.socket()});
+        const Result result = run_shoal(std::move(arguments), {.input = std::move(input)});
+        CHECK(result.code == 2);
+        CHECK(result.out.empty());
+        return result.err;
+    };
+    CHECK(error({"run", "m"}, "") == "shoal: the prompt is empty\n");
+    CHECK(contains(error({"run", "m", "-f", "/nowhere/at all"}, ""), "No such file"));
+    CHECK(contains(error({"run", "m", "-f", "/tmp"}, ""), "cannot read /tmp: Is a directory"));
+    CHECK(contains(error({"run", "m", "p", "-f", "x"}, ""), "not both"));
+    CHECK(contains(error({"run", "m"}, std::string((8 << 20) + 2, 'x')), "more than 8388608"));
+    CHECK(contains(error({"run", "m", "p", "--temperature", "-1"}, ""), "temperature is -1"));
+    CHECK(contains(error({"run", "m", "p", "--top-p", "0"}, ""), "top_p is 0"));
+    CHECK(contains(error({"run", "m", "p", "--top-k", "many"}, ""), "--top-k"));
+    CHECK(daemon.requests().empty());
+}
+
+TEST_CASE("a model file is sent as an absolute path and a name as it is") {
+    FakeDaemon daemon(tell_story);
+    const TempDir dir;
+    std::ofstream(dir.file("a.gguf")) << "x";
+    const auto relative = std::filesystem::relative(dir.file("a.gguf")).string();
+    for (const std::string& model : {relative, dir.file("a.gguf"), std::string("llama"),
+                                     std::string("org/llama"), std::string("")}) {
+        CHECK(run_shoal({"run", model, "p", "--socket", daemon.socket()}).code == 0);
+    }
+    const auto requests = daemon.requests_of<wire::Generate>();
+    REQUIRE(requests.size() == 5);
+    CHECK(requests[0].model == dir.file("a.gguf"));
+    CHECK(requests[1].model == dir.file("a.gguf"));
+    CHECK(requests[2].model == "llama");
+    CHECK(requests[3].model == "org/llama");
+    CHECK(requests[4].model.empty());
+
+    const Result none = run_shoal({"run", "./none.gguf", "p", "--socket", daemon.socket()});
+    CHECK(none.code == 4);
+    CHECK(none.err == "shoal: there is no model file ./none.gguf\n");
+}
+
+TEST_CASE("failures are told on standard error with an exit code of their own") {
+    const std::vector<std::pair<wire::ErrorCode, int>> codes = {
+        {wire::ErrorCode::bad_request, 2}, {wire::ErrorCode::not_found, 4},
+        {wire::ErrorCode::busy, 5},        {wire::ErrorCode::too_large, 1},
+        {wire::ErrorCode::unavailable, 1}, {wire::ErrorCode::internal, 1},
+        {wire::ErrorCode::forbidden, 1}};
+    for (const auto& entry : codes) {
+        FakeDaemon daemon([&](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
+            reply(wire::Failed{entry.first, "what, where\x1b[31m and what to do"});
+        });
+        const Result result = run_shoal({"run", "m", "p", "--socket", daemon.socket()});
+        CHECK(result.code == entry.second);
+        CHECK(result.out.empty());
+        CHECK(result.err == "shoal: what, where?[31m and what to do\n");
+    }
+}
+
+TEST_CASE("with --json every event is a line, also failures on this side") {
+    FakeDaemon daemon(tell_story);
+    Result result = run_shoal({"run", "m", "p", "--json", "--socket", daemon.socket()});
+    CHECK(result.code == 0);
+    std::istringstream lines(result.out);
+    std::vector<nlohmann::json> events;
+    for (std::string line; std::getline(lines, line);)
+        events.push_back(nlohmann::json::parse(line));
+    REQUIRE(events.size() == 5);
+    CHECK(events[0] ==
+          nlohmann::json{
+              {"event", "progress"}, {"what", "loading story"}, {"done", 1}, {"total", 2}});
+    CHECK(events[1] ==
+          nlohmann::json{{"event", "token"}, {"index", 0}, {"id", 5}, {"text", "Once"}});
+    CHECK(events[4]["event"] == "done");
+    CHECK(events[4]["reason"] == "end");
+    CHECK(events[4]["text"] == "\na time");
+    CHECK(events[4]["devices"] == 3);
+    CHECK(events[4]["load_seconds"] == 2.5);
+
+    result = run_shoal({"run", "m", "p", "--json", "--socket", "/nowhere/s.sock"});
+    CHECK(result.code == 3);
+    CHECK(nlohmann::json::parse(result.out)["code"] == "unreachable");
+    CHECK(contains(result.err, "the daemon is not running"));
+}
+
+TEST_CASE("text that is not UTF-8 still makes valid JSON and passes a pipe unchanged") {
+    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(wire::Token{0, 5, "a\xff\x1b[2J"});
+        reply(wire::Done{});
+    });
+    Result result = run_shoal({"run", "m", "p", "--socket", daemon.socket()});
+    CHECK(result.out == "a\xff\x1b[2J\n");
+    result = run_shoal({"run", "m", "p", "--json", "--socket", daemon.socket()});
+    const auto first = nlohmann::json::parse(result.out.substr(0, result.out.find('\n')));
+    CHECK(first["text"] == "a\xef\xbf\xbd\x1b[2J");
+}
+
+TEST_CASE("on a terminal progress is one rewritten line and a model cannot command it") {
+    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(wire::Progress{"loading\nstory", 1, 4});
+        reply(wire::Progress{"loading\nstory", 2, 4});
+        reply(wire::Token{0, 5, "a\x1b[2Jb"});
+        reply(wire::Done{});
+    });
+    const Result result =
+        run_shoal({"run", "m", "p", "--socket", daemon.socket()}, {.terminal = true});
+    CHECK(result.code == 0);
+    CHECK(
+        contains(result.out, "\rloading story 25 %\x1b[K\rloading story 50 %\x1b[K\r\x1b[Ka?[2Jb"));
+}
+
+TEST_CASE("a gap in the answer is an error, not silence") {
+    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(wire::Token{0, 5, "a"});
+        reply(wire::Token{2, 6, "c"});
+        reply(wire::Done{});
+    });
+    const Result result = run_shoal({"run", "m", "p", "--socket", daemon.socket()});
+    CHECK(result.code == 1);
+    CHECK(contains(result.err, "part of the answer is missing: token 2 came where 1 was due"));
+}
+
+TEST_CASE("Ctrl-C cancels the request and waits for its end") {
+    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(wire::Token{0, 5, "endless"});
+    });
+    Process process({"run", "m", "p", "--socket", daemon.socket()});
+    process.wait_for_output("endless");
+    process.signal(SIGINT);
+    CHECK(process.wait() == 130);
+    CHECK(process.out() == "endless\n");
+    CHECK(contains(process.err(), "; cancelled"));
+    const auto cancels = daemon.requests_of<wire::CancelRequest>();
+    REQUIRE(cancels.size() == 1);
+    CHECK(cancels[0].request == daemon.requests()[0].id);
+}
+
+TEST_CASE("Ctrl-C ends the program even when the daemon does not react") {
+    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(wire::Token{0, 5, "endless"});
+    });
+    daemon.answer_cancel(false);
+    Process process({"run", "m", "p", "--socket", daemon.socket()});
+    process.wait_for_output("endless");
+    process.signal(SIGTERM);
+    CHECK(daemon.wait_for<wire::CancelRequest>());
+    // The second one is for those who will not wait two seconds.
+    const auto start = std::chrono::steady_clock::now();
+    process.signal(SIGTERM);
+    CHECK(process.wait() == 128 + SIGTERM);
+    CHECK(std::chrono::steady_clock::now() - start < std::chrono::milliseconds(1500));
+}
+
+TEST_CASE("a reader that goes away cancels the request without waiting for a token") {
+    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(wire::Token{0, 5, "endless"});
+    });
+    Process process({"run", "m", "p", "--socket", daemon.socket()});
+    process.wait_for_output("endless");
+    process.close_output();
+    CHECK(daemon.wait_for<wire::CancelRequest>());
+    CHECK(process.wait() == 141);
+}
+
+TEST_CASE("Ctrl-C works while the reader does not read") {
+    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(wire::Token{0, 5, std::string(1 << 20, 'x')});
+    });
+    Process process({"run", "m", "p", "--socket", daemon.socket(), "-q"});
+    CHECK(daemon.wait_for<wire::Generate>());
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // Until the pipe is full.
+    process.signal(SIGINT);
+    CHECK(daemon.wait_for<wire::CancelRequest>());
+    CHECK(process.wait() == 130);
+}
+
+TEST_SUITE_END();
