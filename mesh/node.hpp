@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "mesh/wire/description.hpp"
 #include "mesh/wire/identity.hpp"
 
 namespace shoal::mesh {
@@ -19,27 +20,16 @@ struct Identity;      // mesh/transport/identity_store.hpp: the CURVE key pair, 
 struct ClusterKey;    // mesh/discovery/cluster_key.hpp: the 32-byte secret and keys derived from it
 class ZmqContext;     // mesh/transport/zmq_context.hpp: zmq context + ZAP handler + allow-list
 
-/// What a device says of itself in every hello; opaque to membership but for `priority`,
-/// `capability` and the time stamps.
-struct DeviceDescription {
-    std::string name;                 ///< host name or configured
-    std::uint64_t memory_total = 0, memory_available = 0;
-    std::uint32_t threads = 0;
-    std::string cpu;                  ///< chosen ISA
-    std::string version;
-    std::int32_t priority = 0;        ///< configured wish to be root; higher wins
-    double speed = 0;                 ///< measured weight bytes per second, 0 unknown
-    std::string data_endpoint;        ///< where its data plane listens; host part may be empty
-    /// (hash, name, bytes) of every model file held; content of the daemon's ModelInfo list
-    std::vector<std::byte> models;    ///< encoded by the daemon
-};
-
 struct Member {
     DeviceId id;
     std::array<std::uint8_t, 32> public_key{};
     DeviceDescription description;
     std::string address;              ///< IP as seen by us
     std::chrono::microseconds round_trip{-1};
+    /// The term that it adopted, as of its latest heartbeat; {0, {}} while it has no root.
+    /// A root serves the members whose term is its own.
+    Term term;
+    bool suspect = false;             ///< silent for a while; a member still
 };
 
 struct NodeConfig {
@@ -60,15 +50,23 @@ class Node {
   public:
     struct Callbacks {
         std::function<void(const Member&)> joined;
-        std::function<void(const Member&)> updated;   ///< description changed
+        std::function<void(const Member&)> updated;   ///< description, term or suspicion changed
         std::function<void(const DeviceId&)> lost;
-        /// A root was elected (maybe us) or, with nothing, lost.
+        /// A root was elected (maybe us) or, with nothing, lost. Terms rise, but for one case: a
+        /// device that led only itself and meets a cluster adopts the cluster's term, even a lower
+        /// one. So compare terms for equality.
         std::function<void(std::optional<DeviceId> root, Term term)> root_changed;
-        /// An application message from an authenticated member.
+        /// An application message from an authenticated member. Between joined() and lost(), those
+        /// up to wire::kSmallMessageBytes come in order and without gaps, and so do larger ones;
+        /// a small one may overtake a large one. When messages were lost, lost() is called, and
+        /// joined() again.
         std::function<void(const DeviceId& from, std::span<const std::byte> bytes)> message;
     };
 
-    /// Throws std::runtime_error (nested, with address and port) when a socket cannot be bound.
+    /// `context` outlives the node. Callbacks may call every function of the node
+    /// but its destructor, and do not throw.
+    /// Throws std::runtime_error (nested, with address and port) when a socket cannot be bound, or
+    /// with the path when the term counter cannot be read.
     static std::unique_ptr<Node> start(ZmqContext& context, const Identity& identity,
                                        const ClusterKey& key, NodeConfig config,
                                        DeviceDescription self, Callbacks callbacks);
@@ -85,7 +83,9 @@ class Node {
     virtual Term term() const noexcept = 0;
     /// Everyone alive, ourselves first.
     virtual std::vector<Member> members() const = 0;
-    /// False when there is no such member or its queue is full.
+    /// False when there is no such member, its queue is full (about 4 large or 256 small messages
+    /// are on their way; try again a little later) or the message is longer than
+    /// wire::kMaxApplicationBytes.
     [[nodiscard]] virtual bool send(const DeviceId& to, std::span<const std::byte> bytes) = 0;
     /// Change what we say of ourselves; travels with the next heartbeat, at once when it matters.
     virtual void describe(DeviceDescription self) = 0;

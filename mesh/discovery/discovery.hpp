@@ -1,0 +1,115 @@
+// Finding devices that hold the cluster key: a pure state machine. It has no clock, socket or
+// thread.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "mesh/discovery/beacon_link.hpp"
+#include "mesh/discovery/rate_limit.hpp"
+#include "mesh/wire/beacon.hpp"
+#include "mesh/wire/identity.hpp"
+
+namespace shoal::mesh::discovery {
+
+using std::chrono::milliseconds;
+
+struct DiscoveryConfig {
+    /// Announcements after the start; then one per interval.
+    std::array<milliseconds, 4> burst{milliseconds(0), milliseconds(10), milliseconds(40),
+                                      milliseconds(160)};
+    milliseconds interval{1000};
+    /// How long an answer may quote a nonce of ours: a generous round trip.
+    milliseconds nonce_life{3000};
+    /// A member's announcements are answered this often even so, in case it lost us silently.
+    milliseconds courtesy{10000};
+    RateLimit::Config answers;
+};
+
+/// What became of the datagrams received.
+struct DiscoveryCounters {
+    std::uint64_t malformed = 0;  ///< not a beacon of a version that we know
+    std::uint64_t foreign = 0;    ///< another cluster's, or forged
+    std::uint64_t stale = 0;      ///< quoted a nonce that is not ours or is too old: a replay
+    std::uint64_t limited = 0;    ///< not answered because of the rate limit
+};
+
+/// Announces this device, answers others, and reports a device only when it has quoted a fresh
+/// nonce of ours under the cluster's MAC: a recorded beacon, played again, convinces nobody.
+class Discovery {
+  public:
+    struct Self {
+        PublicKey public_key{};
+        std::uint64_t instance = 0;
+        std::uint16_t control_port = 0;
+    };
+    /// A device that holds the cluster key and is there now.
+    struct Sighted {
+        PublicKey public_key{};
+        DeviceId id;
+        std::uint64_t instance = 0;
+        std::uint16_t control_port = 0;
+        Endpoint endpoint;  ///< where it answers beacons
+    };
+    /// A datagram to send; to everyone near and to the static peers when `to` is empty.
+    struct Outgoing {
+        std::optional<Endpoint> to;
+        wire::BeaconBytes bytes{};
+    };
+    struct Output {
+        std::vector<Outgoing> send;
+        std::vector<Sighted> sighted;
+    };
+    using Random = std::function<void(std::span<std::uint8_t>)>;
+    /// Whether a device is a member of that instance, so that it needs no answer.
+    using IsSettled = std::function<bool(const DeviceId&, std::uint64_t instance)>;
+
+    Discovery(Self self, const wire::BeaconKey& key, DiscoveryConfig config, Random random,
+              IsSettled is_settled, Time now);
+
+    void tick(Time now, Output& out);
+    void received(std::span<const std::byte> bytes, const Endpoint& from, Time now, Output& out);
+    /// Asks at one address, where a member has seen a device.
+    void contact(const Endpoint& to, Time now, Output& out);
+    Time next_deadline() const noexcept { return next_announcement_; }
+    const DiscoveryCounters& counters() const noexcept { return counters_; }
+
+  private:
+    struct Issued {
+        wire::Nonce nonce{};
+        Time at;
+    };
+
+    wire::BeaconBytes make(wire::Beacon::Kind kind, const wire::Nonce& nonce,
+                           const wire::Nonce& echo) const;
+    wire::Nonce issue_nonce(Time now);
+    bool was_issued(const wire::Nonce& nonce, Time now) const noexcept;
+    /// The nonce of our answers to one device; changes every nonce_life.
+    wire::Nonce cookie(const DeviceId& id, std::uint64_t period) const noexcept;
+    std::uint64_t period_of(Time now) const noexcept;
+    void answer(const wire::Beacon& beacon, const DeviceId& id, const Endpoint& from, Time now,
+                Output& out);
+    bool is_fresh(const wire::Beacon& beacon, const DeviceId& id, Time now) const noexcept;
+
+    Self self_;
+    wire::BeaconKey key_;
+    DiscoveryConfig config_;
+    Random random_;
+    IsSettled is_settled_;
+    RateLimit limit_;
+    DiscoveryCounters counters_;
+    Time start_;
+    std::size_t announced_ = 0;
+    Time next_announcement_;
+    std::deque<Issued> issued_;
+    std::array<std::uint8_t, 32> cookie_key_{};
+    std::map<DeviceId, Time> courtesies_;
+};
+
+}  // namespace shoal::mesh::discovery

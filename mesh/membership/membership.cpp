@@ -1,0 +1,317 @@
+#include "mesh/membership/membership.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace shoal::mesh::membership {
+
+namespace {
+
+std::uint64_t microseconds_between(Time from, Time to) {
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(to - from).count());
+}
+
+/// An address that means something else, or nothing, on another machine.
+bool is_local_only(const std::string& host) {
+    return host.starts_with("127.") || host == "::1" || host.find('%') != std::string::npos;
+}
+
+}  // namespace
+
+Membership::Membership(DeviceId self, DeviceDescription description, MembershipConfig config,
+                       Random random, Time now)
+    : self_(self),
+      description_(std::move(description)),
+      config_(config),
+      random_(std::move(random)),
+      next_sightings_(now + config.sightings),
+      epoch_(now) {}
+
+wire::Session Membership::new_session() const {
+    while (true) {
+        if (const wire::Session session = random_(); session != 0) return session;
+    }
+}
+
+void Membership::found(const Found& device, Time now, Actions& out) {
+    if (device.id == self_) return;
+    if (const auto it = peers_.find(device.id); it != peers_.end()) {
+        if (it->second.found.instance == device.instance) return;
+        drop(it, "it was restarted", out);
+    }
+    if (peers_.size() >= kMaxPeers) return;
+    Peer& peer = peers_[device.id];
+    peer.found = device;
+    peer.ours = new_session();
+    peer.since = peer.heard_at = now;
+    out.push_back(Connect{device});
+    send_hello(peer, now, out);
+}
+
+void Membership::send_hello(Peer& peer, Time now, Actions& out) {
+    peer.next_send = now + config_.hello;
+    out.push_back(
+        Send{peer.found.id, wire::Hello{peer.ours, peer.theirs, election_, description_}});
+}
+
+void Membership::send_heartbeat(Peer& peer, Time now, Actions& out) {
+    // A silent member is asked more often, so that one lost message does not decide.
+    peer.next_send =
+        now + (peer.state == PeerState::suspect ? config_.heartbeat / 2 : config_.heartbeat);
+    wire::Heartbeat message;
+    message.to = peer.theirs;
+    message.clock_us = microseconds_between(epoch_, now) + 1;  // 0 means none
+    message.echo_clock_us = peer.echo_clock_us;
+    message.echo_delay_us = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(microseconds_between(peer.echo_at, now), UINT32_MAX));
+    message.election = election_;
+    out.push_back(Send{peer.found.id, message});
+}
+
+void Membership::heard_from(Peer& peer, Time now, Actions& out) {
+    peer.heard_at = now;
+    peer.broken_at.reset();
+    if (peer.state == PeerState::suspect) {
+        peer.state = PeerState::alive;
+        out.push_back(Updated{peer.found.id});
+    }
+    if (peer.state == PeerState::alive || peer.theirs == 0) return;
+    peer.state = PeerState::alive;
+    peer.since = now;
+    peer.next_out = peer.next_in = {};
+    out.push_back(Joined{peer.found.id});
+    out.push_back(Heard{peer.found.id, peer.election});
+    // The first heartbeats at once: they tell the other side that we hear it, and how far it is.
+    send_heartbeat(peer, now, out);
+}
+
+void Membership::restart_conversation(Peer& peer, const char* why, Time now, Actions& out) {
+    out.push_back(Lost{peer.found.id, why});
+    peer.state = PeerState::connecting;
+    peer.ours = new_session();
+    peer.theirs = 0;
+    peer.since = peer.heard_at = now;
+    peer.round_trip = {};
+    peer.echo_clock_us = 0;
+    peer.election = {};
+}
+
+void Membership::received(const DeviceId& from, const wire::ControlMessage& message, Time now,
+                          Actions& out) {
+    const auto it = peers_.find(from);
+    // A device that was not found yet, or is lost already, comes in by its beacon.
+    if (it == peers_.end()) return;
+    Peer& peer = it->second;
+    if (const auto* hello = std::get_if<wire::Hello>(&message)) return on(peer, *hello, now, out);
+    const wire::Session to = std::visit([](const auto& m) { return m.to; }, message);
+    if (to != peer.ours || peer.theirs == 0) return;
+    if (std::holds_alternative<wire::Leave>(message)) {
+        drop(it, "it left", out);
+        return;
+    }
+    heard_from(peer, now, out);
+    if (const auto* m = std::get_if<wire::Heartbeat>(&message)) on(peer, *m, now, out);
+    if (const auto* m = std::get_if<wire::Describe>(&message)) on(peer, *m, out);
+    if (const auto* m = std::get_if<wire::Sightings>(&message)) on(peer, *m, out);
+}
+
+void Membership::on(Peer& peer, const wire::Hello& hello, Time now, Actions& out) {
+    const bool is_new = hello.from != peer.theirs;
+    if (is_new && peer.is_member()) restart_conversation(peer, "it was restarted", now, out);
+    peer.theirs = hello.from;
+    const bool changed = peer.is_member() && peer.description != hello.description;
+    peer.description = hello.description;
+    peer.election = hello.election;
+    if (changed) out.push_back(Updated{peer.found.id});
+    if (hello.to != peer.ours) return send_hello(peer, now, out);
+    // It knows our session and repeats its hello until it is told that we know its own. Joining
+    // sends a heartbeat, which says so; a member that was heard before gets another one.
+    const bool was_member = peer.is_member();
+    heard_from(peer, now, out);
+    if (was_member) send_heartbeat(peer, now, out);
+}
+
+void Membership::on(Peer& peer, const wire::Heartbeat& heartbeat, Time now, Actions& out) {
+    if (heartbeat.echo_clock_us != 0) {
+        const std::uint64_t elapsed = microseconds_between(epoch_, now) + 1;
+        const std::uint64_t spent = heartbeat.echo_clock_us + heartbeat.echo_delay_us;
+        if (heartbeat.echo_clock_us <= elapsed && spent <= elapsed) {
+            peer.round_trip.add(std::chrono::microseconds(elapsed - spent));
+        }
+    }
+    const bool first = peer.echo_clock_us == 0;
+    peer.echo_clock_us = heartbeat.clock_us;
+    peer.echo_at = now;
+    if (first) send_heartbeat(peer, now, out);
+    if (peer.election.term != heartbeat.election.term) out.push_back(Updated{peer.found.id});
+    peer.election = heartbeat.election;
+    out.push_back(Heard{peer.found.id, heartbeat.election});
+}
+
+void Membership::on(Peer& peer, const wire::Describe& message, Actions& out) {
+    if (peer.description == message.description) return;
+    peer.description = message.description;
+    out.push_back(Updated{peer.found.id});
+}
+
+void Membership::on(Peer& peer, const wire::Sightings& message, Actions& out) {
+    for (const wire::Sighting& device : message.devices) {
+        if (device.id == self_ || peers_.contains(device.id) || device.port == 0) continue;
+        // Loopback addresses are worth something only among devices of one machine.
+        if (is_local_only(device.host) && !is_local_only(peer.found.host)) continue;
+        out.push_back(Contact{device.host, device.port});
+    }
+}
+
+bool Membership::accept(const DeviceId& from, const wire::Application& message, Time now,
+                        Actions& out) {
+    const auto it = peers_.find(from);
+    if (it == peers_.end()) return false;
+    Peer& peer = it->second;
+    if (message.to != peer.ours || peer.theirs == 0) return false;
+    heard_from(peer, now, out);
+    std::uint64_t& expected = peer.next_in[static_cast<std::size_t>(message.lane)];
+    if (message.sequence != expected) {
+        restart_conversation(peer, "messages from it were lost", now, out);
+        send_hello(peer, now, out);
+        return false;
+    }
+    ++expected;
+    return true;
+}
+
+void Membership::broken(const DeviceId& id, Time now) {
+    const auto it = peers_.find(id);
+    if (it == peers_.end() || it->second.broken_at) return;
+    it->second.broken_at = now;
+    it->second.next_send = now;
+}
+
+const char* Membership::verdict(Peer& peer, Time now) const {
+    if (!peer.is_member()) {
+        return now - peer.since >= config_.connect_timeout ? "it never answered" : nullptr;
+    }
+    if (now - peer.heard_at >= config_.dead_after) return "it is silent";
+    if (peer.broken_at && now - *peer.broken_at >= config_.broken_after) {
+        return "its connection broke";
+    }
+    return nullptr;
+}
+
+void Membership::tick(Time now, Actions& out) {
+    for (auto it = peers_.begin(); it != peers_.end();) {
+        Peer& peer = it->second;
+        if (const char* why = verdict(peer, now)) {
+            it = drop(it, why, out);
+            continue;
+        }
+        if (peer.state == PeerState::alive && now - peer.heard_at >= config_.suspect_after) {
+            peer.state = PeerState::suspect;
+            peer.next_send = now;
+            out.push_back(Updated{peer.found.id});
+        }
+        if (now >= peer.next_send) {
+            peer.is_member() ? send_heartbeat(peer, now, out) : send_hello(peer, now, out);
+        }
+        ++it;
+    }
+    if (now >= next_sightings_) send_sightings(now, out);
+}
+
+void Membership::send_sightings(Time now, Actions& out) {
+    next_sightings_ = now + config_.sightings;
+    wire::Sightings message;
+    for (const auto& [id, peer] : peers_) {
+        if (peer.is_member() && message.devices.size() < wire::kMaxSightings) {
+            message.devices.push_back({id, peer.found.host, peer.found.beacon_port});
+        }
+    }
+    if (message.devices.size() < 2) return;  // The receiver knows itself.
+    for (const auto& [id, peer] : peers_) {
+        if (!peer.is_member()) continue;
+        message.to = peer.theirs;
+        out.push_back(Send{id, message});
+    }
+}
+
+Membership::Peers::iterator Membership::drop(Peers::iterator it, const char* why, Actions& out) {
+    const Peer& peer = it->second;
+    if (peer.is_member()) out.push_back(Lost{peer.found.id, why});
+    out.push_back(Disconnect{peer.found.id, peer.found.public_key});
+    return peers_.erase(it);
+}
+
+Time Membership::next_deadline() const {
+    Time at = next_sightings_;
+    for (const auto& [id, peer] : peers_) {
+        at = std::min(at, peer.next_send);
+        if (!peer.is_member()) {
+            at = std::min(at, peer.since + config_.connect_timeout);
+            continue;
+        }
+        at = std::min(at, peer.heard_at + config_.dead_after);
+        if (peer.state == PeerState::alive) {
+            at = std::min(at, peer.heard_at + config_.suspect_after);
+        }
+        if (peer.broken_at) at = std::min(at, *peer.broken_at + config_.broken_after);
+    }
+    return at;
+}
+
+void Membership::describe(const DeviceDescription& description, Time now, Actions& out) {
+    if (description_ == description) return;
+    description_ = description;
+    for (auto& [id, peer] : peers_) {
+        if (peer.is_member()) {
+            out.push_back(Send{id, wire::Describe{peer.theirs, description_}});
+        } else {
+            send_hello(peer, now, out);
+        }
+    }
+}
+
+void Membership::announce(const wire::ElectionState& state, Time now, Actions& out) {
+    // A new term, or the first or last follower, decides elections; the exact number of followers
+    // can wait for the next heartbeat.
+    const bool matters =
+        election_.term != state.term || (election_.followers == 0) != (state.followers == 0);
+    election_ = state;
+    if (!matters) return;
+    for (auto& [id, peer] : peers_) {
+        if (peer.is_member()) send_heartbeat(peer, now, out);
+    }
+}
+
+void Membership::leave(Actions& out) {
+    for (auto it = peers_.begin(); it != peers_.end();) {
+        out.push_back(Send{it->first, wire::Leave{it->second.theirs}});
+        out.push_back(Disconnect{it->first, it->second.found.public_key});
+        it = peers_.erase(it);
+    }
+}
+
+std::optional<wire::Application> Membership::next_header(const DeviceId& to,
+                                                         wire::Lane lane) const {
+    const Peer* peer = member(to);
+    if (peer == nullptr) return std::nullopt;
+    return wire::Application{
+        peer->theirs, lane, peer->next_out[static_cast<std::size_t>(lane)], {}};
+}
+
+void Membership::sent(const DeviceId& to, wire::Lane lane) {
+    const auto it = peers_.find(to);
+    if (it != peers_.end()) ++it->second.next_out[static_cast<std::size_t>(lane)];
+}
+
+bool Membership::is_settled(const DeviceId& id, std::uint64_t instance) const {
+    const Peer* peer = member(id);
+    return peer != nullptr && peer->state == PeerState::alive && peer->found.instance == instance;
+}
+
+const Peer* Membership::member(const DeviceId& id) const {
+    const auto it = peers_.find(id);
+    return it != peers_.end() && it->second.is_member() ? &it->second : nullptr;
+}
+
+}  // namespace shoal::mesh::membership

@@ -1,0 +1,252 @@
+#include "mesh/node_core.hpp"
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+namespace shoal::mesh {
+
+namespace {
+
+std::uint64_t draw(const NodeCore::Random& random) {
+    std::array<std::uint8_t, 8> bytes{};
+    random(bytes);
+    std::uint64_t value = 0;
+    for (const std::uint8_t byte : bytes) value = value << 8 | byte;
+    return value;
+}
+
+template <typename... F>
+struct Overloaded : F... {
+    using F::operator()...;
+};
+
+}  // namespace
+
+NodeCore::NodeCore(NodeCoreSettings settings, transport::Transport& transport,
+                   discovery::BeaconLink& link, membership::Election::Persist persist,
+                   Random random, Node::Callbacks callbacks, Time now)
+    : settings_(std::move(settings)),
+      id_(device_id_of(settings_.public_key)),
+      transport_(transport),
+      link_(link),
+      random_(std::move(random)),
+      callbacks_(std::move(callbacks)),
+      discovery_(
+          {settings_.public_key, draw(random_), settings_.control_port}, settings_.beacon_key,
+          settings_.discovery, random_,
+          [this](const DeviceId& id, std::uint64_t instance) {
+              return membership_.is_settled(id, instance);
+          },
+          now),
+      membership_(
+          id_, settings_.self, settings_.membership, [this] { return draw(random_); }, now),
+      election_(membership::candidate_of(id_, settings_.self), settings_.election,
+                settings_.stored_counter, std::move(persist), now) {}
+
+void NodeCore::poll(Time now) {
+    if (left_) return;
+    more_ = receive_beacons(now);
+    more_ = receive_messages(now) || more_;
+    if (left_) return;
+    discovery::Discovery::Output output;
+    discovery_.tick(now, output);
+    process(output, now);
+    membership::Actions actions;
+    membership_.tick(now, actions);
+    process(actions, now);
+    election_.tick(now);
+    report_root(now);
+}
+
+Time NodeCore::next_deadline() const {
+    if (left_) return Time::max();
+    if (more_) return Time::min();
+    return std::min(
+        {discovery_.next_deadline(), membership_.next_deadline(), election_.next_deadline()});
+}
+
+bool NodeCore::receive_beacons(Time now) {
+    for (int i = 0; i < kMaxBatch; ++i) {
+        const auto datagram = link_.receive();
+        if (!datagram) return false;
+        discovery::Discovery::Output output;
+        discovery_.received(datagram->bytes, datagram->from, now, output);
+        process(output, now);
+    }
+    return true;
+}
+
+bool NodeCore::receive_messages(Time now) {
+    for (int i = 0; i < kMaxBatch && !left_; ++i) {
+        const auto incoming = transport_.receive();
+        if (!incoming) return false;
+        if (incoming->kind == transport::Incoming::Kind::broken) {
+            membership_.broken(incoming->from, now);
+        } else {
+            on_message(*incoming, now);
+        }
+    }
+    return true;
+}
+
+void NodeCore::on_message(const transport::Incoming& incoming, Time now) {
+    const auto message = wire::decode_control(incoming.bytes);
+    if (!message) {
+        ++malformed_;
+        return;
+    }
+    membership::Actions actions;
+    const auto* application = std::get_if<wire::Application>(&*message);
+    if (application == nullptr) {
+        membership_.received(incoming.from, *message, now, actions);
+        return process(actions, now);
+    }
+    const bool accepted = membership_.accept(incoming.from, *application, now, actions);
+    process(actions, now);
+    if (accepted && !left_ && callbacks_.message) {
+        callbacks_.message(incoming.from, application->body);
+    }
+}
+
+void NodeCore::process(discovery::Discovery::Output& output, Time now) {
+    for (const auto& datagram : output.send) {
+        if (datagram.to) {
+            link_.send(*datagram.to, datagram.bytes);
+        } else {
+            link_.announce(datagram.bytes);
+        }
+    }
+    for (const auto& sighted : output.sighted) {
+        membership::Actions actions;
+        membership_.found({sighted.id, sighted.public_key, sighted.instance, sighted.endpoint.host,
+                           sighted.control_port, sighted.endpoint.port},
+                          now, actions);
+        process(actions, now);
+    }
+}
+
+void NodeCore::process(membership::Actions& actions, Time now) {
+    pending_.insert(pending_.end(), std::make_move_iterator(actions.begin()),
+                    std::make_move_iterator(actions.end()));
+    // A callback may call describe() or leave(): what they want done follows what is being done.
+    if (performing_) return;
+    performing_ = true;
+    while (!pending_.empty()) {
+        const membership::Action action = std::move(pending_.front());
+        pending_.pop_front();
+        perform(action, now);
+    }
+    performing_ = false;
+    report_root(now);
+}
+
+void NodeCore::perform(const membership::Action& action, Time now) {
+    using namespace membership;
+    std::visit(Overloaded{[&](const Connect& a) {
+                              // A failure shows as a device that never answers, and is tried again.
+                              (void)transport_.connect(a.device.id, a.device.public_key,
+                                                       a.device.host, a.device.control_port);
+                          },
+                          [&](const Disconnect& a) { transport_.disconnect(a.id, a.public_key); },
+                          [&](const Send& a) {
+                              // A full queue means a device that does not read; it will be
+                              // suspected.
+                              (void)transport_.send(a.to, wire::Lane::membership,
+                                                    wire::encode(a.message), {});
+                          },
+                          [&](const Joined& a) {
+                              const Peer* peer = membership_.member(a.id);
+                              if (peer == nullptr) return;
+                              election_.seen(candidate_of(a.id, peer->description), now);
+                              joined_.insert(a.id);
+                              if (callbacks_.joined) callbacks_.joined(describe_member(*peer));
+                          },
+                          [&](const Updated& a) {
+                              const Peer* peer = membership_.member(a.id);
+                              if (peer == nullptr || !joined_.contains(a.id)) return;
+                              election_.seen(candidate_of(a.id, peer->description), now);
+                              if (callbacks_.updated) callbacks_.updated(describe_member(*peer));
+                          },
+                          [&](const Lost& a) {
+                              election_.lost(a.id, now);
+                              if (joined_.erase(a.id) != 0 && callbacks_.lost)
+                                  callbacks_.lost(a.id);
+                          },
+                          [&](const Heard& a) { election_.heard(a.id, a.state, now); },
+                          [&](const Contact& a) {
+                              discovery::Discovery::Output output;
+                              discovery_.contact({a.host, a.beacon_port}, now, output);
+                              process(output, now);
+                          }},
+               action);
+}
+
+void NodeCore::report_root(Time now) {
+    if (performing_ || left_) return;
+    membership::Actions actions;
+    membership_.announce(election_.state(), now, actions);
+    const auto root = election_.root();
+    if (root != reported_root_ || (root && election_.term() != reported_term_)) {
+        reported_root_ = root;
+        reported_term_ = election_.term();
+        if (callbacks_.root_changed) callbacks_.root_changed(root, election_.term());
+    }
+    if (!actions.empty()) process(actions, now);
+}
+
+Member NodeCore::describe_member(const membership::Peer& peer) const {
+    Member member;
+    member.id = peer.found.id;
+    member.public_key = peer.found.public_key;
+    member.description = peer.description;
+    member.address = peer.found.host;
+    member.round_trip = peer.round_trip.get();
+    member.term = peer.election.term;
+    member.suspect = peer.state == membership::PeerState::suspect;
+    return member;
+}
+
+std::vector<Member> NodeCore::members() const {
+    Member own;
+    own.id = id_;
+    own.public_key = settings_.public_key;
+    own.description = settings_.self;
+    own.address = settings_.address;
+    own.round_trip = std::chrono::microseconds(0);
+    own.term = election_.state().term;
+    std::vector<Member> all{std::move(own)};
+    for (const auto& [id, peer] : membership_.peers()) {
+        if (peer.is_member()) all.push_back(describe_member(peer));
+    }
+    return all;
+}
+
+bool NodeCore::send(const DeviceId& to, std::span<const std::byte> bytes) {
+    if (bytes.size() > wire::kMaxApplicationBytes) return false;
+    const wire::Lane lane =
+        bytes.size() <= wire::kSmallMessageBytes ? wire::Lane::small : wire::Lane::bulk;
+    const auto header = membership_.next_header(to, lane);
+    if (!header || !transport_.send(to, lane, wire::encode(*header), bytes)) return false;
+    membership_.sent(to, lane);
+    return true;
+}
+
+void NodeCore::describe(DeviceDescription self, Time now) {
+    if (left_) return;
+    settings_.self = std::move(self);
+    election_.describe(membership::candidate_of(id_, settings_.self), now);
+    membership::Actions actions;
+    membership_.describe(settings_.self, now, actions);
+    process(actions, now);
+}
+
+void NodeCore::leave(Time now) {
+    if (left_) return;
+    membership::Actions actions;
+    membership_.leave(actions);
+    process(actions, now);
+    left_ = true;
+}
+
+}  // namespace shoal::mesh

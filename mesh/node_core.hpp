@@ -1,0 +1,97 @@
+// Discovery, membership and election as one machine over abstract networks: everything of a node
+// but sockets and clocks.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <set>
+#include <span>
+#include <vector>
+
+#include "mesh/discovery/beacon_link.hpp"
+#include "mesh/discovery/discovery.hpp"
+#include "mesh/membership/election.hpp"
+#include "mesh/membership/membership.hpp"
+#include "mesh/node.hpp"
+#include "mesh/transport/transport.hpp"
+
+namespace shoal::mesh {
+
+using Time = std::chrono::steady_clock::time_point;
+
+/// What a node's core is made of.
+struct NodeCoreSettings {
+    PublicKey public_key{};
+    wire::BeaconKey beacon_key{};
+    std::uint16_t control_port = 0;
+    std::string address;  ///< our own, for members()
+    DeviceDescription self;
+    discovery::DiscoveryConfig discovery;
+    membership::MembershipConfig membership;
+    membership::ElectionConfig election;
+    std::uint64_t stored_counter = 0;
+};
+
+/// Externally synchronised; callbacks come from poll(), describe() and leave(), and do not throw.
+class NodeCore {
+  public:
+    using Random = discovery::Discovery::Random;
+
+    /// The transport and the link outlive the core.
+    NodeCore(NodeCoreSettings settings, transport::Transport& transport,
+             discovery::BeaconLink& link, membership::Election::Persist persist, Random random,
+             Node::Callbacks callbacks, Time now);
+
+    /// Does all that is due. Takes at most kMaxBatch messages, so that nobody can keep us here;
+    /// then next_deadline() is at once.
+    void poll(Time now);
+    Time next_deadline() const;
+
+    const DeviceId& self() const noexcept { return id_; }
+    std::optional<DeviceId> root() const noexcept { return election_.root(); }
+    Term term() const noexcept { return election_.term(); }
+    std::vector<Member> members() const;
+    [[nodiscard]] bool send(const DeviceId& to, std::span<const std::byte> bytes);
+    void describe(DeviceDescription self, Time now);
+    void leave(Time now);
+
+    const discovery::DiscoveryCounters& discovery_counters() const noexcept {
+        return discovery_.counters();
+    }
+    std::uint64_t malformed() const noexcept { return malformed_; }
+
+  private:
+    static constexpr int kMaxBatch = 256;
+
+    bool receive_beacons(Time now);
+    bool receive_messages(Time now);
+    void on_message(const transport::Incoming& incoming, Time now);
+    void process(discovery::Discovery::Output& output, Time now);
+    void process(membership::Actions& actions, Time now);
+    void perform(const membership::Action& action, Time now);
+    void report_root(Time now);
+    Member describe_member(const membership::Peer& peer) const;
+
+    NodeCoreSettings settings_;
+    DeviceId id_;
+    transport::Transport& transport_;
+    discovery::BeaconLink& link_;
+    Random random_;
+    Node::Callbacks callbacks_;
+    discovery::Discovery discovery_;
+    membership::Membership membership_;
+    membership::Election election_;
+    std::set<DeviceId> joined_;  ///< whose joined() was called, so that lost() pairs with it
+    std::deque<membership::Action> pending_;
+    bool performing_ = false;
+    bool more_ = false;
+    bool left_ = false;
+    std::optional<DeviceId> reported_root_;
+    Term reported_term_;
+    std::uint64_t malformed_ = 0;
+};
+
+}  // namespace shoal::mesh
