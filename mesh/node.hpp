@@ -72,7 +72,9 @@ class Node {
                                        DeviceDescription self, Callbacks callbacks);
     virtual ~Node() = default;
 
-    /// File descriptors to poll for reading, and when poll() must be called at the latest.
+    /// File descriptors to poll for reading, and when poll() must be called at the latest. Both
+    /// change with every call of any function; ask again before each wait. Some descriptors are
+    /// edge-triggered: when one is readable, or after send(), call poll() before the next wait.
     virtual std::vector<int> descriptors() const = 0;
     virtual std::chrono::steady_clock::time_point next_deadline() const = 0;
     /// Do all work that is due; never blocks.

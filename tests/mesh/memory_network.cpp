@@ -28,9 +28,13 @@ std::uint16_t port_of(std::uint64_t start) {
 MemoryNetwork::MemoryNetwork(std::uint64_t seed) : random_(seed) {}
 MemoryNetwork::~MemoryNetwork() = default;
 
-mesh::NodeCore& MemoryNetwork::core(std::size_t device) { return *hosts_[device]->core; }
+mesh::NodeCore& MemoryNetwork::core(std::size_t device) {
+    return *hosts_[device]->core;
+}
 
-const DeviceId& MemoryNetwork::id(std::size_t device) const { return hosts_[device]->identity.id; }
+const DeviceId& MemoryNetwork::id(std::size_t device) const {
+    return hosts_[device]->identity.id;
+}
 
 bool MemoryNetwork::allows(std::size_t device, std::size_t other) const {
     return hosts_[device]->allowed.contains(hosts_[other]->identity.public_key);

@@ -1,0 +1,87 @@
+#include "mesh/discovery/interfaces.hpp"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+
+namespace shoal::mesh::discovery {
+
+namespace {
+
+/// Names that container, virtual machine and VPN software gives its interfaces.
+constexpr std::array<std::string_view, 22> kVirtual{
+    "docker", "br-",    "virbr",   "lxcbr", "lxdbr", "podman", "cni",       "flannel",
+    "cali",   "cilium", "vnet",    "tun",   "tap",   "wg",     "tailscale", "zt",
+    "ppp",    "vmnet",  "vboxnet", "utun",  "kube-", "dummy"};
+
+std::string text_of(const sockaddr* address) {
+    std::array<char, INET_ADDRSTRLEN> text{};
+    sockaddr_in in{};
+    std::copy_n(reinterpret_cast<const char*>(address), sizeof in, reinterpret_cast<char*>(&in));
+    inet_ntop(AF_INET, &in.sin_addr, text.data(), text.size());
+    return text.data();
+}
+
+bool is_link_local_v6(const sockaddr* address) {
+    sockaddr_in6 in{};
+    std::copy_n(reinterpret_cast<const char*>(address), sizeof in, reinterpret_cast<char*>(&in));
+    return IN6_IS_ADDR_LINKLOCAL(&in.sin6_addr);
+}
+
+}  // namespace
+
+std::vector<Interface> list_interfaces() {
+    ifaddrs* raw = nullptr;
+    if (getifaddrs(&raw) != 0) {
+        throw std::runtime_error("cannot list the network interfaces: " +
+                                 std::system_category().message(errno));
+    }
+    const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> list(raw, &freeifaddrs);
+    std::map<std::string, Interface> found;
+    for (const ifaddrs* entry = raw; entry != nullptr; entry = entry->ifa_next) {
+        if ((entry->ifa_flags & IFF_UP) == 0 || entry->ifa_addr == nullptr) continue;
+        Interface& interface = found[entry->ifa_name];
+        interface.name = entry->ifa_name;
+        interface.flags = entry->ifa_flags;
+        if (entry->ifa_addr->sa_family == AF_INET) {
+            interface.ipv4.push_back(text_of(entry->ifa_addr));
+            if ((entry->ifa_flags & IFF_BROADCAST) != 0 && entry->ifa_broadaddr != nullptr) {
+                interface.broadcast.push_back(text_of(entry->ifa_broadaddr));
+            }
+        } else if (entry->ifa_addr->sa_family == AF_INET6) {
+            interface.has_ipv6 = interface.has_ipv6 || is_link_local_v6(entry->ifa_addr);
+        }
+    }
+    std::vector<Interface> interfaces;
+    for (auto& [name, interface] : found) {
+        interface.index = if_nametoindex(name.c_str());
+        if (interface.index != 0) interfaces.push_back(std::move(interface));
+    }
+    return interfaces;
+}
+
+bool is_usable(const Interface& interface, const std::vector<std::string>& only) {
+    if ((interface.flags & IFF_UP) == 0) return false;
+    if (interface.ipv4.empty() && !interface.has_ipv6) return false;
+    if (!only.empty()) return std::ranges::find(only, interface.name) != only.end();
+    if ((interface.flags & IFF_LOOPBACK) != 0) return true;
+    if ((interface.flags & IFF_POINTOPOINT) != 0) return false;
+    if ((interface.flags & (IFF_MULTICAST | IFF_BROADCAST)) == 0) return false;
+    const auto starts = [&](std::string_view prefix) { return interface.name.starts_with(prefix); };
+    if (std::ranges::any_of(kVirtual, starts)) return false;
+    // The host's end of a container's cable has no IPv4 address; the container's end has one.
+    if (starts("veth") && interface.ipv4.empty()) return false;
+    return true;
+}
+
+}  // namespace shoal::mesh::discovery

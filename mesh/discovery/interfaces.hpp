@@ -1,0 +1,29 @@
+// The network interfaces that beacons go out on.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace shoal::mesh::discovery {
+
+struct Interface {
+    std::string name;
+    unsigned index = 0;
+    unsigned flags = 0;                  ///< IFF_*
+    std::vector<std::string> ipv4;       ///< its addresses
+    std::vector<std::string> broadcast;  ///< of its IPv4 networks
+    bool has_ipv6 = false;               ///< a link-local address
+    bool operator==(const Interface&) const = default;
+};
+
+/// All interfaces that are up.
+/// Throws std::runtime_error when the system does not tell.
+std::vector<Interface> list_interfaces();
+
+/// Whether beacons go out on it. With `only`, exactly those named; else every real one and the
+/// loopback, where the daemons of one machine meet. Tunnels, and the bridges and cables that
+/// container and virtual machine software makes, lead to no other device of ours.
+bool is_usable(const Interface& interface, const std::vector<std::string>& only);
+
+}  // namespace shoal::mesh::discovery
