@@ -93,7 +93,7 @@ std::optional<Endpoint> to_endpoint(const Address& address) {
     if (IN6_IS_ADDR_LINKLOCAL(&in.sin6_addr)) {
         std::array<char, IF_NAMESIZE> name{};
         if (if_indextoname(in.sin6_scope_id, name.data()) == nullptr) return std::nullopt;
-        host += "%" + std::string(name.data());
+        host.append("%").append(name.data());
     }
     return Endpoint{std::move(host), ntohs(in.sin6_port)};
 }

@@ -1,0 +1,182 @@
+#include "mesh/discovery/discovery.hpp"
+
+#include <doctest/doctest.h>
+#include <sodium.h>
+
+#include <algorithm>
+
+using namespace shoal::mesh;
+using namespace shoal::mesh::discovery;
+using wire::Beacon;
+
+namespace {
+
+/// Two machines of one cluster that hand each other datagrams.
+struct Fixture {
+    Time now{std::chrono::hours(1)};
+    wire::BeaconKey key{1, 2, 3};
+    std::uint8_t next_random = 1;
+    bool settled = false;
+    Discovery a = make(1), b = make(2);
+    const Endpoint at_a{"10.0.0.1", 1001}, at_b{"10.0.0.2", 1002};
+    Discovery::Output out;
+
+    Discovery make(std::uint8_t number) {
+        REQUIRE(sodium_init() >= 0);
+        PublicKey public_key{};
+        public_key[0] = number;
+        return Discovery(
+            {public_key, std::uint64_t{number} * 10, static_cast<std::uint16_t>(4000 + number)},
+            key, {},
+            [this](std::span<std::uint8_t> bytes) { std::ranges::fill(bytes, next_random++); },
+            [this](const DeviceId&, std::uint64_t) { return settled; }, now);
+    }
+    wire::BeaconBytes announcement(Discovery& from) {
+        Discovery::Output sent;
+        from.tick(now, sent);
+        REQUIRE(sent.send.size() == 1);
+        CHECK_FALSE(sent.send[0].to);
+        return sent.send[0].bytes;
+    }
+    /// What `to` sends back, which must be one datagram.
+    wire::BeaconBytes reply(Discovery& to, const wire::BeaconBytes& bytes, const Endpoint& from) {
+        out = {};
+        to.received(bytes, from, now, out);
+        REQUIRE(out.send.size() == 1);
+        CHECK(out.send[0].to == from);
+        return out.send[0].bytes;
+    }
+    bool convinces(Discovery& to, const wire::BeaconBytes& bytes, const Endpoint& from) {
+        out = {};
+        to.received(bytes, from, now, out);
+        return !out.sighted.empty();
+    }
+};
+
+}  // namespace
+
+TEST_SUITE("discovery") {
+    TEST_CASE_FIXTURE(Fixture, "three datagrams convince both sides") {
+        const auto question = announcement(a);
+        const auto answer = reply(b, question, at_a);
+        CHECK(out.sighted.empty());
+        const auto confirmation = reply(a, answer, at_b);
+        REQUIRE(out.sighted.size() == 1);
+        CHECK(out.sighted[0].public_key[0] == 2);
+        CHECK(out.sighted[0].instance == 20);
+        CHECK(out.sighted[0].control_port == 4002);
+        CHECK(out.sighted[0].endpoint == at_b);
+        CHECK(convinces(b, confirmation, at_a));
+        CHECK(out.send.empty());
+        CHECK(out.sighted[0].id == device_id_of(out.sighted[0].public_key));
+    }
+
+    TEST_CASE_FIXTURE(Fixture,
+                      "an answer or confirmation that is played again later convinces nobody") {
+        const auto answer = reply(b, announcement(a), at_a);
+        const auto confirmation = reply(a, answer, at_b);
+        now += milliseconds(2900);
+        CHECK(convinces(a, answer, at_b));
+        now += milliseconds(200);
+        CHECK_FALSE(convinces(a, answer, at_b));
+        CHECK(out.send.empty());
+        now += milliseconds(3000);
+        CHECK_FALSE(convinces(b, confirmation, at_a));
+        CHECK(a.counters().stale == 1);
+        CHECK(b.counters().stale == 1);
+        // Nor another device: the answer quotes a nonce that is not its own.
+        Discovery c = make(3);
+        CHECK_FALSE(convinces(c, answer, at_b));
+        CHECK_FALSE(convinces(c, confirmation, at_a));
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "other clusters, noise and ourselves are ignored and counted") {
+        auto foreign = announcement(a);
+        foreign[100] ^= std::byte{1};
+        out = {};
+        b.received(foreign, at_a, now, out);
+        b.received(std::span(foreign).first(50), at_a, now, out);
+        now += milliseconds(10);
+        b.received(announcement(b), at_b, now, out);
+        CHECK(out.send.empty());
+        CHECK(out.sighted.empty());
+        CHECK(b.counters().foreign == 1);
+        CHECK(b.counters().malformed == 1);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "announcements come in a burst, then every second") {
+        std::vector<milliseconds> times;
+        const Time start = now;
+        while (now < start + milliseconds(3500)) {
+            now = std::max(now, a.next_deadline());
+            out = {};
+            a.tick(now, out);
+            CHECK(out.send.size() == 1);
+            times.push_back(std::chrono::duration_cast<milliseconds>(now - start));
+        }
+        using ms = milliseconds;
+        CHECK(times == std::vector<ms>{ms(0), ms(10), ms(40), ms(160), ms(1160), ms(2160), ms(3160),
+                                       ms(4160)});
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "members are answered now and then only") {
+        settled = true;
+        std::size_t answers = 0;
+        const auto question = announcement(a);
+        for (int i = 0; i < 25; ++i) {
+            out = {};
+            b.received(question, at_a, now, out);
+            answers += out.send.size();
+            now += milliseconds(1000);
+        }
+        CHECK(answers == 3);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "answers are limited per source and in total, and recover") {
+        const auto question = announcement(a);
+        const auto flood = [&](int count, auto address) {
+            std::size_t answers = 0;
+            for (int i = 0; i < count; ++i) {
+                out = {};
+                b.received(question, {address(i), 9}, now, out);
+                answers += out.send.size();
+            }
+            return answers;
+        };
+        const auto one = [](int) { return std::string("10.0.0.9"); };
+        const auto many = [](int i) {
+            return "10.1." + std::to_string(i / 250) + "." + std::to_string(i % 250);
+        };
+        CHECK(flood(1000, one) == 64);
+        CHECK(flood(1000, many) == 400 - 64);
+        CHECK(b.counters().limited == 2000 - 400);
+        now += milliseconds(1000);
+        CHECK(flood(1000, one) == 50);
+        now += milliseconds(60000);
+        CHECK(flood(1000, one) == 64);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a single address can be asked") {
+        out = {};
+        a.contact(at_b, now, out);
+        REQUIRE(out.send.size() == 1);
+        CHECK(out.send[0].to == at_b);
+        const auto answer = reply(b, out.send[0].bytes, at_a);
+        CHECK(convinces(a, answer, at_b));
+    }
+}
+
+TEST_SUITE("rate limit") {
+    TEST_CASE("the table of sources is bounded, and idle sources make room") {
+        Time now{std::chrono::hours(1)};
+        RateLimit::Config config;
+        config.total = config.total_burst = 1e6;
+        config.max_sources = 4;
+        RateLimit limit(config, now);
+        for (int i = 0; i < 4; ++i) CHECK(limit.allow(std::to_string(i), now));
+        CHECK_FALSE(limit.allow("new", now));
+        CHECK(limit.allow("0", now));
+        now += milliseconds(10000);
+        CHECK(limit.allow("new", now));
+    }
+}
