@@ -1,7 +1,6 @@
 #include "mesh/node_core.hpp"
 
 #include <algorithm>
-#include <type_traits>
 #include <utility>
 
 namespace shoal::mesh {
@@ -15,11 +14,6 @@ std::uint64_t draw(const NodeCore::Random& random) {
     for (const std::uint8_t byte : bytes) value = value << 8 | byte;
     return value;
 }
-
-template <typename... F>
-struct Overloaded : F... {
-    using F::operator()...;
-};
 
 }  // namespace
 
@@ -142,44 +136,52 @@ void NodeCore::process(membership::Actions& actions, Time now) {
 }
 
 void NodeCore::perform(const membership::Action& action, Time now) {
-    using namespace membership;
-    std::visit(Overloaded{[&](const Connect& a) {
-                              // A failure shows as a device that never answers, and is tried again.
-                              (void)transport_.connect(a.device.id, a.device.public_key,
-                                                       a.device.host, a.device.control_port);
-                          },
-                          [&](const Disconnect& a) { transport_.disconnect(a.id, a.public_key); },
-                          [&](const Send& a) {
-                              // A full queue means a device that does not read; it will be
-                              // suspected.
-                              (void)transport_.send(a.to, wire::Lane::membership,
-                                                    wire::encode(a.message), {});
-                          },
-                          [&](const Joined& a) {
-                              const Peer* peer = membership_.member(a.id);
-                              if (peer == nullptr) return;
-                              election_.seen(candidate_of(a.id, peer->description), now);
-                              joined_.insert(a.id);
-                              if (callbacks_.joined) callbacks_.joined(describe_member(*peer));
-                          },
-                          [&](const Updated& a) {
-                              const Peer* peer = membership_.member(a.id);
-                              if (peer == nullptr || !joined_.contains(a.id)) return;
-                              election_.seen(candidate_of(a.id, peer->description), now);
-                              if (callbacks_.updated) callbacks_.updated(describe_member(*peer));
-                          },
-                          [&](const Lost& a) {
-                              election_.lost(a.id, now);
-                              if (joined_.erase(a.id) != 0 && callbacks_.lost)
-                                  callbacks_.lost(a.id);
-                          },
-                          [&](const Heard& a) { election_.heard(a.id, a.state, now); },
-                          [&](const Contact& a) {
-                              discovery::Discovery::Output output;
-                              discovery_.contact({a.host, a.beacon_port}, now, output);
-                              process(output, now);
-                          }},
-               action);
+    std::visit([&](const auto& a) { perform(a, now); }, action);
+}
+
+void NodeCore::perform(const membership::Connect& action, Time) {
+    // A failure shows as a device that never answers, and is tried again.
+    (void)transport_.connect(action.device.id, action.device.public_key, action.device.host,
+                             action.device.control_port);
+}
+
+void NodeCore::perform(const membership::Disconnect& action, Time) {
+    transport_.disconnect(action.id, action.public_key);
+}
+
+void NodeCore::perform(const membership::Send& action, Time) {
+    // A full queue means a device that does not read; it will be suspected.
+    (void)transport_.send(action.to, wire::Lane::membership, wire::encode(action.message), {});
+}
+
+void NodeCore::perform(const membership::Joined& action, Time now) {
+    const membership::Peer* peer = membership_.member(action.id);
+    if (peer == nullptr) return;
+    election_.seen(membership::candidate_of(action.id, peer->description), now);
+    joined_.insert(action.id);
+    if (callbacks_.joined) callbacks_.joined(describe_member(*peer));
+}
+
+void NodeCore::perform(const membership::Updated& action, Time now) {
+    const membership::Peer* peer = membership_.member(action.id);
+    if (peer == nullptr || !joined_.contains(action.id)) return;
+    election_.seen(membership::candidate_of(action.id, peer->description), now);
+    if (callbacks_.updated) callbacks_.updated(describe_member(*peer));
+}
+
+void NodeCore::perform(const membership::Lost& action, Time now) {
+    election_.lost(action.id, now);
+    if (joined_.erase(action.id) != 0 && callbacks_.lost) callbacks_.lost(action.id);
+}
+
+void NodeCore::perform(const membership::Heard& action, Time now) {
+    election_.heard(action.id, action.state, now);
+}
+
+void NodeCore::perform(const membership::Contact& action, Time now) {
+    discovery::Discovery::Output output;
+    discovery_.contact({action.host, action.beacon_port}, now, output);
+    process(output, now);
 }
 
 void NodeCore::report_root(Time now) {

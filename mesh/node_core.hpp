@@ -72,6 +72,14 @@ class NodeCore {
     void process(discovery::Discovery::Output& output, Time now);
     void process(membership::Actions& actions, Time now);
     void perform(const membership::Action& action, Time now);
+    void perform(const membership::Connect& action, Time now);
+    void perform(const membership::Disconnect& action, Time now);
+    void perform(const membership::Send& action, Time now);
+    void perform(const membership::Joined& action, Time now);
+    void perform(const membership::Updated& action, Time now);
+    void perform(const membership::Lost& action, Time now);
+    void perform(const membership::Heard& action, Time now);
+    void perform(const membership::Contact& action, Time now);
     void report_root(Time now);
     Member describe_member(const membership::Peer& peer) const;
 

@@ -39,14 +39,14 @@ struct Fixture {
         return sent.send[0].bytes;
     }
     /// What `to` sends back, which must be one datagram.
-    wire::BeaconBytes reply(Discovery& to, const wire::BeaconBytes& bytes, const Endpoint& from) {
+    wire::BeaconBytes reply(Discovery& to, wire::BeaconBytes bytes, const Endpoint& from) {
         out = {};
         to.received(bytes, from, now, out);
         REQUIRE(out.send.size() == 1);
         CHECK(out.send[0].to == from);
         return out.send[0].bytes;
     }
-    bool convinces(Discovery& to, const wire::BeaconBytes& bytes, const Endpoint& from) {
+    bool convinces(Discovery& to, wire::BeaconBytes bytes, const Endpoint& from) {
         out = {};
         to.received(bytes, from, now, out);
         return !out.sighted.empty();
