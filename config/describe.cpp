@@ -90,12 +90,24 @@ std::string suggestion(std::string_view name, std::string (*spell)(const Key& ke
 }
 
 std::string help_text() {
-    std::string out;
+    std::string out =
+        "Usage: shoald [--config FILE] [--section.key=value ...]\n"
+        "The daemon of Shoal: one device of a cluster that runs a language model together.\n\n"
+        "  --config FILE  read settings from this file, not /etc/shoal/shoald.toml; or "
+        "SHOAL_CONFIG\n"
+        "  --check        only check the settings\n"
+        "  --version      show the version\n"
+        "  --help         show this text\n\n";
+    out += wrapped(
+        "Every setting is a flag, an environment variable and a key of the file, which is TOML; "
+        "the flag goes before the variable, that before the file. A boolean flag without a value "
+        "means true; lists are separated by commas.",
+        "");
     std::string_view current;
     for (const Key& key : keys()) {
         if (section(key) != current) {
             current = section(key);
-            out += (out.empty() ? "[" : "\n[") + std::string(current) + "]\n";
+            out += "\n[" + std::string(current) + "]\n";
         }
         out += "  --" + std::string(key.name) + '=' + toml_text(key, default_value(key)) + '\n';
         out += wrapped(key.summary, "      ");
