@@ -27,6 +27,8 @@ constexpr auto kCancelWait = 2s;
 constexpr auto kHandshakeTimeout = 3s;
 /// Tokens wait here while standard output is slow; beyond it ZeroMQ would drop them.
 constexpr int kReceiveQueue = 1'000'000;
+/// Our requests are numbered from 1.
+constexpr std::uint64_t kNoRequest = 0;
 constexpr const char* kMonitor = "inproc://monitor";
 
 [[noreturn]] void unreachable(const std::string& text) {
@@ -242,6 +244,10 @@ void Client::follow(std::uint64_t id, const std::function<void(const wire::Event
         wire::EventFrame frame;
         switch (wait(until, frame)) {
             case Wake::event:
+                // The daemon cannot name a request that it could not read.
+                if (frame.id == kNoRequest && std::holds_alternative<wire::Failed>(frame.body)) {
+                    frame.id = id;
+                }
                 if (frame.id != id) break;
                 if (wire::is_final(frame.body)) {
                     outcome.final = std::move(frame.body);

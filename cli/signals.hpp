@@ -3,8 +3,8 @@
 
 namespace shoal::cli {
 
-/// Blocks SIGINT, SIGTERM and SIGHUP for this thread and those it starts, ignores SIGPIPE, and
-/// gives the three as a file descriptor. Construct before other threads start.
+/// Blocks SIGINT, SIGTERM and (unless it was ignored) SIGHUP for this thread and those it starts,
+/// ignores SIGPIPE, and gives the three as a file descriptor. Construct before other threads start.
 class Signals {
   public:
     /// Throws std::system_error when the descriptor cannot be made.

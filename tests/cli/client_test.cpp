@@ -121,7 +121,6 @@ TEST_CASE("a silent daemon is asked for its status and then given up") {
 
 TEST_CASE("a slow daemon that still says its status is waited for") {
     int asked = 0;
-    FakeDaemon::Reply answer;
     FakeDaemon daemon([&](const wire::RequestFrame& frame, const FakeDaemon::Reply& reply) {
         if (!std::holds_alternative<wire::StatusRequest>(frame.body)) return;
         reply(wire::StatusReply{});
@@ -150,6 +149,18 @@ TEST_CASE("what does not speak our language is an error that names the version")
     result = run_shoal({"models", "--socket", other.socket()});
     CHECK(result.code == 1);
     CHECK(contains(result.err, "does not belong to the question"));
+}
+
+TEST_CASE("a refusal of what the daemon could not read ends the request") {
+    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(wire::ModelsReply{});
+    });
+    const auto bytes = wire::encode(
+        wire::EventFrame{0, wire::Failed{wire::ErrorCode::bad_request, "a message of version 7"}});
+    daemon.answer_bytes({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    const Result result = run_shoal({"models", "--socket", daemon.socket()});
+    CHECK(result.code == 2);
+    CHECK(contains(result.err, "a message of version 7"));
 }
 
 TEST_CASE("a socket of another kind is given up within seconds") {
