@@ -22,13 +22,7 @@ of reference models for the tests that compare with them; without it they are sk
 TEXT
 }
 
-packages=(
-    g++ meson ninja-build pkg-config python3
-    libzmq3-dev cppzmq-dev libmsgpack-cxx-dev libtomlplusplus-dev libsodium-dev libcli11-dev
-    libmicrohttpd-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libpcre2-dev libsystemd-dev
-    doctest-dev iproute2
-)
-
+packages=(iproute2)
 build='build-test'
 setup_args=()
 test_args=()
@@ -63,31 +57,6 @@ done
 cd "$(dirname "$0")/.."
 label=${label:-$(basename "$build")}
 
-install_packages() {
-    local missing=() package
-    for package in "${packages[@]}"; do
-        dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
-            missing+=("$package")
-    done
-    [ ${#missing[@]} -eq 0 ] && return
-    local as_root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        if ! sudo -n true 2>/dev/null; then
-            echo "tests/run.sh: packages are missing and only root can install them. Run:" >&2
-            echo "  sudo apt-get install ${missing[*]}" >&2
-            exit 1
-        fi
-        as_root=(sudo)
-    fi
-    echo "installing ${missing[*]}"
-    # A package that pkg-config or a compiler brings under another name fails the configuration
-    # below with a clearer message than apt's.
-    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q
-        -o DPkg::Lock::Timeout=120)
-    "${apt[@]}" update </dev/null
-    "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null
-}
-
 # Results go to a file so that a failed build still ends with the table and the counts.
 table=$(mktemp)
 trap 'rm -f "$table"' EXIT
@@ -107,7 +76,7 @@ build_and_test() {
     python3 tests/summary.py collect "$label" "$log" >>"$table"
 }
 
-[ "$install" = no ] || install_packages
+[ "$install" = no ] || packaging/build-deps.sh "${packages[@]}"
 if ! build_and_test </dev/null; then
     echo "$label build 0 1 0 0.0" >>"$table"
 fi
