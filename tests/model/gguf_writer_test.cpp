@@ -161,8 +161,9 @@ TEST_SUITE("gguf writer") {
         // Bytes of type and value.
         const std::pair<std::string, std::size_t> keys[] = {
             {"k.u32", 8}, {"k.i32", 8}, {"k.f32", 8}, {"k.strings", 48}, {"k.unsigned", 32}};
-        for (const auto& [key, bytes] : keys) {
-            CAPTURE(key);
+        for (const auto& entry : keys) {
+            const auto& [key, bytes] = entry;
+            CAPTURE(entry.first);
             const std::size_t from = original.key_type(key);
             CHECK(copy.bytes().compare(copy.key_type(key), bytes, original.bytes(), from, bytes) ==
                   0);

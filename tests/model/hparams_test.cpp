@@ -391,7 +391,6 @@ TEST_SUITE("hparams") {
             const bool embedding = name == "token_embd.weight";
             Description::Tensor& wrong = d.tensors[name];
             (embedding || right.rows == 1 ? wrong.cols : wrong.rows) *= 2;
-            CAPTURE(name);
             CHECK(d.error() ==
                   fmt::format("dir/m.gguf: tensor '{}' is {} x {} (rows x columns), expected {} x "
                               "{}",

@@ -41,7 +41,8 @@ TEST_SUITE("reference models") {
             {"stories260K-w256-q6_k", {"llama", 256, 32, 16, 256, "Q6_K"}},
             {"stories260K-w256-q8_0", {"llama", 256, 32, 16, 256, "Q8_0"}},
         };
-        for (const auto& [name, expected] : models) {
+        for (const auto& [key, expected] : models) {
+            const std::string name = key;
             CAPTURE(name);
             const GgufFile file(folder / "models" / (name + ".gguf"));
             const Hparams h = read_hparams(file);
