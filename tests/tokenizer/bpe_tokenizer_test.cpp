@@ -1,0 +1,171 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+
+#include "tests/tokenizer/small_vocabulary.hpp"
+
+namespace shoal::model {
+namespace {
+
+using Merges = std::vector<std::pair<std::string, std::string>>;
+using Strings = std::vector<std::string>;
+
+const Merges kMerges = {{"l", "o"},  {"lo", "w"}, {"e", "r"}, {" ", "low"}, {"n", "e"},
+                        {"ne", "w"}, {" ", " "},  {"a", "a"}, {"aa", "aa"}, {"low", "er"}};
+
+TokenId last_id(const Tokenizer& tokenizer) {
+    return static_cast<TokenId>(tokenizer.size()) - 1;
+}
+
+std::string random_text(std::mt19937& random, bool utf8) {
+    const std::string_view parts[] = {"low", "er", " ",  "  ", "a",     "aaaa", "\n",      "é",
+                                      "你",  "😁",  "12", "'s", "<|x|>", "▁",    "\xCC\x81"};
+    std::string text;
+    for (auto i = random() % 30; i > 0; --i) {
+        if (utf8 || random() % 2 == 0) {
+            text += parts[random() % std::size(parts)];
+        } else {
+            text += static_cast<char>(random() & 0xFF);
+        }
+    }
+    return text;
+}
+
+TEST_SUITE("byte-level tokenizer") {
+    TEST_CASE("merges apply by rank within each piece") {
+        const auto tokenizer = bpe_vocabulary("gpt-2", kMerges).tokenizer();
+        const auto encoded = [&](std::string_view text) {
+            return show(*tokenizer, tokenizer->encode(text, kPlain));
+        };
+        CHECK(encoded("lower") == "lower");
+        CHECK(encoded("low lower newer") == "low| low|er| |new|er");
+        CHECK(encoded("aaaaaaa") == "aaaa|aa|a");
+        CHECK(encoded("   low") == "  | low");
+        CHECK(encoded("") == "");
+        CHECK(tokenizer->warning().empty());
+        CHECK_FALSE(tokenizer->strips_leading_space());
+    }
+
+    TEST_CASE("of a merge that is listed twice the first rank counts") {
+        auto header = bpe_vocabulary("gpt-2", {{"a", "b"}, {"b", "c"}});
+        header.at<Strings>("tokenizer.ggml.merges").push_back("a b");
+        const auto tokenizer = header.tokenizer();
+        CHECK(show(*tokenizer, tokenizer->encode("abc", kPlain)) == "ab|c");
+    }
+
+    TEST_CASE("a piece that is a token needs no merges where the model says so") {
+        // No merge of "h", "i" exists, so merging alone cannot yield "hi".
+        auto header = bpe_vocabulary("llama-bpe", {});
+        header.at<Strings>("tokenizer.ggml.tokens").push_back("hi");
+        header.at<std::vector<std::int32_t>>("tokenizer.ggml.token_type").push_back(1);
+        const auto whole = header.tokenizer();
+        CHECK(show(*whole, whole->encode("hi", kPlain)) == "hi");
+        CHECK(show(*whole, whole->encode("his", kPlain)) == "h|i|s");
+        const auto merging = header.set("tokenizer.ggml.pre", std::string("qwen2")).tokenizer();
+        CHECK(show(*merging, merging->encode("hi", kPlain)) == "h|i");
+    }
+
+    TEST_CASE("special tokens in the text are recognised when asked for") {
+        const auto tokenizer =
+            bpe_vocabulary("gpt-2", kMerges, {{"<|im_end|>", 3}, {"<think>", 4}}).tokenizer();
+        const TokenId end = last_id(*tokenizer) - 1;
+        const TokenId think = last_id(*tokenizer);
+        const std::string_view text = "low<|im_end|> <think>er";
+        CHECK(show(*tokenizer, tokenizer->encode(text, {})) == "low|<|im_end|>| |<think>|er");
+        CHECK(tokenizer->encode("<|im_end|>", {}) == std::vector<TokenId>{end});
+        // Without, control tokens are text; user-defined ones are tokens always.
+        const auto plain = tokenizer->encode(text, kPlain);
+        CHECK(std::count(plain.begin(), plain.end(), end) == 0);
+        CHECK(std::count(plain.begin(), plain.end(), think) == 1);
+        CHECK(join(*tokenizer, plain) == text);
+        // A control token has a name, but no text of its own.
+        CHECK(tokenizer->text(end) == "<|im_end|>");
+        CHECK(tokenizer->piece(end).empty());
+        CHECK(tokenizer->piece(think) == "<think>");
+        CHECK(tokenizer->piece(-1).empty());
+        CHECK(tokenizer->piece(last_id(*tokenizer) + 1).empty());
+    }
+
+    TEST_CASE("BOS and EOS are added as the file says, else as the model's family does") {
+        auto header = bpe_vocabulary("llama-bpe", kMerges, {{"<s>", 3}, {"</s>", 3}});
+        const auto bos = static_cast<std::uint32_t>(256 + kMerges.size());
+        header.set("tokenizer.ggml.bos_token_id", bos);
+        header.set("tokenizer.ggml.eos_token_id", bos + 1);
+        const auto encoded = [](const HeaderBuilder& of, const Tokenizer::EncodeOptions& options) {
+            const auto tokenizer = of.tokenizer();
+            return show(*tokenizer, tokenizer->encode("low", options));
+        };
+        CHECK(encoded(header, {}) == "<s>|low");
+        CHECK(encoded(header, kPlain) == "low");
+        CHECK(header.tokenizer()->adds_bos());
+        CHECK(header.tokenizer()->bos() == static_cast<TokenId>(bos));
+        CHECK(header.tokenizer()->eos() == static_cast<TokenId>(bos + 1));
+        CHECK(encoded(HeaderBuilder(header).set("tokenizer.ggml.add_bos_token", false), {}) ==
+              "low");
+        CHECK(encoded(HeaderBuilder(header).set("tokenizer.ggml.add_eos_token", true), {}) ==
+              "<s>|low|</s>");
+        const HeaderBuilder qwen =
+            HeaderBuilder(header).set("tokenizer.ggml.pre", std::string("qwen2"));
+        CHECK(encoded(qwen, {}) == "low");
+        CHECK(encoded(HeaderBuilder(qwen).set("tokenizer.ggml.add_bos_token", true), {}) ==
+              "<s>|low");
+        // The family adds BOS, but the file has none: nothing to add.
+        CHECK(encoded(HeaderBuilder(header).erase("tokenizer.ggml.bos_token_id"), {}) == "low");
+    }
+
+    TEST_CASE("a missing or unknown pre-tokenizer is replaced with a warning") {
+        auto header = bpe_vocabulary("made-up", kMerges);
+        const auto unknown = header.tokenizer();
+        CHECK(unknown->warning().find("tokenizer.ggml.pre") != std::string_view::npos);
+        CHECK(unknown->warning().find("made-up") != std::string_view::npos);
+        const auto missing = header.erase("tokenizer.ggml.pre").tokenizer();
+        CHECK(missing->warning().find("is missing") != std::string_view::npos);
+        CHECK(show(*missing, missing->encode("low 1234", kPlain)) == "low| |1|2|3|4");
+        CHECK(bpe_vocabulary("default", kMerges).tokenizer()->warning().empty());
+    }
+
+    TEST_CASE("a byte without a token becomes the unknown token, or nothing") {
+        auto header = bpe_vocabulary("gpt-2", {{"a", "a"}}, {{"<unk>", 2}});
+        header.at<Strings>("tokenizer.ggml.tokens")[0xC0] = "[PAD]";
+        const auto unknown = static_cast<std::uint32_t>(257);
+        CHECK(show(*header.tokenizer(), header.tokenizer()->encode("a\xC0z", kPlain)) == "a|z");
+        header.set("tokenizer.ggml.unknown_token_id", unknown);
+        CHECK(show(*header.tokenizer(), header.tokenizer()->encode("a\xC0z", kPlain)) ==
+              "a|<unk>|z");
+    }
+
+    TEST_CASE("decoding gives the text that was encoded") {
+        std::mt19937 random(23);
+        for (const char* pre : {"gpt-2", "llama-bpe", "qwen2", "tekken", "deepseek-llm",
+                                "deepseek-coder", "deepseek-v3", "falcon", "starcoder", "bloom"}) {
+            CAPTURE(pre);
+            const auto tokenizer =
+                bpe_vocabulary(pre, kMerges, {{"<|x|>", 4}, {"<|end|>", 3}}).tokenizer();
+            for (int round = 0; round < 200; ++round) {
+                const std::string text = random_text(random, round % 2 == 0);
+                CAPTURE(text);
+                CHECK(join(*tokenizer, tokenizer->encode(text, kPlain)) == text);
+            }
+        }
+    }
+
+    TEST_CASE("a megabyte of anything takes well below a second") {
+        constexpr std::size_t kSize = std::size_t{1} << 20;
+        const auto tokenizer = bpe_vocabulary("qwen2", kMerges, {{"<|x|>", 3}}).tokenizer();
+        for (const std::string_view unit : {"a", " ", "😁", "\xFF", "<|x|>", "<|x", "lower "}) {
+            CAPTURE(std::string(unit));
+            std::string text;
+            while (text.size() < kSize) text += unit;
+            const auto start = std::chrono::steady_clock::now();
+            const auto ids = tokenizer->encode(text, {});
+            const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+            CHECK(took.count() < 30.0);  // Quadratic work takes minutes.
+            if (unit != "<|x|>") CHECK(join(*tokenizer, ids) == text);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace shoal::model
