@@ -16,7 +16,7 @@ struct Block {
 };
 
 Block load_block(const float* x) noexcept {
-    return {{F32::load(x), F32::load(x + 8), F32::load(x + 16), F32::load(x + 24)}};
+    return {{V8::load(x), V8::load(x + 8), V8::load(x + 16), V8::load(x + 24)}};
 }
 
 /// Bits of max |x|, compared as integers so that a NaN wins.
@@ -80,7 +80,7 @@ void f32_to_f16(const float* x, std::uint16_t* out, std::size_t n) noexcept {
     std::size_t i = 0;
     for (; i + 8 <= n; i += 8) {
         _mm_storeu_si128(static_cast<__m128i*>(static_cast<void*>(out + i)),
-                         _mm256_cvtps_ph(F32::load(x + i), kNearestEven));
+                         _mm256_cvtps_ph(V8::load(x + i), kNearestEven));
     }
     for (; i < n; ++i) {
         const __m128i half = _mm_cvtps_ph(_mm_set_ss(x[i]), kNearestEven);
@@ -90,7 +90,7 @@ void f32_to_f16(const float* x, std::uint16_t* out, std::size_t n) noexcept {
 
 void f16_to_f32(const std::uint16_t* x, float* out, std::size_t n) noexcept {
     std::size_t i = 0;
-    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, F16::load(x + i));
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, V8::load_f16(x + i));
     for (; i < n; ++i) out[i] = _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(x[i])));
 }
 
@@ -140,7 +140,7 @@ void accumulate_q8_0(const std::byte* x, float* acc, std::size_t n) noexcept {
             const __m128i bytes = _mm_loadl_epi64(static_cast<const __m128i*>(at));
             const __m256 q = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
             // The product is exact, so this rounds once like the reference.
-            _mm256_storeu_ps(acc + i, _mm256_fmadd_ps(d, q, F32::load(acc + i)));
+            _mm256_storeu_ps(acc + i, _mm256_fmadd_ps(d, q, V8::load(acc + i)));
         }
     }
 }
@@ -148,7 +148,7 @@ void accumulate_q8_0(const std::byte* x, float* acc, std::size_t n) noexcept {
 void accumulate_f16(const std::uint16_t* x, float* acc, std::size_t n) noexcept {
     std::size_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        _mm256_storeu_ps(acc + i, _mm256_add_ps(F32::load(acc + i), F16::load(x + i)));
+        _mm256_storeu_ps(acc + i, _mm256_add_ps(V8::load(acc + i), V8::load_f16(x + i)));
     }
     for (; i < n; ++i) acc[i] += _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(x[i])));
 }

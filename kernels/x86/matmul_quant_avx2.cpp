@@ -4,7 +4,7 @@
 // activations while it is in registers. Every (weight row, x row) has its own accumulator of
 // eight f32 lanes and adds along k in the same order whatever the tile, so the shape of a tile is
 // a matter of speed alone.
-#include "kernels/unroll.hpp"
+#include "kernels/vector/tiling.hpp"
 #include "kernels/x86/avx2.hpp"
 #include "kernels/x86/formats_avx2.hpp"
 
@@ -106,7 +106,7 @@ struct Tile {
             const std::byte* at = w[r] + R * stride + block * kShape.bytes;
             SHOAL_UNROLL
             for (std::size_t i = 0; i < kBlocksPerStep * kShape.bytes; i += kLine) {
-                _mm_prefetch(at + i, _MM_HINT_T0);
+                __builtin_prefetch(at + i);
             }
         }
     }
@@ -172,110 +172,71 @@ struct Tile {
     }
 };
 
-/// `fresh` is the row of x that meets these weight rows first, when they come from memory.
-template <class Format, std::size_t R, std::size_t C>
-void run_tile(const Matmul& m, std::size_t out, std::size_t row, std::size_t fresh) noexcept {
-    using T = Tile<Format, R, C>;
-    T t;
-    SHOAL_UNROLL
-    for (std::size_t r = 0; r < R; ++r) t.w[r] = m.w + (out + r) * m.w_stride;
-    SHOAL_UNROLL
-    for (std::size_t c = 0; c < C; ++c) {
-        const void* at = static_cast<const std::byte*>(m.x) + (row + c) * m.x_stride;
-        t.x[c] = static_cast<const ActivationBlock*>(at);
+template <class Format>
+struct QuantKernel {
+    /// Two by four is eight sums; the weights and inputs of a pair take the other registers.
+    static constexpr std::size_t kOutputs = 2;
+    static constexpr std::size_t kPanelBytes = V8::kPanelBytes;
+
+    template <std::size_t R, std::size_t C>
+    static void tile(const Matmul& m, std::size_t out, std::size_t row, bool fresh) noexcept {
+        using T = Tile<Format, R, C>;
+        T t;
         SHOAL_UNROLL
-        for (std::size_t r = 0; r < R; ++r) t.acc[r][c] = _mm256_setzero_ps();
-    }
-    const std::size_t blocks = m.cols / T::kShape.elements;
-    std::size_t b = 0;
-    std::size_t group = 0;
-    for (; b + T::kBlocksPerStep <= blocks; b += T::kBlocksPerStep, group += T::kGroupsPerStep) {
-        if (row == fresh) t.prefetch(b, m.w_stride);
-        t.step(b, group);
-    }
-    if constexpr (Format::kPairs == 1) {
-        if (b < blocks) t.last_block(b);
-    }
-    SHOAL_UNROLL
-    for (std::size_t c = 0; c < C; ++c) {
+        for (std::size_t r = 0; r < R; ++r) t.w[r] = m.w + (out + r) * m.w_stride;
         SHOAL_UNROLL
-        for (std::size_t r = 0; r < R; ++r) {
-            m.y[(row + c) * m.y_stride + out + r] = sum_lanes(t.acc[r][c]);
+        for (std::size_t c = 0; c < C; ++c) {
+            const void* at = static_cast<const std::byte*>(m.x) + (row + c) * m.x_stride;
+            t.x[c] = static_cast<const ActivationBlock*>(at);
+            SHOAL_UNROLL
+            for (std::size_t r = 0; r < R; ++r) t.acc[r][c] = _mm256_setzero_ps();
+        }
+        const std::size_t blocks = m.cols / T::kShape.elements;
+        std::size_t b = 0;
+        std::size_t group = 0;
+        for (; b + T::kBlocksPerStep <= blocks; b += T::kBlocksPerStep) {
+            if (fresh) t.prefetch(b, m.w_stride);
+            t.step(b, group);
+            group += T::kGroupsPerStep;
+        }
+        if constexpr (Format::kPairs == 1) {
+            if (b < blocks) t.last_block(b);
+        }
+        SHOAL_UNROLL
+        for (std::size_t c = 0; c < C; ++c) {
+            SHOAL_UNROLL
+            for (std::size_t r = 0; r < R; ++r) {
+                m.y[(row + c) * m.y_stride + out + r] = V8::sum(t.acc[r][c]);
+            }
         }
     }
-}
-
-/// Rows [row, row + C) of x against every weight row of the range, R at a time.
-template <class Format, std::size_t R, std::size_t C>
-std::size_t run_outputs(const Matmul& m, std::size_t out, std::size_t row) noexcept {
-    for (; out + R <= m.out_end; out += R) run_tile<Format, R, C>(m, out, row, row);
-    return out;
-}
-
-/// R weight rows against rows [begin, end) of x.
-template <class Format, std::size_t R>
-void run_rows(const Matmul& m, std::size_t out, std::size_t begin, std::size_t end) noexcept {
-    std::size_t row = begin;
-    for (; row + 4 <= end; row += 4) run_tile<Format, R, 4>(m, out, row, begin);
-    switch (end - row) {
-        case 3:
-            return run_tile<Format, R, 3>(m, out, row, begin);
-        case 2:
-            return run_tile<Format, R, 2>(m, out, row, begin);
-        case 1:
-            return run_tile<Format, R, 1>(m, out, row, begin);
-        default:
-            return;
-    }
-}
-
-/// Bytes of x that all weight rows meet before the next: a panel stays in the second-level cache
-/// (256 KiB at least on CPUs with AVX2) while the weights stream past it.
-constexpr std::size_t kPanelBytes = 192 * 1024;
-
-template <class Format>
-void run(const Matmul& m) noexcept {
-    if (m.rows == 1) {
-        // Four weight rows at a time share each load of x and hide the latency of the sums.
-        std::size_t out = run_outputs<Format, 4, 1>(m, m.out_begin, 0);
-        run_outputs<Format, 1, 1>(m, out, 0);
-        return;
-    }
-    const std::size_t fit = kPanelBytes / (m.x_stride != 0 ? m.x_stride : 1) / 4 * 4;
-    const std::size_t panel = fit != 0 ? fit : 4;
-    for (std::size_t begin = 0; begin < m.rows; begin += panel) {
-        const std::size_t end = m.rows - begin < panel ? m.rows : begin + panel;
-        std::size_t out = m.out_begin;
-        for (; out + 2 <= m.out_end; out += 2) run_rows<Format, 2>(m, out, begin, end);
-        if (out < m.out_end) run_rows<Format, 1>(m, out, begin, end);
-    }
-}
+};
 
 }  // namespace
 
 void matmul_q4_0(const Matmul& m) noexcept {
-    run<Q4_0>(m);
+    vector::run<QuantKernel<Q4_0>>(m);
 }
 void matmul_q4_1(const Matmul& m) noexcept {
-    run<Q4_1>(m);
+    vector::run<QuantKernel<Q4_1>>(m);
 }
 void matmul_q5_0(const Matmul& m) noexcept {
-    run<Q5_0>(m);
+    vector::run<QuantKernel<Q5_0>>(m);
 }
 void matmul_q5_1(const Matmul& m) noexcept {
-    run<Q5_1>(m);
+    vector::run<QuantKernel<Q5_1>>(m);
 }
 void matmul_q8_0(const Matmul& m) noexcept {
-    run<Q8_0>(m);
+    vector::run<QuantKernel<Q8_0>>(m);
 }
 void matmul_q4_k(const Matmul& m) noexcept {
-    run<Q4_K>(m);
+    vector::run<QuantKernel<Q4_K>>(m);
 }
 void matmul_q5_k(const Matmul& m) noexcept {
-    run<Q5_K>(m);
+    vector::run<QuantKernel<Q5_K>>(m);
 }
 void matmul_q6_k(const Matmul& m) noexcept {
-    run<Q6_K>(m);
+    vector::run<QuantKernel<Q6_K>>(m);
 }
 
 }  // namespace shoal::kernels::x86

@@ -1,4 +1,4 @@
-// Norm, rotation, activation and residual addition, with AVX2.
+// Norm, rotation and residual addition, with AVX2.
 #include "kernels/x86/avx2.hpp"
 #include "kernels/x86/vector_avx2.hpp"
 
@@ -10,17 +10,6 @@ __m256d squares(__m128 x, __m256d sum) noexcept {
     return _mm256_fmadd_pd(wide, wide, sum);
 }
 
-__m256 silu_mul(__m256 gate, __m256 up) noexcept {
-    // With e = exp(-|g|): sigmoid(g) is 1 / (1 + e) for g >= 0 and e / (1 + e) below. Nothing
-    // can overflow.
-    const __m256 sign = _mm256_set1_ps(-0.0f);
-    const __m256 one = _mm256_set1_ps(1.0f);
-    const __m256 e = exp_nonpositive(_mm256_or_ps(gate, sign));
-    const __m256 numerator = _mm256_blendv_ps(one, e, gate);
-    const __m256 product = _mm256_mul_ps(gate, numerator);
-    return _mm256_mul_ps(_mm256_div_ps(product, _mm256_add_ps(one, e)), up);
-}
-
 void rope_interleaved(float* x, std::size_t half, const float* cos, const float* sin) noexcept {
     std::size_t i = 0;
     for (; i + 4 <= half; i += 4) {
@@ -29,7 +18,7 @@ void rope_interleaved(float* x, std::size_t half, const float* cos, const float*
             _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(cos + i)), twice);
         const __m256 s =
             _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(sin + i)), twice);
-        const __m256 v = F32::load(x + 2 * i);
+        const __m256 v = V8::load(x + 2 * i);
         const __m256 swapped = _mm256_permute_ps(v, 0xb1);
         _mm256_storeu_ps(x + 2 * i,
                          _mm256_addsub_ps(_mm256_mul_ps(v, c), _mm256_mul_ps(swapped, s)));
@@ -45,10 +34,10 @@ void rope_interleaved(float* x, std::size_t half, const float* cos, const float*
 void rope_half_split(float* x, std::size_t half, const float* cos, const float* sin) noexcept {
     std::size_t i = 0;
     for (; i + 8 <= half; i += 8) {
-        const __m256 c = F32::load(cos + i);
-        const __m256 s = F32::load(sin + i);
-        const __m256 a = F32::load(x + i);
-        const __m256 b = F32::load(x + half + i);
+        const __m256 c = V8::load(cos + i);
+        const __m256 s = V8::load(sin + i);
+        const __m256 a = V8::load(x + i);
+        const __m256 b = V8::load(x + half + i);
         _mm256_storeu_ps(x + i, _mm256_sub_ps(_mm256_mul_ps(a, c), _mm256_mul_ps(b, s)));
         _mm256_storeu_ps(x + half + i, _mm256_add_ps(_mm256_mul_ps(a, s), _mm256_mul_ps(b, c)));
     }
@@ -72,7 +61,7 @@ void rms_norm(const float* x, const float* w, float* out, std::size_t n, float e
         high = squares(_mm_loadu_ps(x + i + 4), high);
     }
     if (i < n) {
-        const __m256 rest = F32::load_first(x + i, n - i);
+        const __m256 rest = V8::load_first(x + i, n - i);
         low = squares(_mm256_castps256_ps128(rest), low);
         high = squares(_mm256_extractf128_ps(rest, 1), high);
     }
@@ -85,7 +74,7 @@ void rms_norm(const float* x, const float* w, float* out, std::size_t n, float e
     const __m256 scale = _mm256_set1_ps(inverse);
     for (i = 0; i + 8 <= n; i += 8) {
         _mm256_storeu_ps(out + i,
-                         _mm256_mul_ps(_mm256_mul_ps(F32::load(x + i), scale), F32::load(w + i)));
+                         _mm256_mul_ps(_mm256_mul_ps(V8::load(x + i), scale), V8::load(w + i)));
     }
     for (; i < n; ++i) out[i] = x[i] * inverse * w[i];
 }
@@ -101,22 +90,10 @@ void rope(float* x, std::size_t heads, std::size_t head_dim, std::size_t rot, Ro
     }
 }
 
-void silu_mul(const float* gate, const float* up, float* out, std::size_t n) noexcept {
-    std::size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        _mm256_storeu_ps(out + i, silu_mul(F32::load(gate + i), F32::load(up + i)));
-    }
-    if (i < n) {
-        // The same vector code, so that an element's value does not depend on its place.
-        const __m256 v = silu_mul(F32::load_first(gate + i, n - i), F32::load_first(up + i, n - i));
-        _mm256_maskstore_ps(out + i, first_lanes(n - i), v);
-    }
-}
-
 void add(float* x, const float* y, std::size_t n) noexcept {
     std::size_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        _mm256_storeu_ps(x + i, _mm256_add_ps(F32::load(x + i), F32::load(y + i)));
+        _mm256_storeu_ps(x + i, _mm256_add_ps(V8::load(x + i), V8::load(y + i)));
     }
     for (; i < n; ++i) x[i] += y[i];
 }

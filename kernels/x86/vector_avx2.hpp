@@ -1,4 +1,4 @@
-// Loads, sums and exp that the AVX2 kernels share. Everything has internal linkage.
+// Loads and the eight-float vector that the AVX2 kernels share. Everything has internal linkage.
 #pragma once
 
 #include <immintrin.h>
@@ -40,78 +40,92 @@ namespace {
     return value;
 }
 
-/// Sum of eight lanes, always in this order.
-[[maybe_unused]] inline float sum_lanes(__m256 v) noexcept {
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    s = _mm_add_ss(s, _mm_movehdup_ps(s));
-    return _mm_cvtss_f32(s);
-}
-
 /// Lanes below n (at most 8) set, for masked loads and stores.
 [[maybe_unused]] inline __m256i first_lanes(std::size_t n) noexcept {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane);
 }
 
-/// Elements of a row in memory: eight of them, or the first n < 8 with zeros behind.
-struct F32 {
-    static constexpr std::size_t kBytes = 4;
-    static __m256 load(const void* at) noexcept {
-        return _mm256_loadu_ps(static_cast<const float*>(at));
-    }
-    static __m256 load_first(const void* at, std::size_t n) noexcept {
-        return _mm256_maskload_ps(static_cast<const float*>(at), first_lanes(n));
-    }
-};
+/// Eight floats: what kernels/vector/ asks of an ISA.
+struct V8 {
+    using F = __m256;
+    /// Weight rows of a float tile with four rows of x: twelve sums, three vectors of weights and
+    /// one of x are all sixteen registers.
+    static constexpr std::size_t kFloatOutputs = 3;
+    /// CPUs with AVX2 have 256 KiB of second-level cache at least.
+    static constexpr std::size_t kPanelBytes = 192 * 1024;
 
-[[maybe_unused]] inline __m128i load_first_u16(const void* at, std::size_t n) noexcept {
-    std::uint16_t bits[8] = {};
-    memcpy(bits, at, n * sizeof bits[0]);
-    return load128(bits);
-}
-
-struct F16 {
-    static constexpr std::size_t kBytes = 2;
-    static __m256 load(const void* at) noexcept { return _mm256_cvtph_ps(load128(at)); }
-    static __m256 load_first(const void* at, std::size_t n) noexcept {
-        return _mm256_cvtph_ps(load_first_u16(at, n));
+    static F zero() noexcept { return _mm256_setzero_ps(); }
+    static F all(float x) noexcept { return _mm256_set1_ps(x); }
+    static F load(const float* at) noexcept { return _mm256_loadu_ps(at); }
+    static F load_first(const float* at, std::size_t n) noexcept {
+        return _mm256_maskload_ps(at, first_lanes(n));
     }
-};
+    static void store(float* at, F x) noexcept { _mm256_storeu_ps(at, x); }
+    static void store_first(float* at, F x, std::size_t n) noexcept {
+        _mm256_maskstore_ps(at, first_lanes(n), x);
+    }
+    static F add(F a, F b) noexcept { return _mm256_add_ps(a, b); }
+    static F sub(F a, F b) noexcept { return _mm256_sub_ps(a, b); }
+    static F mul(F a, F b) noexcept { return _mm256_mul_ps(a, b); }
+    static F div(F a, F b) noexcept { return _mm256_div_ps(a, b); }
+    /// a * b + c, rounded once.
+    static F fma(F a, F b, F c) noexcept { return _mm256_fmadd_ps(a, b, c); }
+    /// The larger; b where a is NaN.
+    static F max_number(F a, F b) noexcept { return _mm256_max_ps(a, b); }
 
-struct Bf16 {
-    static constexpr std::size_t kBytes = 2;
-    static __m256 widen(__m128i bits) noexcept {
+    /// The lanes added in pairs four, then two, then one apart.
+    static float sum(F v) noexcept {
+        __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+        s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+        s = _mm_add_ss(s, _mm_movehdup_ps(s));
+        return _mm_cvtss_f32(s);
+    }
+    /// The largest lane, when none is NaN.
+    static float max(F v) noexcept {
+        __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+        m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+        m = _mm_max_ss(m, _mm_movehdup_ps(m));
+        return _mm_cvtss_f32(m);
+    }
+    /// To the nearest integer, ties to even.
+    static F round(F x) noexcept {
+        return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    }
+    /// 2^n of whole numbers in -126..127.
+    static F power_of_two(F n) noexcept {
+        const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+        return _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
+    }
+    /// v, but zero where x < limit.
+    static F zero_below(F v, F x, float limit) noexcept {
+        return _mm256_andnot_ps(_mm256_cmp_ps(x, all(limit), _CMP_LT_OQ), v);
+    }
+    static F minus_abs(F x) noexcept { return _mm256_or_ps(x, all(-0.0f)); }
+    /// `negative` where the sign of x is set, else `positive`.
+    static F select_negative(F x, F negative, F positive) noexcept {
+        return _mm256_blendv_ps(positive, negative, x);
+    }
+
+    static F load_f16(const void* at) noexcept { return _mm256_cvtph_ps(load128(at)); }
+    static F load_f16_first(const void* at, std::size_t n) noexcept {
+        return _mm256_cvtph_ps(first_u16(at, n));
+    }
+    static F load_bf16(const void* at) noexcept { return widen(load128(at)); }
+    static F load_bf16_first(const void* at, std::size_t n) noexcept {
+        return widen(first_u16(at, n));
+    }
+
+  private:
+    static F widen(__m128i bits) noexcept {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
     }
-    static __m256 load(const void* at) noexcept { return widen(load128(at)); }
-    static __m256 load_first(const void* at, std::size_t n) noexcept {
-        return widen(load_first_u16(at, n));
+    static __m128i first_u16(const void* at, std::size_t n) noexcept {
+        std::uint16_t bits[8] = {};
+        memcpy(bits, at, n * sizeof bits[0]);
+        return load128(bits);
     }
 };
-
-/// e^x for x <= 0, within two units in the last place; 0 below ln 2^-126; NaN stays NaN.
-/// x = n ln 2 + r with |r| <= ln 2 / 2, and e^r by its Taylor polynomial of degree 7, whose
-/// remainder is below 6e-9.
-[[maybe_unused]] inline __m256 exp_nonpositive(__m256 x) noexcept {
-    const __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(0x1.715476p+0f)),
-                                     _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    // The upper part of ln 2 has trailing zeros, so its product with n is exact.
-    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0x1.63p-1f), x);
-    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-0x1.bd0106p-13f), r);
-    __m256 p = _mm256_set1_ps(1.0f / 5040);
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 720));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 120));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 24));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 6));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(0.5f));
-    p = _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r);
-    p = _mm256_add_ps(p, _mm256_set1_ps(1.0f));
-    const __m256i power =
-        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
-    const __m256 tiny = _mm256_cmp_ps(x, _mm256_set1_ps(-0x1.5d58ap+6f), _CMP_LT_OQ);
-    return _mm256_andnot_ps(tiny, _mm256_mul_ps(p, _mm256_castsi256_ps(power)));
-}
 
 }  // namespace
 }  // namespace shoal::kernels::x86

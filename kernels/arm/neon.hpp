@@ -1,0 +1,44 @@
+// The NEON kernels, for every ARMv8.0 CPU. Contracts are those of kernels/kernels.hpp.
+//
+// Files of this folder follow the rules of ISA files, though today's need no flags of their own:
+// they include intrinsics, C headers and plain data only, and everything but the functions below
+// is in an unnamed namespace. An inline function emitted here could be the copy that the linker
+// keeps for every CPU.
+#pragma once
+
+#include "kernels/kernels.hpp"
+
+namespace shoal::kernels::arm {
+
+void quantize_activations(const float* x, ActivationBlock* out, std::size_t n) noexcept;
+
+void matmul_f32(const Matmul& m) noexcept;
+void matmul_f16(const Matmul& m) noexcept;
+void matmul_bf16(const Matmul& m) noexcept;
+void matmul_q4_0(const Matmul& m) noexcept;
+void matmul_q4_1(const Matmul& m) noexcept;
+void matmul_q5_0(const Matmul& m) noexcept;
+void matmul_q5_1(const Matmul& m) noexcept;
+void matmul_q8_0(const Matmul& m) noexcept;
+void matmul_q4_k(const Matmul& m) noexcept;
+void matmul_q5_k(const Matmul& m) noexcept;
+void matmul_q6_k(const Matmul& m) noexcept;
+
+void rms_norm(const float* x, const float* w, float* out, std::size_t n, float eps) noexcept;
+void rope(float* x, std::size_t heads, std::size_t head_dim, std::size_t rot, RopeKind kind,
+          const float* cos, const float* sin) noexcept;
+void silu_mul(const float* gate, const float* up, float* out, std::size_t n) noexcept;
+void add(float* x, const float* y, std::size_t n) noexcept;
+
+void attend_f32(const AttendChunk& chunk) noexcept;
+void attend_f16(const AttendChunk& chunk) noexcept;
+
+void f32_to_f16(const float* x, std::uint16_t* out, std::size_t n) noexcept;
+void f16_to_f32(const std::uint16_t* x, float* out, std::size_t n) noexcept;
+void quantize_q8_0(const float* x, std::byte* out, std::size_t n) noexcept;
+void accumulate_q8_0(const std::byte* x, float* acc, std::size_t n) noexcept;
+void accumulate_f16(const std::uint16_t* x, float* acc, std::size_t n) noexcept;
+
+extern const Table kNeonTable;
+
+}  // namespace shoal::kernels::arm

@@ -1,0 +1,32 @@
+#include "kernels/arm/neon.hpp"
+
+namespace shoal::kernels::arm {
+
+const Table kNeonTable = {
+    .name = "neon",
+    .quantize_activations = quantize_activations,
+    .matmul_f32 = matmul_f32,
+    .matmul_f16 = matmul_f16,
+    .matmul_bf16 = matmul_bf16,
+    .matmul_q4_0 = matmul_q4_0,
+    .matmul_q4_1 = matmul_q4_1,
+    .matmul_q5_0 = matmul_q5_0,
+    .matmul_q5_1 = matmul_q5_1,
+    .matmul_q8_0 = matmul_q8_0,
+    .matmul_q4_k = matmul_q4_k,
+    .matmul_q5_k = matmul_q5_k,
+    .matmul_q6_k = matmul_q6_k,
+    .rms_norm = rms_norm,
+    .rope = rope,
+    .silu_mul = silu_mul,
+    .add = add,
+    .attend_f32 = attend_f32,
+    .attend_f16 = attend_f16,
+    .f32_to_f16 = f32_to_f16,
+    .f16_to_f32 = f16_to_f32,
+    .quantize_q8_0 = quantize_q8_0,
+    .accumulate_q8_0 = accumulate_q8_0,
+    .accumulate_f16 = accumulate_f16,
+};
+
+}  // namespace shoal::kernels::arm
