@@ -73,7 +73,10 @@ int run(const Common& common, const RunOptions& options) {
         // A model can write anything, so also what commands a terminal.
         session.output().write(session.terminal().interactive ? harmless(text) : text);
     };
-    const auto final = session.ask(generate, [&](const wire::Event& event) {
+    const auto end_line = [&] {
+        if (!common.json && session.output().last() != '\n') session.output().write("\n");
+    };
+    const auto on_token = [&](const wire::Event& event) {
         const auto& token = Session::expect<wire::Token>(event);
         if (token.index != expected) {
             throw Error(kFailed, fmt::format("part of the answer is missing: token {} came where "
@@ -82,9 +85,17 @@ int run(const Common& common, const RunOptions& options) {
         }
         ++expected;
         show(token.text);
-    });
+    };
+    std::optional<wire::Event> final;
+    try {
+        final = session.ask(generate, on_token);
+    } catch (const Error&) {
+        // The message starts on a line of its own, and so does what the user types next.
+        end_line();
+        throw;
+    }
     if (final) show(Session::expect<wire::Done>(*final).text);
-    if (!common.json && session.output().last() != '\n') session.output().write("\n");
+    end_line();
     if (final && !common.quiet) {
         complain(summary(Session::expect<wire::Done>(*final), generate.sampling.seed,
                          generate.sampling.temperature > 0));

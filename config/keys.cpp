@@ -208,11 +208,11 @@ constexpr std::array kKeys = {
          "Names beside localhost and the listen address by which requests may call this "
          "device (Host header); keeps foreign web pages out."),
     integer("http.max_connections", http<&H::max_connections>, "connections", 1, 4096,
-            "Connections at a time; further ones wait or are refused."),
+            "Connections at a time; further ones wait."),
     bytes("http.max_body_bytes", http<&H::max_body_bytes>, 1024, std::int64_t{16} << 20,
           "Largest request body."),
     integer("http.header_timeout_ms", http<&H::header_timeout>, "ms", 100, 600'000,
-            "Time for a request's headers and body to arrive."),
+            "Time for a request's headers to arrive."),
     integer("http.idle_timeout_ms", http<&H::idle_timeout>, "ms", 100, 3'600'000,
             "Time after which a connection without a request is closed."),
 

@@ -70,7 +70,7 @@ struct HttpSettings {
     std::string api_key;        ///< load_settings() fills it from api_key_file
     std::string api_key_file;
     std::vector<std::string> allowed_hosts;  ///< beside loopback names and the listen address
-    std::uint32_t max_connections = 64;
+    std::uint32_t max_connections = 256;
     std::uint64_t max_body_bytes = 8u << 20;
     std::chrono::milliseconds header_timeout{10'000};
     std::chrono::milliseconds idle_timeout{60'000};
