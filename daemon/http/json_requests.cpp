@@ -1,0 +1,317 @@
+#include "daemon/http/json_requests.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+
+#include "daemon/http/json_input.hpp"
+
+namespace shoal::http {
+namespace {
+
+using nlohmann::json;
+using namespace mesh::wire;
+
+using Problem = std::optional<ApiError>;
+
+/// How much of a wrong value an error repeats.
+constexpr std::size_t kQuotedBytes = 80;
+
+std::string quoted(const json& value) {
+    if (value.is_structured()) return value.is_array() ? "an array" : "an object";
+    std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
+    if (text.size() > kQuotedBytes) text = text.substr(0, kQuotedBytes) + "...";
+    return text;
+}
+
+Problem wrong(const std::string& field, const json& value, std::string_view expected) {
+    return bad_field(field, fmt::format("{} is {}; expected {}", field, quoted(value), expected));
+}
+
+Problem take(const std::string& field, const json& value, bool& out) {
+    if (!value.is_boolean()) return wrong(field, value, "true or false");
+    out = value.get<bool>();
+    return {};
+}
+
+Problem take(const std::string& field, const json& value, std::string& out) {
+    if (!value.is_string()) return wrong(field, value, "a string");
+    out = value.get_ref<const std::string&>();
+    return {};
+}
+
+Problem take(const std::string& field, const json& value, float& out) {
+    // A double beyond float's range may not be converted; validate() then says what is allowed.
+    constexpr double kMax = std::numeric_limits<float>::max();
+    if (!value.is_number() || std::abs(value.get<double>()) > kMax) {
+        return wrong(field, value, "a number");
+    }
+    out = static_cast<float>(value.get<double>());
+    return {};
+}
+
+template <std::unsigned_integral T>
+Problem take(const std::string& field, const json& value, T& out) {
+    constexpr T kMax = std::numeric_limits<T>::max();
+    // Parsed text has a negative number, and only that, as a signed integer.
+    if (!value.is_number_unsigned() || value.get<std::uint64_t>() > kMax) {
+        return wrong(field, value, fmt::format("an integer from 0 to {}", kMax));
+    }
+    out = static_cast<T>(value.get<std::uint64_t>());
+    return {};
+}
+
+Problem take(const std::string& field, const json& value, std::vector<std::int32_t>& out) {
+    constexpr std::uint64_t kMax = std::numeric_limits<std::int32_t>::max();
+    if (!value.is_array()) return wrong(field, value, "an array of token ids");
+    out.clear();
+    out.reserve(value.size());
+    for (std::size_t i = 0; i < value.size(); ++i) {
+        if (!value[i].is_number_unsigned() || value[i].get<std::uint64_t>() > kMax) {
+            Problem problem = wrong(fmt::format("{}[{}]", field, i), value[i], "a token id");
+            problem->param = field;
+            return problem;
+        }
+        out.push_back(static_cast<std::int32_t>(value[i].get<std::uint64_t>()));
+    }
+    return {};
+}
+
+Problem take_prompt(const json& value, CompletionRequest& r) {
+    if (value.is_string()) return take("prompt", value, r.generate.prompt);
+    if (!value.is_array() || value.empty() || value[0].is_string() || value[0].is_array()) {
+        return wrong("prompt", value,
+                     "a string or a non-empty array of token ids (one prompt per request)");
+    }
+    return take("prompt", value, r.generate.prompt_ids);
+}
+
+Problem take_max_tokens(const json& value, CompletionRequest& r) {
+    if (value == -1) return r.generate.max_tokens = 0, Problem{};
+    if (!value.is_number_unsigned() || value == 0) {
+        return wrong("max_tokens", value, "an integer from 1, or -1: until the model ends");
+    }
+    return take("max_tokens", value, r.generate.max_tokens);
+}
+
+Problem take_stop(const json& value, CompletionRequest& r) {
+    r.generate.stop.clear();
+    if (value.is_string()) return r.generate.stop.push_back(value.get<std::string>()), Problem{};
+    const bool strings =
+        value.is_array() &&
+        std::all_of(value.begin(), value.end(), [](const json& s) { return s.is_string(); });
+    if (!strings) return wrong("stop", value, "a string or an array of strings");
+    if (value.size() > kMaxStopStrings) {
+        return bad_field("stop", fmt::format("stop has {} strings; at most {} are allowed",
+                                             value.size(), kMaxStopStrings));
+    }
+    for (const json& text : value) r.generate.stop.push_back(text.get<std::string>());
+    return {};
+}
+
+Problem take_logit_bias(const json& value, CompletionRequest& r) {
+    if (!value.is_object()) {
+        return wrong("logit_bias", value, "an object from token ids to numbers");
+    }
+    auto& biases = r.generate.sampling.logit_bias;
+    for (const auto& [key, entry] : value.items()) {
+        std::int32_t id = 0;
+        const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+        if (error != std::errc{} || end != key.data() + key.size() || id < 0) {
+            return bad_field("logit_bias", fmt::format("logit_bias is for \"{}\"; expected a token "
+                                                       "id",
+                                                       key.substr(0, kQuotedBytes)));
+        }
+        float bias = 0;
+        if (auto problem = take("logit_bias", entry, bias)) return problem;
+        if (std::abs(bias) > kMaxLogitBiasValue) {
+            return bad_field("logit_bias",
+                             fmt::format("logit_bias of token {} is {}; allowed are values from "
+                                         "{} to {}",
+                                         id, bias, -kMaxLogitBiasValue, kMaxLogitBiasValue));
+        }
+        // Different texts may be one id: "7" and "07".
+        if (!biases.emplace(id, bias).second) {
+            return bad_field("logit_bias", fmt::format("logit_bias has token {} twice", id));
+        }
+    }
+    return {};
+}
+
+Problem take_seed(const json& value, CompletionRequest& r) {
+    r.seeded = true;
+    return take("seed", value, r.generate.sampling.seed);
+}
+
+Problem take_stream_options(const json& value, CompletionRequest& r) {
+    if (!value.is_object()) return wrong("stream_options", value, "an object");
+    for (const auto& [key, entry] : value.items()) {
+        if (key != "include_usage") {
+            const std::string name = "stream_options." + key.substr(0, kQuotedBytes);
+            return bad_field(name, fmt::format("{} is not supported; leave it out", name));
+        }
+        if (auto problem = take("stream_options.include_usage", entry, r.include_usage)) {
+            return problem;
+        }
+    }
+    return {};
+}
+
+/// Fields that OpenAI has and we do not: accepted with the value that means nothing.
+Problem take_unsupported(const std::string& name, const json& value, const json& nothing) {
+    if (value == nothing) return {};
+    return bad_field(name, fmt::format("{} is {}; only {} is supported, leave it out", name,
+                                       quoted(value), nothing.dump()));
+}
+
+/// The fields in which null means "not given", as it does at OpenAI.
+bool nullable(std::string_view name) {
+    static constexpr std::string_view kNames[] = {"model",
+                                                  "max_tokens",
+                                                  "temperature",
+                                                  "top_p",
+                                                  "top_k",
+                                                  "min_p",
+                                                  "seed",
+                                                  "stop",
+                                                  "repeat_penalty",
+                                                  "presence_penalty",
+                                                  "logit_bias",
+                                                  "user",
+                                                  "frequency_penalty",
+                                                  "penalty_last_n",
+                                                  "stream_options",
+                                                  "ignore_eos",
+                                                  "stream",
+                                                  "n",
+                                                  "best_of",
+                                                  "echo",
+                                                  "logprobs",
+                                                  "suffix"};
+    return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
+Problem take_field(const std::string& name, const json& v, CompletionRequest& r) {
+    Generate& g = r.generate;
+    Sampling& s = g.sampling;
+    if (name == "prompt") return take_prompt(v, r);
+    if (v.is_null() && nullable(name)) return {};
+    if (name == "model") return take(name, v, g.model);
+    if (name == "max_tokens") return take_max_tokens(v, r);
+    if (name == "temperature") return take(name, v, s.temperature);
+    if (name == "top_p") return take(name, v, s.top_p);
+    if (name == "top_k") return take(name, v, s.top_k);
+    if (name == "min_p") return take(name, v, s.min_p);
+    if (name == "seed") return take_seed(v, r);
+    if (name == "stop") return take_stop(v, r);
+    if (name == "presence_penalty") return take(name, v, s.presence_penalty);
+    if (name == "frequency_penalty") return take(name, v, s.frequency_penalty);
+    if (name == "repeat_penalty") return take(name, v, s.repeat_penalty);
+    if (name == "penalty_last_n") return take(name, v, s.penalty_last_n);
+    if (name == "logit_bias") return take_logit_bias(v, r);
+    if (name == "ignore_eos") return take(name, v, g.ignore_eos);
+    if (name == "stream") return take(name, v, r.stream);
+    if (name == "stream_options") return take_stream_options(v, r);
+    if (name == "n" || name == "best_of") return take_unsupported(name, v, 1);
+    if (name == "echo") return take_unsupported(name, v, false);
+    if (name == "logprobs" || name == "suffix") return take_unsupported(name, v, nullptr);
+    if (name == "user") {
+        std::string ignored;  // Names the end user to OpenAI's abuse checks; nothing depends on it.
+        return take(name, v, ignored);
+    }
+    const std::string shown = name.substr(0, kQuotedBytes);
+    return bad_field(shown, fmt::format("the field \"{}\" is not supported; leave it out", shown));
+}
+
+/// The message begins with the field's name on the wire, which is mostly the one in the body.
+ApiError named(const Failed& failed) {
+    ApiError error = api_error(failed);
+    const auto end = failed.message.find_first_not_of("abcdefghijklmnopqrstuvwxyz_");
+    error.param = failed.message.substr(0, end);
+    return error;
+}
+
+/// What validate() says, with the field's name in the body instead of that on the wire.
+Problem refused(const Request& request, std::string_view on_wire, std::string_view here) {
+    auto failed = validate(request, Door::http);
+    if (!failed) return {};
+    if (failed->message.starts_with(on_wire)) failed->message.replace(0, on_wire.size(), here);
+    return named(*failed);
+}
+
+}  // namespace
+
+Parsed<CompletionRequest> parse_completion(std::string_view body) {
+    json object;
+    if (auto problem = read_json(body, object)) return *std::move(problem);
+    CompletionRequest request;
+    request.generate.max_tokens = kDefaultMaxTokens;
+    for (const auto& [name, value] : object.items()) {
+        if (auto problem = take_field(name, value, request)) return *std::move(problem);
+    }
+    if (!object.contains("prompt")) return bad_field("prompt", "prompt is missing");
+    if (object.contains("stream_options") && !object["stream_options"].is_null() &&
+        !request.stream) {
+        return bad_field("stream_options", "stream_options is for requests with \"stream\": true");
+    }
+    Request wire = std::move(request.generate);
+    if (auto problem = refused(wire, "prompt_ids", "prompt")) return *std::move(problem);
+    request.generate = std::get<Generate>(std::move(wire));
+    return request;
+}
+
+Parsed<TokenizeRequest> parse_tokenize(std::string_view body) {
+    json object;
+    if (auto problem = read_json(body, object)) return *std::move(problem);
+    TokenizeRequest request;
+    for (const auto& [name, value] : object.items()) {
+        Problem problem;
+        if (name == "model") {
+            problem = take(name, value, request.model);
+        } else if (name == "content") {
+            problem = take(name, value, request.text);
+        } else if (name == "add_special") {
+            problem = take(name, value, request.add_special);
+        } else if (name == "parse_special") {
+            problem = take(name, value, request.parse_special);
+        } else {
+            const std::string shown = name.substr(0, kQuotedBytes);
+            problem = bad_field(shown, fmt::format("the field \"{}\" is not supported", shown));
+        }
+        if (problem) return *std::move(problem);
+    }
+    if (!object.contains("content")) return bad_field("content", "content is missing");
+    Request wire = std::move(request);
+    if (auto problem = refused(wire, "text", "content")) return *std::move(problem);
+    return std::get<TokenizeRequest>(std::move(wire));
+}
+
+Parsed<DetokenizeRequest> parse_detokenize(std::string_view body) {
+    json object;
+    if (auto problem = read_json(body, object)) return *std::move(problem);
+    DetokenizeRequest request;
+    for (const auto& [name, value] : object.items()) {
+        Problem problem;
+        if (name == "model") {
+            problem = take(name, value, request.model);
+        } else if (name == "tokens") {
+            problem = take(name, value, request.ids);
+        } else {
+            const std::string shown = name.substr(0, kQuotedBytes);
+            problem = bad_field(shown, fmt::format("the field \"{}\" is not supported", shown));
+        }
+        if (problem) return *std::move(problem);
+    }
+    if (!object.contains("tokens")) return bad_field("tokens", "tokens is missing");
+    Request wire = std::move(request);
+    if (auto problem = refused(wire, "ids", "tokens")) return *std::move(problem);
+    return std::get<DetokenizeRequest>(std::move(wire));
+}
+
+}  // namespace shoal::http

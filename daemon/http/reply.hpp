@@ -1,0 +1,105 @@
+// The answer to one request while the service works on it: where the service's thread, the HTTP
+// thread and the watch over connections meet.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "daemon/http/api_error.hpp"
+#include "daemon/http/json_answers.hpp"
+#include "daemon/http/options.hpp"
+#include "daemon/http/router.hpp"
+#include "daemon/http/service.hpp"
+
+struct MHD_Connection;
+
+namespace shoal::http {
+
+/// A status, and the body with it.
+struct Answer {
+    unsigned status = 200;
+    std::string body;
+    bool retry_after = false;
+};
+
+Answer answer_of(const ApiError& error);
+
+/// Thread-safe. A connection that waits here is suspended (parked) and stays valid until it is
+/// resumed; the mutex makes sure that this happens exactly once.
+class Reply : public std::enable_shared_from_this<Reply> {
+  public:
+    using Clock = std::chrono::steady_clock;
+    /// Has the reply's service request cancelled by another thread: a sink may not do it itself.
+    using CancelLater = std::function<void(std::shared_ptr<Reply>)>;
+
+    struct Kind {
+        Endpoint endpoint = Endpoint::health;
+        bool stream = false;
+        CompletionHead head;  ///< of completions
+    };
+
+    /// `service` and what `cancel_later` refers to outlive the last call of close() or abort().
+    Reply(Kind kind, const HttpOptions& options, Service& service, CancelLater cancel_later);
+
+    /// HTTP thread. Starts the request; its events come to this object.
+    void start(mesh::wire::Request request);
+
+    enum class Step { parked, respond, drop };
+    /// HTTP thread, in the request handler: parks `connection` while there is nothing to send.
+    Step step(MHD_Connection* connection);
+    bool stream() const noexcept { return kind_.stream; }
+    /// After `respond`: the whole answer, or nothing when it is to be read with read().
+    std::optional<Answer> take_answer();
+
+    enum class Read { some, parked, end, broken };
+    /// HTTP thread: the next bytes of a stream; parks `connection` while there are none.
+    Read read(MHD_Connection* connection, char* out, std::size_t capacity, std::size_t& size);
+
+    /// The server stops: nothing is sent any more, the request is cancelled.
+    void abort();
+    /// The client closed its side. A generation that still runs is for nobody; what is at hand or
+    /// soon will be is sent, as the client may still listen.
+    void client_left();
+    bool is_generation() const noexcept { return kind_.endpoint == Endpoint::completions; }
+    /// abort() for a connection that MHD has closed by itself, or that has its answer.
+    void close() noexcept;
+    void cancel_service() noexcept;
+
+    /// What the watch does at `now`: nothing, or shut the connection down. Gives up waiting for a
+    /// service that does not answer.
+    bool overdue(Clock::time_point now);
+
+  private:
+    void on_event(const mesh::wire::Event& event);
+    void stream_event(const mesh::wire::Event& event);
+    void whole_event(const mesh::wire::Event& event);
+    void append(std::string&& bytes);
+    void fail(const ApiError& error);
+    void finish();
+    void unpark();
+
+    const Kind kind_;
+    const HttpOptions& options_;
+    Service& service_;
+    const CancelLater cancel_later_;
+    const Clock::time_point begun_ = Clock::now();
+
+    std::mutex mutex_;  ///< guards all below
+    MHD_Connection* parked_ = nullptr;
+    std::optional<Service::Ticket> ticket_;
+    bool cancel_wanted_ = false;                 ///< before the ticket was known
+    bool service_done_ = false;                  ///< its final event came
+    bool closed_ = false;                        ///< no more to send, whoever wants it
+    std::optional<Clock::time_point> finished_;  ///< everything to send is there
+    std::string buffer_;    ///< of a stream: bytes not sent yet; else: the text so far
+    std::size_t sent_ = 0;  ///< bytes at the buffer's start that were sent
+    bool stream_begun_ = false;
+    std::optional<Answer> answer_;
+};
+
+}  // namespace shoal::http

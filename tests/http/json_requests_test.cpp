@@ -1,0 +1,282 @@
+#include "daemon/http/json_requests.hpp"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "daemon/http/json_input.hpp"
+
+namespace shoal::http {
+namespace {
+
+CompletionRequest completion(const std::string& body) {
+    auto parsed = parse_completion(body);
+    if (auto* error = std::get_if<ApiError>(&parsed)) {
+        FAIL(error->message);
+        return {};
+    }
+    return std::get<CompletionRequest>(std::move(parsed));
+}
+
+/// Adds the field to a valid request.
+CompletionRequest with(const std::string& field) {
+    return completion(R"({"prompt":"x",)" + field + "}");
+}
+
+template <typename T>
+ApiError error_of(Parsed<T> parsed) {
+    REQUIRE(std::holds_alternative<ApiError>(parsed));
+    return std::get<ApiError>(parsed);
+}
+
+ApiError completion_error(const std::string& body) {
+    return error_of(parse_completion(body));
+}
+
+ApiError error_with(const std::string& field) {
+    return completion_error(R"({"prompt":"x",)" + field + "}");
+}
+
+std::string quoted(const char* name) {
+    return std::string(1, '"').append(name).append(1, '"');
+}
+
+}  // namespace
+
+TEST_SUITE("json_requests") {
+    TEST_CASE("a completion with every field becomes a request with every member") {
+        const CompletionRequest r = completion(R"({
+            "model": "tiny", "prompt": "Once\u0000 \u00e4", "max_tokens": 7, "temperature": 0.5,
+            "top_p": 0.25, "top_k": 3, "min_p": 0.125, "seed": 18446744073709551615,
+            "stop": ["a", "b"], "presence_penalty": -1, "frequency_penalty": 2,
+            "repeat_penalty": 1.5, "penalty_last_n": 9, "logit_bias": {"5": -100, "17": 2.5},
+            "ignore_eos": true, "stream": true, "stream_options": {"include_usage": true},
+            "user": "me", "n": 1, "best_of": 1, "echo": false, "logprobs": null, "suffix": null})");
+        const mesh::wire::Generate& g = r.generate;
+        CHECK(g.model == "tiny");
+        CHECK(g.prompt == std::string("Once\0 \xC3\xA4", 8));
+        CHECK(g.max_tokens == 7);
+        CHECK(g.sampling ==
+              mesh::wire::Sampling{
+                  0.5F, 3, 0.25F, 0.125F, 1.5F, -1, 2, 9, ~0ULL, {{5, -100.F}, {17, 2.5F}}});
+        CHECK(g.stop == std::vector<std::string>{"a", "b"});
+        CHECK(g.ignore_eos);
+        CHECK(g.prompt_ids.empty());
+        CHECK(g.resume_ids.empty());
+        CHECK(r.stream);
+        CHECK(r.include_usage);
+        CHECK(r.seeded);
+    }
+
+    TEST_CASE("what is left out or null has its default, OpenAI's 16 tokens among them") {
+        for (const char* body :
+             {R"({"prompt":"x"})",
+              R"({"prompt":"x","model":null,"max_tokens":null,"temperature":null,"top_p":null,
+                  "seed":null,"stop":null,"presence_penalty":null,"frequency_penalty":null,
+                  "logit_bias":null,"user":null,"n":null,"best_of":null,"echo":null,
+                  "stream":null,"stream_options":null})"}) {
+            const CompletionRequest r = completion(body);
+            CHECK(r.generate.max_tokens == 16);
+            CHECK(r.generate.sampling == mesh::wire::Sampling{});
+            CHECK(r.generate.stop.empty());
+            CHECK_FALSE(r.stream);
+            CHECK_FALSE(r.seeded);
+        }
+    }
+
+    TEST_CASE("a prompt is a text or token ids") {
+        CHECK(completion(R"({"prompt":""})").generate.prompt.empty());
+        CHECK(completion(R"({"prompt":[1,0,2147483647]})").generate.prompt_ids ==
+              std::vector<std::int32_t>{1, 0, 2147483647});
+        for (const char* prompt : {"[]", "[\"a\"]", "[[1]]", "7", "null", "{}", "true"}) {
+            const auto error = completion_error(std::string(R"({"prompt":)") + prompt + "}");
+            CHECK(error.param == "prompt");
+            CHECK(error.status == 400);
+        }
+        for (const char* id : {"-1", "2147483648", "1.5", "\"1\"", "null", "1e400"}) {
+            CHECK(completion_error(std::string(R"({"prompt":[3,)") + id + "]}").status == 400);
+        }
+        CHECK(completion_error(R"({"prompt":[3,-4]})").message ==
+              "prompt[1] is -4; expected a token id");
+        CHECK(completion_error("{}").message == "prompt is missing");
+    }
+
+    TEST_CASE("fields that are not honoured are errors that name them") {
+        for (const char* name : {"best_off", "messages", "tools", "response_format", "grammar",
+                                 "n_predict", "mirostat", "prompt_ids", "resume_ids", ""}) {
+            const auto error = error_with(quoted(name) + ":null");
+            CHECK(error.status == 400);
+            CHECK(error.param == name);
+            CHECK(error.message.find(quoted(name)) != std::string::npos);
+        }
+        CHECK(error_with(R"("n":2)").param == "n");
+        CHECK(error_with(R"("best_of":3)").param == "best_of");
+        CHECK(error_with(R"("echo":true)").param == "echo");
+        CHECK(error_with(R"("logprobs":0)").param == "logprobs");
+        CHECK(error_with(R"("suffix":"end")").param == "suffix");
+        CHECK(error_with(R"("n":2)").message == "n is 2; only 1 is supported, leave it out");
+        CHECK(error_with(R"("stream":true,"stream_options":{"include_obfuscation":false})").param ==
+              "stream_options.include_obfuscation");
+        CHECK(error_with(R"("stream_options":{"include_usage":true})").param == "stream_options");
+    }
+
+    TEST_CASE("values of the wrong kind are errors that name the field and the value") {
+        const char* const wrong[][2] = {{"model", "7"},
+                                        {"max_tokens", "\"9\""},
+                                        {"max_tokens", "0"},
+                                        {"max_tokens", "-2"},
+                                        {"max_tokens", "1.5"},
+                                        {"max_tokens", "4294967296"},
+                                        {"temperature", "\"1\""},
+                                        {"temperature", "[]"},
+                                        {"top_p", "true"},
+                                        {"top_k", "-1"},
+                                        {"top_k", "2.5"},
+                                        {"top_k", "4294967296"},
+                                        {"min_p", "{}"},
+                                        {"seed", "-1"},
+                                        {"seed", "1.5"},
+                                        {"seed", "18446744073709551616"},
+                                        {"stop", "3"},
+                                        {"stop", "[1]"},
+                                        {"logit_bias", "[]"},
+                                        {"logit_bias", "{\"a\":1}"},
+                                        {"logit_bias", "{\"-1\":1}"},
+                                        {"logit_bias", "{\"5\":\"x\"}"},
+                                        {"logit_bias", "{\"5\":101}"},
+                                        {"logit_bias", "{\"7\":1,\"07\":2}"},
+                                        {"logit_bias", "{\"99999999999\":1}"},
+                                        {"stream", "1"},
+                                        {"stream_options", "[]"},
+                                        {"user", "1"},
+                                        {"ignore_eos", "0"},
+                                        {"presence_penalty", "\"\""},
+                                        {"penalty_last_n", "-1"}};
+        for (const auto& [name, value] : wrong) {
+            const auto error = error_with(quoted(name) + ":" + value);
+            INFO(std::string(std::string(name) + " = " + value));
+            CHECK(error.status == 400);
+            CHECK(error.param == name);
+            CHECK(error.message.starts_with(name));
+        }
+        CHECK(error_with(R"("top_k":-1)").message ==
+              "top_k is -1; expected an integer from 0 to 4294967295");
+    }
+
+    TEST_CASE("values out of range are errors that say the range") {
+        CHECK(error_with(R"("temperature":-0.5)").message ==
+              "temperature is -0.5; allowed are values from 0 to 100");
+        CHECK(error_with(R"("temperature":-0.5)").param == "temperature");
+        CHECK(error_with(R"("temperature":1e39)").param == "temperature");
+        CHECK(error_with(R"("top_p":0)").param == "top_p");
+        CHECK(error_with(R"("min_p":1.5)").param == "min_p");
+        CHECK(error_with(R"("presence_penalty":2.5)").param == "presence_penalty");
+        CHECK(error_with(R"("frequency_penalty":-2.5)").param == "frequency_penalty");
+        CHECK(error_with(R"("repeat_penalty":0)").param == "repeat_penalty");
+        CHECK(error_with(R"("stop":[""])").param == "stop");
+        CHECK(error_with(R"("stop":")" + std::string(257, 's') + "\"").param == "stop");
+        const auto path = error_with(R"("model":"/etc/passwd")");
+        CHECK(path.status == 403);
+        CHECK(path.param == "model");
+    }
+
+    TEST_CASE("max_tokens -1 means until the model ends") {
+        CHECK(with(R"("max_tokens":-1)").generate.max_tokens == 0);
+        CHECK(with(R"("max_tokens":4294967295)").generate.max_tokens == 4294967295U);
+    }
+
+    TEST_CASE("one stop string may stand without an array, sixteen may stand in one") {
+        CHECK(with(R"("stop":"\n")").generate.stop == std::vector<std::string>{"\n"});
+        std::string list = "\"a\"";
+        for (int i = 1; i < 16; ++i) list += ",\"a\"";
+        CHECK(with("\"stop\":[" + list + "]").generate.stop.size() == 16);
+        CHECK(error_with("\"stop\":[" + list + ",\"a\"]").message.find("17") != std::string::npos);
+    }
+
+    TEST_CASE("what is no JSON object is an error that says where") {
+        for (const char* body :
+             {"", "{", "[1]", "7", "null", "{\"prompt\":\"x\"} {}", "{'a':1}",
+              "{\"prompt\":\"x\",}", "{\"prompt\":NaN}", "{\"prompt\":\"\\ud800\"}",
+              "{\"prompt\":1e999}", "{\"prompt\":\"a\nb\"}"}) {
+            INFO(std::string(body));
+            const auto error = completion_error(body);
+            CHECK(error.status == 400);
+            CHECK(error.message.starts_with("the body "));
+        }
+        CHECK(completion_error("{\"prompt\":\n x}").message.find("line 2") != std::string::npos);
+    }
+
+    TEST_CASE("invalid UTF-8 is refused, and the error is valid JSON") {
+        for (const char* bytes : {"\x80", "\xC3", "\xC0\xAF", "\xED\xA0\x80", "\xF5\x80\x80\x80"}) {
+            const auto error = completion_error(R"({"prompt":")" + std::string(bytes) + "\"}");
+            CHECK(error.status == 400);
+            CHECK(nlohmann::json::accept(error.json()));
+        }
+        const auto name = error_with("\"\xC3\xA4" + std::string(500, 'n') + "\":1");
+        CHECK(name.message.size() < 300);
+        CHECK(nlohmann::json::accept(name.json()));
+    }
+
+    TEST_CASE("nesting, names and values have limits, and names come once") {
+        const auto nested = [](std::size_t depth) {
+            return "\"x\":" + std::string(depth - 1, '[') + std::string(depth - 1, ']');
+        };
+        CHECK(error_with(nested(kMaxJsonDepth)).param == "x");
+        CHECK(error_with(nested(kMaxJsonDepth + 1)).message.find("deeper") != std::string::npos);
+        CHECK(error_with("\"x\":" + std::string(4'000'000, '[')).message.find("deeper") !=
+              std::string::npos);
+        CHECK(error_with("\"x\":" + std::string(100'000, '{')).status == 400);
+
+        std::string names = "\"x\":{\"0\":1";
+        for (std::size_t i = 1; i <= kMaxJsonNames; ++i)
+            names += ",\"" + std::to_string(i) + "\":1";
+        CHECK(error_with(names + "}").message.find("names") != std::string::npos);
+
+        std::string values = "\"x\":[1";
+        for (std::size_t i = 0; i < kMaxJsonValues; ++i) values += ",1";
+        CHECK(error_with(values + "]").message.find("values") != std::string::npos);
+
+        CHECK(error_with(R"("n":2,"n":1)").message == "the body has \"n\" twice");
+    }
+
+    TEST_CASE("token prompts hold to the limit of the wire") {
+        std::string ids = "1";
+        for (std::size_t i = 1; i < mesh::wire::kMaxPromptTokens; ++i) ids += ",1";
+        CHECK(completion(R"({"prompt":[)" + ids + "]}").generate.prompt_ids.size() ==
+              mesh::wire::kMaxPromptTokens);
+        const auto error = completion_error(R"({"prompt":[)" + ids + ",1]}");
+        CHECK(error.param == "prompt");
+        CHECK(error.message.starts_with("prompt has 1048577 tokens"));
+    }
+
+    TEST_CASE("tokenize takes content and flags") {
+        auto parsed = parse_tokenize(R"({"model":"m","content":"hi","add_special":false,
+                                         "parse_special":false})");
+        REQUIRE(std::holds_alternative<mesh::wire::TokenizeRequest>(parsed));
+        const auto& t = std::get<mesh::wire::TokenizeRequest>(parsed);
+        CHECK(t.model == "m");
+        CHECK(t.text == "hi");
+        CHECK_FALSE(t.add_special);
+        CHECK_FALSE(t.parse_special);
+        CHECK(error_of(parse_tokenize("{}")).param == "content");
+        CHECK(error_of(parse_tokenize(R"({"content":1})")).param == "content");
+        CHECK(error_of(parse_tokenize(R"({"content":"","with_pieces":true})")).param ==
+              "with_pieces");
+        const std::string long_text(mesh::wire::kMaxPromptBytes + 1, 't');
+        CHECK(error_of(parse_tokenize(R"({"content":")" + long_text + "\"}")).param == "content");
+    }
+
+    TEST_CASE("detokenize takes tokens") {
+        auto parsed = parse_detokenize(R"({"tokens":[3,1]})");
+        REQUIRE(std::holds_alternative<mesh::wire::DetokenizeRequest>(parsed));
+        CHECK(std::get<mesh::wire::DetokenizeRequest>(parsed).ids ==
+              std::vector<std::int32_t>{3, 1});
+        CHECK(error_of(parse_detokenize("{}")).param == "tokens");
+        CHECK(error_of(parse_detokenize(R"({"tokens":[-1]})")).param == "tokens");
+        CHECK(error_of(parse_detokenize(R"({"tokens":"1"})")).param == "tokens");
+        CHECK(error_of(parse_detokenize(R"({"tokens":[],"x":1})")).param == "x");
+    }
+}
+
+}  // namespace shoal::http

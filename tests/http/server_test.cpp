@@ -1,0 +1,919 @@
+// The server over real sockets on loopback, with a scripted service behind it.
+#include "daemon/http/server.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/http/client.hpp"
+#include "tests/http/scripted_service.hpp"
+
+namespace shoal::http::test {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+HttpOptions test_options() {
+    HttpOptions options;
+    options.port = 0;
+    return options;
+}
+
+/// The service goes last, as the server uses it.
+struct Fixture {
+    ScriptedService service;
+    HttpServer server;
+    explicit Fixture(HttpOptions options = test_options(), ScriptedService::AtOnce at_once = {})
+        : service(std::move(at_once)), server(std::move(options), service) {}
+
+    Client client() { return Client(server.port()); }
+    Response ask(const std::string& request) {
+        Client c = client();
+        REQUIRE(c.send(request));
+        return c.read_response(request.starts_with("HEAD"));
+    }
+};
+
+/// From an event to its arrival. The median, as the machine may be busy with something else.
+class Latencies {
+  public:
+    void add(Clock::duration time) { times_.push_back(time); }
+    double median_ms() {
+        std::sort(times_.begin(), times_.end());
+        return std::chrono::duration<double, std::milli>(times_.at(times_.size() / 2)).count();
+    }
+
+  private:
+    std::vector<Clock::duration> times_;
+};
+
+std::string data_of(const std::string& event) {
+    REQUIRE(event.starts_with("data: "));
+    return event.substr(6);
+}
+
+json json_of(const std::string& event) {
+    return json::parse(data_of(event));
+}
+
+std::string error_code(const Response& response) {
+    CHECK(response.headers.at("content-type") == "application/json");
+    const json error = json::parse(response.body).at("error");
+    CHECK(error.at("message").is_string());
+    CHECK(error.at("type").is_string());
+    CHECK(error.contains("param"));
+    return error.at("code");
+}
+
+Done done(StopReason reason = StopReason::end) {
+    Done d;
+    d.reason = reason;
+    d.text = std::string("!");  // GCC 12 warns wrongly of short literals (PR 105651).
+    d.prompt_tokens = 3;
+    d.generated_tokens = 2;
+    d.model = "tiny-q4";
+    d.devices = 2;
+    return d;
+}
+
+const std::string kPrompt = R"({"prompt":"Hi"})";
+const std::string kStream = R"({"prompt":"Hi","stream":true,"max_tokens":-1})";
+
+}  // namespace
+
+TEST_SUITE("server answers") {
+    TEST_CASE("a completion waits for its end and has text, reason and usage") {
+        Fixture f;
+        Client c = f.client();
+        c.send(
+            post("/v1/completions", R"({"model":"tiny","prompt":"Hi","max_tokens":5,"seed":7})"));
+        const auto call = f.service.next();
+        CHECK(call.door == Door::http);
+        const auto& g = std::get<Generate>(call.request);
+        CHECK(g.prompt == "Hi");
+        CHECK(g.max_tokens == 5);
+        CHECK(g.sampling.seed == 7);
+        f.service.emit(call.ticket, Progress{"queued", 1, 2});
+        f.service.emit(call.ticket, Token{0, 1, " the"});
+        f.service.emit(call.ticket, Token{1, 2, ""});
+        CHECK(c.silent(50ms));
+        f.service.emit(call.ticket, Token{2, 3, " end"});
+        f.service.emit(call.ticket, done(StopReason::length));
+        const Response r = c.read_response();
+        CHECK(r.status == 200);
+        CHECK(r.headers.at("content-type") == "application/json");
+        CHECK_FALSE(r.headers.contains("access-control-allow-origin"));
+        const json body = json::parse(r.body);
+        CHECK(body["object"] == "text_completion");
+        CHECK(body["id"].get<std::string>().starts_with("cmpl-"));
+        CHECK(body["model"] == "tiny-q4");
+        CHECK(body["choices"][0]["text"] == " the end!");
+        CHECK(body["choices"][0]["finish_reason"] == "length");
+        CHECK(body["choices"][0]["index"] == 0);
+        CHECK(body["usage"] ==
+              json{{"prompt_tokens", 3}, {"completion_tokens", 2}, {"total_tokens", 5}});
+        CHECK(body["timings"]["devices"] == 2);
+    }
+
+    TEST_CASE("without a seed each request has another") {
+        Fixture f;
+        Client a = f.client(), b = f.client();
+        a.send(post("/v1/completions", kPrompt));
+        b.send(post("/v1/completions", kPrompt));
+        const auto first = f.service.next(), second = f.service.next();
+        CHECK(std::get<Generate>(first.request).sampling.seed !=
+              std::get<Generate>(second.request).sampling.seed);
+    }
+
+    TEST_CASE("a stream sends each token when it comes") {
+        Fixture f;
+        Client c = f.client();
+        c.send(post("/v1/completions",
+                    R"({"prompt":"Hi","stream":true,"stream_options":{"include_usage":true}})"));
+        const auto call = f.service.next();
+        CHECK(c.silent(50ms));
+        f.service.emit(call.ticket, Progress{"loading\ntiny", 40, 100});
+        const Response head = c.read_head();
+        CHECK(head.status == 200);
+        CHECK(head.headers.at("content-type") == "text/event-stream");
+        CHECK(head.headers.at("cache-control") == "no-store");
+        CHECK(c.read_event() == ": loading tiny 40/100");
+
+        Latencies latencies;
+        for (int i = 0; i < 20; ++i) {
+            const auto before = Clock::now();
+            f.service.emit(call.ticket, Token{std::uint32_t(i), i, " w" + std::to_string(i)});
+            const json event = json_of(c.read_event());
+            latencies.add(Clock::now() - before);
+            CHECK(event["choices"][0]["text"] == " w" + std::to_string(i));
+            CHECK(event["choices"][0]["finish_reason"].is_null());
+            CHECK(event["usage"].is_null());
+        }
+        CHECK(latencies.median_ms() < 30);  // Far more than it takes; delayed sending is 40 ms.
+        f.service.emit(call.ticket, done());
+        const json last = json_of(c.read_event());
+        CHECK(last["choices"][0]["text"] == "!");
+        CHECK(last["choices"][0]["finish_reason"] == "stop");
+        const json usage = json_of(c.read_event());
+        CHECK(usage["choices"].empty());
+        CHECK(usage["usage"]["total_tokens"] == 5);
+        CHECK(data_of(c.read_event()) == "[DONE]");
+        CHECK(c.read_chunk().empty());
+        // The connection is kept.
+        c.send(get("/nothing"));
+        CHECK(c.read_response().status == 404);
+    }
+
+    TEST_CASE("a stream without usage does not mention it") {
+        Fixture f;
+        Client c = f.client();
+        c.send(post("/v1/completions", kStream));
+        const auto call = f.service.next();
+        f.service.emit(call.ticket, Token{0, 1, "a"});
+        f.service.emit(call.ticket, done());
+        c.read_head();
+        CHECK_FALSE(json_of(c.read_event()).contains("usage"));
+        CHECK_FALSE(json_of(c.read_event()).contains("usage"));
+        CHECK(data_of(c.read_event()) == "[DONE]");
+    }
+
+    TEST_CASE("broken UTF-8 from a model does not break the JSON") {
+        Fixture f(test_options(), [](const Request&) {
+            return std::vector<Event>{Token{0, 1, "a\xC3"}, done()};
+        });
+        const Response r = f.ask(post("/v1/completions", kPrompt));
+        CHECK(json::parse(r.body)["choices"][0]["text"] == "a\xEF\xBF\xBD!");
+    }
+
+    TEST_CASE("refusals have their status, before a stream as well") {
+        const struct {
+            ErrorCode code;
+            int status;
+            bool retry;
+        } expected[] = {{ErrorCode::bad_request, 400, false}, {ErrorCode::not_found, 404, false},
+                        {ErrorCode::busy, 503, true},         {ErrorCode::too_large, 413, false},
+                        {ErrorCode::unavailable, 503, true},  {ErrorCode::internal, 500, false},
+                        {ErrorCode::cancelled, 499, false},   {ErrorCode::forbidden, 403, false}};
+        for (const auto& [code, status, retry] : expected) {
+            Fixture f(test_options(), [code = code](const Request&) {
+                return std::vector<Event>{Failed{code, "because \xFF"}};
+            });
+            for (const std::string& body : {kPrompt, kStream}) {
+                const Response r = f.ask(post("/v1/completions", body));
+                CHECK(r.status == status);
+                CHECK(r.headers.contains("retry-after") == retry);
+                error_code(r);
+            }
+            CHECK(f.ask(get("/v1/models")).status == status);
+            CHECK(f.ask(post("/tokenize", R"({"content":"x"})")).status == status);
+        }
+    }
+
+    TEST_CASE("a failure within a stream is an event and the end") {
+        Fixture f(test_options(), [](const Request&) {
+            return std::vector<Event>{Token{0, 1, "a"}, Failed{ErrorCode::internal, "lost"}};
+        });
+        Client c = f.client();
+        c.send(post("/v1/completions", kStream));
+        CHECK(c.read_head().status == 200);
+        CHECK(json_of(c.read_event())["choices"][0]["text"] == "a");
+        CHECK(json_of(c.read_event())["error"]["message"] == "lost");
+        CHECK(data_of(c.read_event()) == "[DONE]");
+        CHECK(c.read_chunk().empty());
+    }
+
+    TEST_CASE("a generation that the service cancels is an error, not an answer") {
+        Fixture f(test_options(), [](const Request&) {
+            return std::vector<Event>{Token{0, 1, "a"}, done(StopReason::cancelled)};
+        });
+        CHECK(f.ask(post("/v1/completions", kPrompt)).status == 499);
+    }
+
+    TEST_CASE("tokenize and detokenize ask the service") {
+        Fixture f(test_options(), [](const Request& request) {
+            if (const auto* t = std::get_if<TokenizeRequest>(&request)) {
+                CHECK(t->text == "Hi");
+                CHECK_FALSE(t->add_special);
+                return std::vector<Event>{TokenizeReply{{1, 15}, {"<s>", "Hi"}}};
+            }
+            CHECK(std::get<DetokenizeRequest>(request).ids == std::vector<std::int32_t>{1, 15});
+            return std::vector<Event>{DetokenizeReply{"Hi"}};
+        });
+        CHECK(f.ask(post("/tokenize", R"({"content":"Hi","add_special":false})")).body ==
+              R"({"tokens":[1,15]})");
+        CHECK(f.ask(post("/detokenize", R"({"tokens":[1,15]})")).body == R"({"content":"Hi"})");
+    }
+
+    TEST_CASE("models and cluster list what the service says, HEAD the head of it") {
+        Fixture f(test_options(), [](const Request& request) {
+            if (std::holds_alternative<ModelsRequest>(request)) {
+                ModelInfo m;
+                m.name = "tiny", m.hash = "ab", m.parameters = 1ULL << 40, m.loaded = true;
+                m.devices = {"00"};
+                return std::vector<Event>{ModelsReply{{m}}};
+            }
+            StatusReply s;
+            s.self = "00", s.root = "11", s.term = ~0ULL, s.plan = 4, s.model = "tiny";
+            s.tokens_per_second = 12.5;
+            DeviceInfo d;
+            d.id = "00", d.rank = 0, d.q_heads = {0, 8}, d.weight_bytes = 99;
+            s.devices = {d, DeviceInfo{}};
+            return std::vector<Event>{s};
+        });
+        const Response models = f.ask(get("/v1/models"));
+        const json list = json::parse(models.body);
+        CHECK(list["object"] == "list");
+        CHECK(list["data"][0]["id"] == "tiny");
+        CHECK(list["data"][0]["object"] == "model");
+        CHECK(list["data"][0]["parameters"] == 1ULL << 40);
+
+        const json cluster = json::parse(f.ask(get("/v1/cluster")).body);
+        CHECK(cluster["root"] == "11");
+        CHECK(cluster["term"] == ~0ULL);
+        CHECK(cluster["model"]["name"] == "tiny");
+        CHECK(cluster["tokens_per_second"] == 12.5);
+        CHECK(cluster["devices"][0]["slice"]["q_heads"] == json::array({0, 8}));
+        CHECK(cluster["devices"][0]["slice"]["weight_bytes"] == 99);
+        CHECK(cluster["devices"][1]["rank"].is_null());
+
+        const Response head = f.ask("HEAD /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        CHECK(head.status == 200);
+        CHECK(head.headers.at("content-length") == models.headers.at("content-length"));
+    }
+
+    TEST_CASE("health is 200 with a root and 503 with a reason without") {
+        std::string root = "11";
+        Fixture f(test_options(), [&](const Request&) {
+            StatusReply s;
+            s.root = root;
+            return std::vector<Event>{root == "fail" ? Event{Failed{ErrorCode::internal, "broken"}}
+                                                     : Event{s}};
+        });
+        CHECK(f.ask(get("/health")).body == R"({"status":"ok"})");
+        root = "";
+        const Response electing = f.ask(get("/health"));
+        CHECK(electing.status == 503);
+        CHECK(electing.headers.contains("retry-after"));
+        CHECK(json::parse(electing.body)["reason"].get<std::string>().find("root") !=
+              std::string::npos);
+        root = "fail";
+        CHECK(json::parse(f.ask(get("/health")).body)["reason"] == "broken");
+    }
+
+    TEST_CASE("a service that does not answer is given up") {
+        HttpOptions options = test_options();
+        options.answer_timeout = 100ms;
+        Fixture f(options);
+        CHECK(f.ask(get("/health")).status == 503);
+        const auto health = f.service.next();
+        CHECK(f.service.wait_cancelled(health.ticket));
+        CHECK(f.ask(get("/v1/models")).status == 503);
+        CHECK(f.service.wait_cancelled(f.service.next().ticket));
+        // A generation may take as long as it takes.
+        Client c = f.client();
+        c.send(post("/v1/completions", kPrompt));
+        const auto call = f.service.next();
+        CHECK(c.silent(400ms));
+        f.service.emit(call.ticket, done());
+        CHECK(c.read_response().status == 200);
+    }
+}
+
+TEST_SUITE("server refuses") {
+    TEST_CASE("unknown paths, methods and media types") {
+        Fixture f;
+        CHECK(error_code(f.ask(get("/v2/completions"))) == "not_found");
+        const Response wrong_method = f.ask(get("/v1/completions"));
+        CHECK(wrong_method.status == 405);
+        CHECK(wrong_method.headers.at("allow") == "POST");
+        CHECK(f.ask("OPTIONS /v1/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: "
+                    "http://localhost\r\n\r\n")
+                  .status == 405);
+        CHECK(f.ask("DELETE /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n").headers.at("allow") ==
+              "GET, HEAD");
+        CHECK(f.ask("POST /tokenize HTTP/1.1\r\nHost: localhost\r\n"
+                    "Content-Type: application/json\r\n\r\n")
+                  .status == 411);
+        for (const char* type :
+             {"Content-Type: text/plain\r\n", "", "Content-Type: application/jsonx\r\n",
+              "Content-Type: application/x-www-form-urlencoded\r\n",
+              "Content-Type: application/json\r\nContent-Encoding: gzip\r\n"}) {
+            const Response r = f.ask("POST /tokenize HTTP/1.1\r\nHost: localhost\r\n" +
+                                     std::string(type) + "Content-Length: 2\r\n\r\n{}");
+            CHECK(r.status == 415);
+        }
+        CHECK(f.ask("POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
+                    "Content-Type: Application/JSON ; charset=utf-8\r\n\r\n{}")
+                  .status == 400);
+        CHECK(f.service.started() == 0);
+    }
+
+    TEST_CASE("foreign hosts and origins") {
+        Fixture f;
+        const auto with = [&](const std::string& headers) {
+            return f.ask("GET /nothing HTTP/1.1\r\n" + headers + "\r\n").status;
+        };
+        CHECK(with("Host: localhost:8090\r\n") == 404);
+        CHECK(with("Host: 127.0.0.1\r\n") == 404);
+        CHECK(with("Host: evil.example\r\n") == 403);
+        CHECK(with("Host: localhost\r\nHost: localhost\r\n") == 400);
+        CHECK(with("Host: localhost\r\nOrigin: http://localhost\r\n") == 404);
+        CHECK(with("Host: localhost\r\nOrigin: http://evil.example\r\n") == 403);
+        CHECK(with("Host: localhost\r\nOrigin: null\r\n") == 403);
+        Client none = f.client();
+        none.send("GET /health HTTP/1.1\r\n\r\n");
+        CHECK(none.read_head().status == 400);
+        Client old = f.client();
+        old.send("GET /health HTTP/1.0\r\n\r\n");
+        CHECK(old.read_head().status == 400);
+        // Such a request does not reach the service, whatever it asks for.
+        CHECK(f.ask(post("/v1/completions", kPrompt, "Origin: http://evil.example\r\n")).status ==
+              403);
+        CHECK(f.service.started() == 0);
+    }
+
+    TEST_CASE("whoever has no key, but health is open") {
+        HttpOptions options = test_options();
+        options.api_key = "sesame-sesame-se";
+        Fixture f(options, [](const Request&) { return std::vector<Event>{StatusReply{}}; });
+        const Response none = f.ask(get("/v1/cluster"));
+        CHECK(none.status == 401);
+        CHECK(none.headers.at("www-authenticate") == "Bearer");
+        CHECK(error_code(none) == "api_key_missing");
+        CHECK(error_code(f.ask(get("/v1/cluster", "Authorization: Bearer sesame\r\n"))) ==
+              "api_key_wrong");
+        CHECK(f.ask(get("/nothing")).status == 401);
+        CHECK(f.ask(post("/v1/completions", kPrompt)).status == 401);
+        CHECK(f.ask(get("/v1/cluster", "Authorization: Bearer sesame-sesame-se\r\n")).status ==
+              200);
+        CHECK(f.ask(get("/health")).status == 503);
+    }
+
+    TEST_CASE("to listen beyond loopback without a key, or where it cannot") {
+        ScriptedService service;
+        const auto start = [&](const std::string& listen, const std::string& key,
+                               std::uint16_t port = 0) {
+            HttpOptions options;
+            options.listen = listen;
+            options.api_key = key;
+            options.port = port;
+            HttpServer server(options, service);
+            return server.port();
+        };
+        CHECK_THROWS_WITH_AS(start("0.0.0.0", ""), doctest::Contains("api_key"), HttpError);
+        CHECK_THROWS_AS(start("::", ""), HttpError);
+        CHECK_THROWS_AS(start("192.0.2.1", ""), HttpError);
+        CHECK_THROWS_WITH_AS(start("localhost", ""), doctest::Contains("no IP address"), HttpError);
+        CHECK_THROWS_WITH_AS(start("192.0.2.1", "key"), doctest::Contains("192.0.2.1"), HttpError);
+        CHECK(start("0.0.0.0", "key") != 0);
+        CHECK(start("::1", "") != 0);
+        Fixture f;
+        CHECK_THROWS_WITH_AS(start("127.0.0.1", "", f.server.port()), doctest::Contains("in use"),
+                             HttpError);
+    }
+
+    TEST_CASE("bodies beyond the limit, announced, chunked or thrown away") {
+        HttpOptions options = test_options();
+        options.max_body_bytes = 1u << 20;
+        Fixture f(options);
+        const std::string large(options.max_body_bytes + 1, ' ');
+        Client announced = f.client();
+        announced.send(post("/v1/completions", large).substr(0, 4096));
+        CHECK(announced.read_response().status == 413);
+        CHECK(announced.ended());
+
+        const std::string chunked =
+            "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+            "Content-Type: application/json\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n";
+        Client endless = f.client();
+        endless.send(chunked);
+        bool taken = true;
+        for (int i = 0; i < 1000 && taken; ++i) {
+            taken = endless.send("10000\r\n" + std::string(65536, ' ') + "\r\n");
+        }
+        CHECK_FALSE(taken);
+
+        // The largest allowed one is only judged by what it says.
+        std::string fits = large.substr(1);
+        fits.replace(0, kPrompt.size() - 1, kPrompt.substr(0, kPrompt.size() - 1)).back() = '}';
+        Client c = f.client();
+        c.send(post("/v1/completions", fits));
+        f.service.emit(f.service.next().ticket, done());
+        CHECK(c.read_response().status == 200);
+
+        c.send(chunked + "2\r\n{\"\r\n1\r\nx\r\n3;note=1\r\n\":1\r\n1\r\n}\r\n0\r\n\r\n");
+        CHECK(c.read_response().status == 400);
+        // A body where none is wanted is thrown away within the same limit.
+        c.send("GET /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello" +
+               get("/nothing"));
+        CHECK(c.read_response().status == 404);
+        CHECK(c.read_response().status == 404);
+        Client get_large = f.client();
+        get_large.send(
+            "GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n");
+        CHECK(get_large.read_response().status == 413);
+    }
+
+    TEST_CASE("bodies that are too long together") {
+        HttpOptions options = test_options();
+        options.max_body_bytes = 1u << 20;
+        options.max_body_bytes_in_all = 3u << 19;
+        Fixture f(options);
+        const std::string request =
+            post("/tokenize", R"({"content":")" + std::string(1000000, 'x') + "\"}");
+        Client first = f.client(), second = f.client();
+        first.send(request.substr(0, 1000000));
+        std::this_thread::sleep_for(50ms);
+        second.send(request);
+        CHECK(second.read_all().starts_with("HTTP/1.1 503 "));
+        first.send(request.substr(1000000));
+        const auto call = f.service.next();
+        f.service.emit(call.ticket, TokenizeReply{{1}, {}});
+        CHECK(first.read_response().status == 200);
+        // What the first one had taken is free again.
+        Client third = f.client();
+        third.send(request);
+        f.service.emit(f.service.next().ticket, TokenizeReply{{2}, {}});
+        CHECK(third.read_response().status == 200);
+    }
+
+    TEST_CASE("headers beyond the limit") {
+        HttpOptions options = test_options();
+        options.max_header_bytes = 8u << 10;
+        Fixture f(options);
+        CHECK(f.ask(get("/nothing", "X-Pad: " + std::string(6000, 'a') + "\r\n")).status == 404);
+        Client c = f.client();
+        c.send(get("/nothing", "X-Pad: " + std::string(64000, 'a') + "\r\n"));
+        CHECK(c.read_head().status == 431);
+        Client url = f.client();
+        url.send("GET /" + std::string(64000, 'a') + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        CHECK(url.read_head().status == 414);
+        Client many = f.client();
+        std::string headers;
+        for (int i = 0; i < 5000; ++i) headers += "A: b\r\n";
+        many.send(get("/nothing", headers));
+        CHECK(many.read_head().status == 431);
+    }
+
+    TEST_CASE("requests whose length has two readings") {
+        Fixture f;
+        for (const char* framing :
+             {"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+              "Content-Length: 2\r\nContent-Length: 2\r\n", "Transfer-Encoding: gzip, chunked\r\n",
+              "Content-Length: -2\r\n", "Content-Length: 2x\r\n", "Content-Length: \r\n"}) {
+            INFO(std::string(framing));
+            Client c = f.client();
+            c.send(
+                "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+                "application/json\r\n" +
+                std::string(framing) + "\r\n{}" + get("/nothing"));
+            const std::string all = c.read_all();
+            CHECK(all.starts_with("HTTP/1.1 400 "));
+            INFO(all);
+            CHECK(all.find("404") == std::string::npos);  // The rest is no request.
+        }
+        Client c = f.client();
+        c.send(
+            "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            "Content-Length: 99999999999999999999999\r\n\r\n");
+        CHECK(c.read_head().status == 413);
+    }
+
+    TEST_CASE("malformed JSON, with the connection kept") {
+        Fixture f;
+        Client c = f.client();
+        for (const std::string& body :
+             {std::string("{"), std::string("{\"prompt\":\"\xFF\"}"), std::string(100000, '['),
+              std::string("{\"prompt\":1e9999}"), std::string("{\"prompt\":\"x\",\"n\":2}")}) {
+            c.send(post("/v1/completions", body));
+            const Response r = c.read_response();
+            CHECK(r.status == 400);
+            CHECK(error_code(r) == "bad_request");
+        }
+        CHECK(f.service.started() == 0);
+    }
+
+    TEST_CASE("what is not HTTP") {
+        HttpOptions options = test_options();
+        options.header_timeout = 300ms;
+        Fixture f(options);
+        for (const std::string& text :
+             {std::string("hello\r\n\r\n"), std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xFC", 9),
+              std::string("GET / HTTP/9.9\r\n\r\n"), std::string(100, '\0'),
+              std::string("GET /health HTTP/1.1\r\nHost localhost\r\n\r\n")}) {
+            Client c = f.client();
+            c.send(text);
+            c.half_close();
+            const std::string answer = c.read_all();
+            CHECK((answer.empty() || answer.starts_with("HTTP/1.1 4") ||
+                   answer.starts_with("HTTP/1.1 5") || answer.starts_with("HTTP/1.0 ")));
+        }
+        CHECK(f.ask(get("/nothing")).status == 404);
+    }
+
+    TEST_CASE("a body that is held back by Expect, when it would be refused") {
+        Fixture f;
+        Client c = f.client();
+        c.send(
+            "POST /v2 HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+            "Content-Length: 10\r\n\r\n");
+        CHECK(c.read_response().status == 404);
+        Client good = f.client();
+        good.send(
+            "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+            "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n");
+        CHECK(good.read_until("\r\n\r\n").starts_with("HTTP/1.1 100 "));
+        good.send("{}");
+        CHECK(good.read_response().status == 400);
+    }
+}
+
+TEST_SUITE("server and its clients") {
+    TEST_CASE("pipelined requests are answered in order") {
+        Fixture f(test_options(), [](const Request& request) {
+            if (std::holds_alternative<Generate>(request)) {
+                return std::vector<Event>{Token{0, 1, "g"}, done()};
+            }
+            return std::vector<Event>{DetokenizeReply{"d"}};
+        });
+        Client c = f.client();
+        c.send(post("/v1/completions", kPrompt) + get("/nothing") +
+               post("/detokenize", R"({"tokens":[1]})") + post("/v1/completions", kStream) +
+               get("/nothing"));
+        CHECK(c.read_response().status == 200);
+        CHECK(c.read_response().status == 404);
+        CHECK(c.read_response().body == R"({"content":"d"})");
+        CHECK(c.read_head().status == 200);
+        while (data_of(c.read_event()) != "[DONE]") {
+        }
+        CHECK(c.read_until("0\r\n\r\n") == "0\r\n\r\n");
+        CHECK(c.read_response().status == 404);
+    }
+
+    TEST_CASE("pipelined requests wait for a suspended one") {
+        Fixture f;
+        Client c = f.client();
+        c.send(post("/v1/completions", kPrompt) + post("/v1/completions", kPrompt));
+        const auto first = f.service.next();
+        CHECK(f.service.started() == 1);
+        f.service.emit(first.ticket, Token{0, 1, "one"});
+        f.service.emit(first.ticket, done());
+        CHECK(json::parse(c.read_response().body)["choices"][0]["text"] == "one!");
+        const auto second = f.service.next();
+        f.service.emit(second.ticket, Token{0, 1, "two"});
+        f.service.emit(second.ticket, done());
+        CHECK(json::parse(c.read_response().body)["choices"][0]["text"] == "two!");
+    }
+
+    TEST_CASE("HTTP/1.0 gets a stream that ends with the connection") {
+        Fixture f(test_options(), [](const Request&) {
+            return std::vector<Event>{Token{0, 1, "a"}, done()};
+        });
+        std::string request = post("/v1/completions", kStream);
+        request.replace(request.find("HTTP/1.1"), 8, "HTTP/1.0");
+        Client c = f.client();
+        c.send(request);
+        const std::string all = c.read_all();
+        CHECK(all.find("chunked") == std::string::npos);
+        CHECK(all.ends_with("data: [DONE]\n\n"));
+    }
+
+    TEST_CASE("a client that leaves cancels its generation, whatever it waits for") {
+        Fixture f;
+        for (const std::string& body : {kPrompt, kStream}) {
+            for (const bool with_token : {false, true}) {
+                Client c = f.client();
+                c.send(post("/v1/completions", body));
+                const auto call = f.service.next();
+                if (with_token) f.service.emit(call.ticket, Token{0, 1, "a"});
+                if (with_token && body == kStream) c.read_head();
+                CHECK_FALSE(f.service.wait_cancelled(call.ticket, 50ms));
+                c.close();
+                CHECK(f.service.wait_cancelled(call.ticket));
+            }
+        }
+        // The server is none the worse for it.
+        CHECK(f.ask(get("/nothing")).status == 404);
+    }
+
+    TEST_CASE("a client that leaves while another is served does not disturb it") {
+        Fixture f;
+        Client stays = f.client();
+        stays.send(post("/v1/completions", kStream));
+        const auto call = f.service.next();
+        for (int i = 0; i < 20; ++i) {
+            Client leaves = f.client();
+            leaves.send(post("/v1/completions", kStream));
+            const auto other = f.service.next();
+            f.service.emit(other.ticket, Token{0, 1, "x"});
+            f.service.emit(call.ticket, Token{std::uint32_t(i), 1, "a"});
+            leaves.close();
+            CHECK(f.service.wait_cancelled(other.ticket));
+        }
+        f.service.emit(call.ticket, done());
+        stays.read_head();
+        for (int i = 0; i < 20; ++i) {
+            CHECK(json_of(stays.read_event())["choices"][0]["text"] == "a");
+        }
+        CHECK_FALSE(f.service.cancelled(call.ticket));
+    }
+
+    TEST_CASE("a half-closed client gets what needs no generation") {
+        Fixture f;
+        Client c = f.client();
+        c.send(post("/tokenize", R"({"content":"x"})"));
+        c.half_close();
+        const auto call = f.service.next();
+        std::this_thread::sleep_for(50ms);
+        f.service.emit(call.ticket, TokenizeReply{{1}, {}});
+        CHECK(c.read_response().status == 200);
+        Client generation = f.client();
+        generation.send(post("/v1/completions", kPrompt));
+        const auto running = f.service.next();
+        generation.half_close();
+        CHECK(f.service.wait_cancelled(running.ticket));
+        CHECK(generation.ended());
+    }
+
+    TEST_CASE("a hundred slow streams do not hold up the next client") {
+        HttpOptions options = test_options();
+        options.max_stream_buffer_bytes = 64u << 10;
+        Fixture f(options);
+        std::vector<Client> slow;
+        std::vector<Service::Ticket> tickets;
+        for (int i = 0; i < 100; ++i) {
+            slow.emplace_back(f.server.port(), 4096);
+            slow.back().send(post("/v1/completions", kStream));
+            tickets.push_back(f.service.next().ticket);
+        }
+        // Enough for every buffer on the way, so that all of them are stuck in the middle.
+        const std::string text(8000, 'x');
+        for (int round = 0; round < 4; ++round) {
+            for (const auto ticket : tickets) f.service.emit(ticket, Token{0, 1, text});
+        }
+        f.service.settle();
+
+        Client next = f.client();
+        next.send(post("/v1/completions", kStream));
+        const auto call = f.service.next();
+        Latencies latencies;
+        for (int i = 0; i < 50; ++i) {
+            const auto before = Clock::now();
+            f.service.emit(call.ticket, Token{std::uint32_t(i), 1, "t"});
+            if (i == 0) next.read_head();
+            next.read_event();
+            latencies.add(Clock::now() - before);
+        }
+        MESSAGE("median token beside 100 slow clients: " << latencies.median_ms() << " ms");
+        CHECK(latencies.median_ms() < 30);
+        for (const auto ticket : tickets) CHECK_FALSE(f.service.cancelled(ticket));
+    }
+
+    TEST_CASE("a client that does not read loses its generation, not the server's memory") {
+        HttpOptions options = test_options();
+        options.max_stream_buffer_bytes = 64u << 10;
+        Fixture f(options);
+        Client c(f.server.port(), 4096);
+        c.send(post("/v1/completions", kStream));
+        const auto call = f.service.next();
+        // A megabyte is more than the buffers of both kernels and the server's together.
+        const std::string text(10000, 'x');
+        for (int i = 0; i < 100; ++i) f.service.emit(call.ticket, Token{0, 1, text});
+        CHECK(f.service.wait_cancelled(call.ticket));
+        // When it reads on, it learns why.
+        c.read_head();
+        std::string event;
+        std::size_t bytes = 0;
+        while ((event = c.read_event()) != "data: [DONE]") {
+            bytes += event.size();
+            if (event.find("\"error\"") != std::string::npos) {
+                CHECK(json_of(event)["error"]["code"] == "too_slow");
+            } else {
+                CHECK(json_of(event)["choices"][0]["text"] == text);
+            }
+        }
+        CHECK(bytes < 900'000);
+    }
+
+    TEST_CASE("a long answer that is not streamed ends at its limit") {
+        HttpOptions options = test_options();
+        options.max_answer_bytes = 1000;
+        Fixture f(options);
+        Client c = f.client();
+        c.send(post("/v1/completions", kPrompt));
+        const auto call = f.service.next();
+        for (int i = 0; i < 11; ++i)
+            f.service.emit(call.ticket, Token{0, 1, std::string(100, 'x')});
+        CHECK(c.read_response().status == 413);
+        CHECK(f.service.wait_cancelled(call.ticket));
+    }
+
+    TEST_CASE("an answer that is never read to its end is given up") {
+        HttpOptions options = test_options();
+        options.drain_timeout = 200ms;
+        Fixture f(options, [](const Request&) {
+            return std::vector<Event>{DetokenizeReply{std::string(4u << 20, 'x')}};
+        });
+        Client c(f.server.port(), 4096);
+        c.send(post("/detokenize", R"({"tokens":[1]})"));
+        CHECK(c.read_head().status == 200);
+        std::this_thread::sleep_for(600ms);
+        CHECK(c.read_all().size() < (4u << 20));
+    }
+}
+
+TEST_SUITE("server time limits") {
+    TEST_CASE("headers that drip are ended with 408, however steadily they drip") {
+        HttpOptions options = test_options();
+        options.header_timeout = 300ms;
+        Fixture f(options);
+        Client c = f.client();
+        c.send("GET /health HTTP/1.1\r\nHost: localhost\r\n");
+        const auto before = Clock::now();
+        bool taken = true;
+        while (taken && Clock::now() - before < 5s) {
+            taken = c.send("X-A: b\r\n") && c.silent(20ms);
+        }
+        CHECK(c.read_all().starts_with("HTTP/1.1 408 "));
+        CHECK(Clock::now() - before >= 290ms);
+        CHECK(Clock::now() - before < 3s);
+    }
+
+    TEST_CASE("a silent connection is closed without a word") {
+        HttpOptions options = test_options();
+        options.header_timeout = 200ms;
+        Fixture f(options);
+        Client c = f.client();
+        CHECK(c.read_all().empty());
+    }
+
+    TEST_CASE("a body that drips is ended with 408") {
+        HttpOptions options = test_options();
+        options.body_timeout = 300ms;
+        Fixture f(options);
+        Client c = f.client();
+        c.send(post("/tokenize", std::string(1000, ' ')).substr(0, 200));
+        const auto before = Clock::now();
+        bool taken = true;
+        while (taken && Clock::now() - before < 5s) taken = c.send(" ") && c.silent(20ms);
+        CHECK(c.read_all().starts_with("HTTP/1.1 408 "));
+        CHECK(Clock::now() - before < 3s);
+    }
+
+    TEST_CASE("a kept connection is closed when it brings nothing more") {
+        HttpOptions options = test_options();
+        options.idle_timeout = 300ms;
+        Fixture f(options);
+        Client c = f.client();
+        for (int i = 0; i < 3; ++i) {
+            c.send(get("/nothing"));
+            CHECK(c.read_response().status == 404);
+            CHECK(c.silent(100ms));
+        }
+        const auto before = Clock::now();
+        CHECK(c.ended());
+        CHECK(Clock::now() - before < 3s);
+    }
+
+    TEST_CASE("slow headers do not hold up others, and connections per address are limited") {
+        HttpOptions options = test_options();
+        options.max_connections_per_ip = 20;
+        Fixture f(options);
+        std::vector<Client> dripping;
+        for (int i = 0; i < 19; ++i) {
+            dripping.push_back(f.client());
+            dripping.back().send("GET /heal");
+        }
+        Client last = f.client();
+        last.send(get("/nothing"));
+        CHECK(last.read_response().status == 404);
+        Client beyond = f.client();
+        CHECK(beyond.ended());
+        last.close();
+        // The server may take a moment to notice.
+        int status = 0;
+        for (int i = 0; i < 200 && status == 0; ++i) {
+            Client c = f.client();
+            if (c.send(get("/nothing")) && !c.silent(20ms)) {
+                try {
+                    status = c.read_response().status;
+                } catch (const std::runtime_error&) {
+                    std::this_thread::sleep_for(20ms);
+                }
+            }
+        }
+        CHECK(status == 404);
+    }
+
+    TEST_CASE("connections beyond the total wait until one is free") {
+        HttpOptions options = test_options();
+        options.max_connections = 4;
+        Fixture f(options);
+        std::vector<Client> open;
+        for (int i = 0; i < 4; ++i) {
+            open.push_back(f.client());
+            open.back().send(get("/nothing"));
+            CHECK(open.back().read_response().status == 404);
+        }
+        Client waits = f.client();
+        waits.send(get("/nothing"));
+        CHECK(waits.silent(100ms));
+        open.pop_back();
+        CHECK(waits.read_response().status == 404);
+    }
+}
+
+TEST_SUITE("server stops") {
+    TEST_CASE("whatever is under way, and cancels it") {
+        ScriptedService service;
+        std::vector<Client> clients;
+        std::vector<Service::Ticket> tickets;
+        {
+            HttpServer server(test_options(), service);
+            for (const std::string& body : {kPrompt, kStream, kStream}) {
+                clients.emplace_back(server.port());
+                clients.back().send(post("/v1/completions", body));
+                tickets.push_back(service.next().ticket);
+            }
+            service.emit(tickets.back(), Token{0, 1, "a"});
+            clients.back().read_head();
+            clients.emplace_back(server.port());
+            clients.back().send("GET /hea");
+            clients.emplace_back(server.port());
+        }
+        for (const auto ticket : tickets) CHECK(service.wait_cancelled(ticket));
+        for (Client& client : clients) CHECK_NOTHROW(client.read_all());
+        // Events that come too late reach nobody.
+        for (const auto ticket : tickets) service.emit(ticket, Token{1, 1, "late"});
+        service.settle();
+    }
+
+    TEST_CASE("while tokens come and clients go") {
+        for (int round = 0; round < 20; ++round) {
+            ScriptedService service;
+            std::vector<Client> clients;
+            HttpServer server(test_options(), service);
+            std::vector<Service::Ticket> tickets;
+            for (int i = 0; i < 8; ++i) {
+                clients.emplace_back(server.port());
+                clients.back().send(post("/v1/completions", kStream));
+                tickets.push_back(service.next().ticket);
+            }
+            for (int token = 0; token < 50; ++token) {
+                for (const auto ticket : tickets) service.emit(ticket, Token{0, 1, "t"});
+            }
+            for (int i = 0; i < 4; ++i) clients.pop_back();
+        }
+    }
+}
+
+}  // namespace shoal::http::test
