@@ -141,6 +141,9 @@ constexpr std::array kKeys = {
             "Threads that compute. 0: one on every usable core."),
     bytes("device.memory_limit_bytes", device<&D::memory_limit_bytes>, 0, kMaxBytesValue,
           "Memory that models may take: weights, KV cache and buffers. 0: what is available."),
+    bytes("device.speed_bytes", device<&D::speed_bytes>, 0, kMaxBytesValue,
+          "Weights that this device multiplies in a second, by which shares are dealt out. 0: "
+          "measured at the start."),
     choice("device.cpu", device<&D::cpu>, kCpuNames,
            "Instruction set of the kernels. auto: the best that the processor has; one that it "
            "lacks is an error at the start."),

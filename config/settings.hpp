@@ -27,6 +27,7 @@ struct DeviceSettings {
     std::int32_t priority = 0;             ///< wish to be root; higher wins
     std::uint32_t threads = 0;             ///< 0: every usable core
     std::uint64_t memory_limit_bytes = 0;  ///< 0: what is available
+    std::uint64_t speed_bytes = 0;         ///< weight bytes per second; 0: measured
     std::string cpu = "auto";              ///< instruction set of the kernels
 };
 
