@@ -21,6 +21,22 @@ bool fits(const TensorInfo& info, const Piece& piece) noexcept {
            piece.col_begin % block == 0 && piece.col_end % block == 0;
 }
 
+void copy_rows(const std::byte* base, std::size_t stride, std::size_t width, std::uint64_t offset,
+               std::span<std::byte> out) noexcept {
+    if (width == stride) {
+        std::memcpy(out.data(), base + offset, out.size());
+        return;
+    }
+    // The first and last rows of the range may be partial.
+    for (std::size_t done = 0; done < out.size();) {
+        const std::size_t row = (offset + done) / width;
+        const std::size_t within = (offset + done) % width;
+        const std::size_t run = std::min(width - within, out.size() - done);
+        std::memcpy(out.data() + done, base + row * stride + within, run);
+        done += run;
+    }
+}
+
 void FileSource::read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const {
     const TensorInfo& info = file_.header().tensor(piece.tensor);
     if (!fits(info, piece) || offset > piece_bytes(info, piece) ||
@@ -31,16 +47,7 @@ void FileSource::read(const Piece& piece, std::uint64_t offset, std::span<std::b
     const std::size_t width = kernels::row_bytes(info.type, piece.col_end - piece.col_begin);
     const std::byte* base = file_.data(info).data() + piece.row_begin * stride +
                             kernels::row_bytes(info.type, piece.col_begin);
-    // The first and last rows of the range may be partial.
-    std::size_t done = 0;
-    while (done < out.size()) {
-        const std::size_t row = (offset + done) / width;
-        const std::size_t within = (offset + done) % width;
-        const std::size_t run =
-            width == stride ? out.size() - done : std::min(width - within, out.size() - done);
-        std::memcpy(out.data() + done, base + row * stride + within, run);
-        done += run;
-    }
+    copy_rows(base, stride, width, offset, out);
 }
 
 }  // namespace shoal::model

@@ -30,11 +30,18 @@ std::uint64_t piece_bytes(const TensorInfo& info, const Piece& piece) noexcept;
 /// True when the piece is a non-empty rectangle of the tensor on its block borders.
 bool fits(const TensorInfo& info, const Piece& piece) noexcept;
 
+/// Copy bytes [offset, offset + out.size()) of rows of `width` bytes that lie `stride` apart in
+/// memory, as if they lay one after another.
+void copy_rows(const std::byte* base, std::size_t stride, std::size_t width, std::uint64_t offset,
+               std::span<std::byte> out) noexcept;
+
 /// Where a device reads weights from: a mapped file, or the store of shipped pieces.
 class WeightSource {
   public:
     virtual ~WeightSource() = default;
     virtual const GgufHeader& header() const noexcept = 0;
+    /// The file from its start to the first tensor.
+    virtual std::span<const std::byte> header_bytes() const noexcept = 0;
     /// Copy bytes [offset, offset + out.size()) of the densely stored piece. Thread-safe.
     /// Throws ModelError when the piece is not there or cannot be read.
     virtual void read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const = 0;
@@ -45,6 +52,9 @@ class FileSource final : public WeightSource {
   public:
     explicit FileSource(const GgufFile& file) noexcept : file_(file) {}
     const GgufHeader& header() const noexcept override { return file_.header(); }
+    std::span<const std::byte> header_bytes() const noexcept override {
+        return file_.bytes().subspan(0, file_.header().header_bytes());
+    }
     void read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const override;
 
   private:

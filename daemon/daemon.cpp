@@ -1,0 +1,376 @@
+#include "daemon/daemon.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <utility>
+#include <zmq.hpp>
+
+#include "daemon/status.hpp"
+#include "mesh/exchange/data_plane.hpp"
+
+namespace shoal {
+namespace {
+
+// The first byte of an application message says what follows.
+enum class Channel : std::uint8_t { plan = 1, request = 2, event = 3 };
+
+// Time-outs and retries are looked at this often.
+constexpr auto kTick = std::chrono::milliseconds(100);
+// What this device says of its memory is renewed this often.
+constexpr auto kRefresh = std::chrono::seconds(5);
+
+std::vector<std::byte> with_channel(Channel channel, std::vector<std::byte> bytes) {
+    bytes.insert(bytes.begin(), static_cast<std::byte>(channel));
+    return bytes;
+}
+
+http::HttpOptions http_options(const config::HttpSettings& s) {
+    http::HttpOptions options;
+    options.listen = s.listen;
+    options.port = s.port;
+    options.api_key = s.api_key;
+    options.allowed_hosts = s.allowed_hosts;
+    options.max_connections = s.max_connections;
+    options.max_body_bytes = s.max_body_bytes;
+    options.header_timeout = s.header_timeout;
+    options.idle_timeout = s.idle_timeout;
+    return options;
+}
+
+mesh::NodeConfig node_config(const config::Settings& s) {
+    mesh::NodeConfig config;
+    config.bind = s.cluster.bind;
+    config.port = s.cluster.port;
+    config.beacon_port = s.cluster.beacon_port;
+    config.multicast = s.cluster.multicast;
+    config.peers = s.cluster.peers;
+    config.interfaces = s.cluster.interfaces;
+    config.heartbeat = s.cluster.heartbeat;
+    config.suspect_after = s.cluster.suspect;
+    config.dead_after = s.cluster.dead;
+    config.state_dir = s.device.state_dir;
+    return config;
+}
+
+}  // namespace
+
+Daemon::Daemon(config::Settings settings)
+    : settings_(std::move(settings)),
+      kernels_(choose_kernels(settings_.device.cpu)),
+      threads_(settings_.device.threads != 0 ? settings_.device.threads
+                                             : exec::ThreadPool::usable_cores()),
+      speed_(settings_.device.speed_bytes != 0 ? static_cast<double>(settings_.device.speed_bytes)
+                                               : measure_speed(kernels_, threads_)),
+      identity_(mesh::load_or_create_identity(settings_.device.state_dir)),
+      key_(mesh::load_cluster_key(settings_.cluster.key_file)),
+      catalogue_(settings_.device.state_dir),
+      context_(identity_),
+      engine_(make_engine()),
+      models_(loop_, worker_, catalogue_,
+              std::filesystem::path(settings_.device.state_dir) / "pieces", provider_links()),
+      member_(models_, *engine_, member_links()),
+      root_(loop_, models_, *engine_, settings_.models, root_links()),
+      router_(loop_, worker_, catalogue_, root_, settings_.models.default_model, router_links()),
+      node_(mesh::Node::start(context_, identity_, key_, node_config(settings_), description(),
+                              node_callbacks())),
+      control_(std::make_unique<ControlSocket>(context_.zmq(), settings_.control.socket,
+                                               settings_.control.group, loop_, router_)) {
+    if (settings_.http.enabled) {
+        http_ = std::make_unique<http::HttpServer>(http_options(settings_.http), router_);
+    }
+}
+
+Daemon::~Daemon() {
+    http_.reset();
+    control_.reset();
+    node_->leave();
+}
+
+void Daemon::run(const std::function<void()>& ready) {
+    add_sources();
+    spdlog::info("shoald {}: device {} ({}, {} threads), cluster {}, control socket {}", kVersion,
+                 identity_.id.hex().substr(0, 8), kernels_.name, threads_, key_.fingerprint(),
+                 settings_.control.socket);
+    if (http_) spdlog::info("HTTP on {}:{}", settings_.http.listen, http_->port());
+    scan_models();
+    tick();
+    refresh();
+    ready();
+    loop_.run();
+}
+
+void Daemon::add_sources() {
+    const auto never = [] { return ControlLoop::Clock::time_point::max(); };
+    loop_.add({[this] { return node_->descriptors(); }, [this] { return node_->next_deadline(); },
+               [this] { node_->poll(); }});
+    loop_.add({[this] { return std::vector<int>{control_->descriptor()}; }, never,
+               [this] { control_->poll(); }});
+}
+
+void Daemon::tick() {
+    models_.tick();
+    router_.tick();
+    loop_.at(ControlLoop::Clock::now() + kTick, [this] { tick(); });
+}
+
+void Daemon::refresh() {
+    node_->describe(description());
+    loop_.at(ControlLoop::Clock::now() + kRefresh, [this] { refresh(); });
+}
+
+void Daemon::scan_models() {
+    worker_.post([this] {
+        const auto complaints = catalogue_.scan(settings_.models.directories);
+        for (const std::string& complaint : complaints) spdlog::warn("left out: {}", complaint);
+        loop_.post([this] { node_->describe(description()); });
+    });
+}
+
+mesh::DeviceDescription Daemon::description() const {
+    mesh::DeviceDescription d;
+    const Memory memory = read_memory();
+    const HeldBytes& held = member_.held();
+    d.name = settings_.device.name.empty() ? host_name() : settings_.device.name;
+    d.memory_total = memory.total;
+    // What the current plan holds is free for the next one.
+    d.memory_available = memory.available + held.weights + held.buffers;
+    if (settings_.device.memory_limit_bytes != 0) {
+        d.memory_available = std::min(d.memory_available, settings_.device.memory_limit_bytes);
+    }
+    d.threads = threads_;
+    d.cpu = kernels_.name;
+    d.version = kVersion;
+    d.priority = settings_.device.priority;
+    d.speed = speed_;
+    d.data_endpoint = "tcp://*:" + std::to_string(engine_->data_port());
+    mesh::wire::Announcement announcement;
+    for (const CatalogueEntry& entry : catalogue_.list()) {
+        announcement.models.push_back(announced(entry));
+    }
+    d.models = mesh::wire::encode(mesh::wire::PlanFrame{0, std::move(announcement)});
+    return d;
+}
+
+std::unique_ptr<Engine> Daemon::make_engine() {
+    Engine::Options options;
+    options.threads = threads_;
+    return std::make_unique<Engine>(
+        kernels_, options,
+        [this] {
+            mesh::DataPlaneOptions data;
+            data.bind = settings_.cluster.bind;
+            return std::make_unique<mesh::DataPlane>(context_, data);
+        },
+        engine_callbacks());
+}
+
+// The engine's thread hands over to the control thread.
+Engine::Callbacks Daemon::engine_callbacks() {
+    Engine::Callbacks c;
+    c.loading = [this](mesh::PlanId plan, std::uint64_t done, std::uint64_t total) {
+        loop_.post([this, plan, done, total] { member_.on_loading(plan, done, total); });
+    };
+    c.loaded = [this](mesh::PlanId plan, HeldBytes held) {
+        loop_.post([this, plan, held] { member_.on_loaded(plan, held); });
+    };
+    c.started = [this](mesh::PlanId plan) { loop_.post([this, plan] { root_.on_started(plan); }); };
+    c.ended = [this](mesh::PlanId plan, std::string error) {
+        loop_.post([this, plan, error = std::move(error)] { member_.on_ended(plan, error); });
+    };
+    c.event = [this](JobId job, const mesh::wire::Event& event) {
+        loop_.post([this, job, event] { root_.on_job_event(job, event); });
+    };
+    return c;
+}
+
+mesh::Node::Callbacks Daemon::node_callbacks() {
+    mesh::Node::Callbacks c;
+    c.joined = [](const mesh::Member& m) {
+        spdlog::info("device {} ({}) joined from {}", m.id.hex().substr(0, 8), m.description.name,
+                     m.address);
+    };
+    c.updated = [](const mesh::Member&) {};
+    c.lost = [this](const mesh::DeviceId& id) {
+        spdlog::warn("device {} is lost", id.hex().substr(0, 8));
+        root_.on_member_lost(id);
+        router_.on_member_lost(id);
+    };
+    c.root_changed = [this](std::optional<mesh::DeviceId> root, mesh::Term term) {
+        on_root_changed(root, term);
+    };
+    c.message = [this](const mesh::DeviceId& from, std::span<const std::byte> bytes) {
+        on_message(from, bytes);
+    };
+    return c;
+}
+
+void Daemon::on_root_changed(const std::optional<mesh::DeviceId>& root, mesh::Term term) {
+    spdlog::info(
+        "term {}: root is {}", term.counter,
+        root ? (*root == identity_.id ? "this device" : root->hex().substr(0, 8)) : "none");
+    if (root == identity_.id) {
+        root_.become_root(term);
+    } else {
+        root_.resign();
+    }
+    member_.abandon();
+    router_.on_root_changed(root);
+}
+
+void Daemon::on_message(const mesh::DeviceId& from, std::span<const std::byte> bytes) {
+    if (bytes.empty()) return;
+    const auto body = bytes.subspan(1);
+    const auto complain = [&](const mesh::wire::DecodeError& error) {
+        spdlog::warn("device {} sent a malformed message: {}", from.hex().substr(0, 8), error.what);
+    };
+    switch (static_cast<Channel>(bytes[0])) {
+        case Channel::plan: {
+            auto frame = mesh::wire::decode_plan(body);
+            return frame ? on_plan_message(from, std::move(*frame)) : complain(frame.error());
+        }
+        case Channel::request: {
+            auto frame = mesh::wire::decode_request(body);
+            return frame ? router_.on_request(from, std::move(*frame)) : complain(frame.error());
+        }
+        case Channel::event: {
+            const auto frame = mesh::wire::decode_event(body);
+            return frame ? router_.on_event(from, *frame) : complain(frame.error());
+        }
+    }
+    complain({mesh::wire::DecodeError::Reason::unknown_type, "unknown channel"});
+}
+
+void Daemon::on_plan_message(const mesh::DeviceId& from, mesh::wire::PlanFrame frame) {
+    using namespace mesh::wire;
+    struct Visitor {
+        Daemon& d;
+        const mesh::DeviceId& from;
+        std::uint64_t id;
+        void operator()(PlanOffer& m) { d.member_.on_offer(from, std::move(m), d.node_->term()); }
+        void operator()(PlanStart& m) { d.member_.on_start(from, m); }
+        void operator()(PlanProgress& m) { d.root_.on_progress(from, m); }
+        void operator()(PlanLoaded& m) { d.root_.on_loaded(from, m); }
+        void operator()(PlanEnd& m) {
+            // From the root it ends our part, from a member the whole plan.
+            d.member_.on_end(from, m);
+            d.root_.on_plan_end(from, m);
+        }
+        void operator()(PieceRequest& m) { d.models_.on_piece_request(from, id, m); }
+        void operator()(PieceReply& m) { d.models_.on_piece_reply(from, id, std::move(m)); }
+        void operator()(Announcement&) {}
+    };
+    std::visit(Visitor{*this, from, frame.id}, frame.body);
+}
+
+bool Daemon::send_plan(const mesh::DeviceId& to, const mesh::wire::PlanFrame& frame) {
+    if (to == identity_.id) {
+        loop_.post([this, frame] { on_plan_message(identity_.id, frame); });
+        return true;
+    }
+    return node_->send(to, with_channel(Channel::plan, mesh::wire::encode(frame)));
+}
+
+std::vector<mesh::Member> Daemon::members() const {
+    return node_->members();
+}
+
+std::vector<mesh::DeviceId> Daemon::holders(const mesh::ModelHash& hash) const {
+    std::vector<mesh::DeviceId> out;
+    for (const mesh::Member& m : members()) {
+        if (m.id == identity_.id) continue;
+        for (const auto& model : announced_models(m)) {
+            if (model.hash == hash.bytes) out.push_back(m.id);
+        }
+    }
+    return out;
+}
+
+ModelProvider::Links Daemon::provider_links() {
+    ModelProvider::Links links;
+    links.send = [this](const mesh::DeviceId& to, const mesh::wire::PlanFrame& frame) {
+        return send_plan(to, frame);
+    };
+    links.holders = [this](const mesh::ModelHash& hash) { return holders(hash); };
+    return links;
+}
+
+PlanMember::Links Daemon::member_links() {
+    PlanMember::Links links;
+    links.self = identity_.id;
+    links.send = [this](const mesh::DeviceId& to, const mesh::wire::PlanMessage& message) {
+        // What cannot be sent is lost with its receiver: membership tells.
+        static_cast<void>(send_plan(to, {0, message}));
+    };
+    links.address = [this](const mesh::DeviceId& id) -> std::string {
+        for (const mesh::Member& m : members()) {
+            if (m.id == id) return m.address;
+        }
+        return "";
+    };
+    return links;
+}
+
+PlanRoot::Links Daemon::root_links() {
+    PlanRoot::Links links;
+    links.self = identity_.id;
+    links.send = [this](const mesh::DeviceId& to, const mesh::wire::PlanMessage& message) {
+        static_cast<void>(send_plan(to, {0, message}));
+    };
+    links.members = [this] { return members(); };
+    links.emit = [this](JobId job, const mesh::wire::Event& event) {
+        router_.on_job_event(job, event);
+    };
+    return links;
+}
+
+RequestRouter::Links Daemon::router_links() {
+    RequestRouter::Links links;
+    links.self = identity_.id;
+    links.send_request = [this](const mesh::DeviceId& to, const mesh::wire::RequestFrame& frame) {
+        return node_->send(to, with_channel(Channel::request, mesh::wire::encode(frame)));
+    };
+    links.send_event = [this](const mesh::DeviceId& to, const mesh::wire::EventFrame& frame) {
+        return node_->send(to, with_channel(Channel::event, mesh::wire::encode(frame)));
+    };
+    links.models = [this] { return models(); };
+    links.status = [this] { return status(); };
+    links.catalogue_changed = [this] { node_->describe(description()); };
+    links.vocabulary = [this](const KnownModel& model, auto done) {
+        ModelProvider::Want want;
+        want.owner = &router_;
+        want.hash = model.hash;
+        want.name = model.name;
+        want.file_bytes = model.file_bytes;
+        want.tokenizer = true;
+        want.pieces = [](const OpenModel&) { return std::vector<model::Piece>(); };
+        want.progress = [](std::uint64_t, std::uint64_t) {};
+        want.done = std::move(done);
+        models_.get(std::move(want));
+    };
+    return links;
+}
+
+mesh::wire::ModelsReply Daemon::models() const {
+    const auto& offer = member_.offer();
+    return cluster_models(members(), offer ? &*offer : nullptr);
+}
+
+mesh::wire::StatusReply Daemon::status() const {
+    StatusParts parts;
+    parts.version = kVersion;
+    parts.cluster = key_.fingerprint();
+    parts.self = identity_.id;
+    parts.root = node_->root();
+    parts.term = node_->term();
+    parts.members = members();
+    parts.offer = member_.offer() ? &*member_.offer() : nullptr;
+    parts.states = &root_.devices();
+    parts.speed = engine_->speed();
+    parts.queued = root_.queued();
+    return cluster_status(parts);
+}
+
+}  // namespace shoal

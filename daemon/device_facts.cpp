@@ -1,0 +1,94 @@
+#include "daemon/device_facts.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <vector>
+
+#include "daemon/exec/thread_pool.hpp"
+
+namespace shoal {
+namespace {
+
+// The measurement's matrix: larger than the caches of small devices.
+constexpr std::size_t kRows = 8192;
+constexpr std::size_t kCols = 2048;
+constexpr auto kMeasureTime = std::chrono::milliseconds(100);
+
+// A number of bytes in a file of the cgroup; 0 when there is none.
+std::uint64_t cgroup_number(const char* path) {
+    std::ifstream file(path);
+    std::uint64_t value = 0;
+    return file >> value ? value : 0;
+}
+
+}  // namespace
+
+Memory read_memory() {
+    Memory memory;
+    std::ifstream file("/proc/meminfo");
+    std::string line;
+    while (std::getline(file, line)) {
+        std::istringstream fields(line);
+        std::string key;
+        std::uint64_t kib = 0;
+        if (!(fields >> key >> kib)) continue;
+        if (key == "MemTotal:") memory.total = kib * 1024;
+        if (key == "MemAvailable:") memory.available = kib * 1024;
+    }
+    const std::uint64_t limit = cgroup_number("/sys/fs/cgroup/memory.max");
+    if (limit != 0 && limit < memory.total) {
+        const std::uint64_t used = cgroup_number("/sys/fs/cgroup/memory.current");
+        memory.total = limit;
+        memory.available = std::min(memory.available, limit - std::min(used, limit));
+    }
+    return memory;
+}
+
+std::string host_name() {
+    std::array<char, 256> name{};
+    return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "device";
+}
+
+double measure_speed(const kernels::Table& kernels, std::uint32_t threads) {
+    const std::size_t stride = kernels::row_bytes(kernels::DType::q8_0, kCols);
+    std::vector<std::byte> w(kRows * stride, std::byte{1});
+    std::vector<kernels::ActivationBlock> x(kCols / kernels::kActivationBlock);
+    std::vector<float> y(kRows);
+    exec::ThreadPool pool(threads);
+    const auto pass = [&] {
+        pool.run(kRows / 64, 1, [&](std::size_t begin, std::size_t end) {
+            kernels.matmul_q8_0({w.data(), stride, x.data(), x.size() * sizeof x[0], y.data(),
+                                 kRows, kCols, 1, begin * 64, end * 64});
+        });
+    };
+    pass();
+    using Clock = std::chrono::steady_clock;
+    const auto start = Clock::now();
+    std::size_t passes = 0;
+    do {
+        pass();
+        ++passes;
+    } while (Clock::now() - start < kMeasureTime);
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    const double speed = static_cast<double>(passes * w.size()) / seconds;
+    return std::exp2(std::round(std::log2(speed) * 2) / 2);
+}
+
+const kernels::Table& choose_kernels(const std::string& cpu) {
+    if (cpu == "auto") return *kernels::table_for(kernels::best_isa());
+    for (const kernels::Isa isa : {kernels::Isa::ref, kernels::Isa::avx2, kernels::Isa::neon}) {
+        if (cpu != kernels::name(isa)) continue;
+        if (const kernels::Table* table = kernels::table_for(isa)) return *table;
+        throw std::runtime_error("device.cpu: this CPU has no " + cpu + "; use \"auto\"");
+    }
+    throw std::runtime_error("device.cpu: unknown instruction set \"" + cpu + "\"");
+}
+
+}  // namespace shoal

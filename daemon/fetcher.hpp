@@ -1,0 +1,98 @@
+// Fetching the pieces of a slice from the devices that hold the model's file.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/piece_store.hpp"
+#include "mesh/wire/identity.hpp"
+#include "mesh/wire/plan.hpp"
+
+namespace shoal {
+
+/// One fetch: the header first, then the pieces that `wanted` names from it, some requests at a
+/// time, spread over the holders. A pure state machine but for the store's disk writes; owned by
+/// the control thread.
+class Fetcher {
+  public:
+    using Clock = std::chrono::steady_clock;
+
+    /// Requests on their way at one time, and how long one may take before another holder is
+    /// asked.
+    static constexpr std::size_t kWindow = 4;
+    static constexpr std::chrono::seconds kTimeout{10};
+
+    struct Callbacks {
+        /// Ask a holder; false when it cannot be reached now.
+        std::function<bool(const mesh::DeviceId& holder, const mesh::wire::PlanFrame&)> send;
+        /// Devices that hold the file now.
+        std::function<std::vector<mesh::DeviceId>()> holders;
+        /// The pieces to fetch once the description is here; may throw to refuse the model.
+        std::function<std::vector<model::Piece>(const OpenModel& described)> wanted;
+        std::function<void(std::uint64_t done, std::uint64_t total)> progress;
+        /// Called once; `error` is empty when every piece is here.
+        std::function<void(std::string error)> done;
+    };
+
+    Fetcher(std::unique_ptr<PieceStore> store, const mesh::ModelHash& model,
+            std::uint64_t file_bytes, Callbacks callbacks);
+
+    /// Begin, and go on whenever there may be something to do. Nothing happens after done().
+    void tick(Clock::time_point now);
+    /// The answer to one of our requests; others are ignored.
+    void on_reply(std::uint64_t id, const mesh::DeviceId& from, mesh::wire::PieceReply reply,
+                  Clock::time_point now);
+
+    const PieceStore& store() const noexcept { return *store_; }
+    /// Frame ids are unique in the process, so that late answers to an earlier fetch are known.
+    static std::uint64_t next_id() noexcept;
+
+  private:
+    // One piece, or the header, that is not complete yet.
+    struct Item {
+        std::optional<model::Piece> piece;  // nothing: the header
+        std::uint64_t total = 0;            // bytes; 0: not known yet (header)
+        std::uint64_t asked = 0;            // bytes asked for or here
+        std::uint64_t written = 0;
+        std::map<std::uint64_t, std::vector<std::byte>> early;  // came before their turn
+    };
+    struct Asked {
+        std::size_t item;
+        std::uint64_t offset;
+        std::uint32_t bytes;
+        mesh::DeviceId holder;
+        Clock::time_point when;
+    };
+
+    void begin_pieces();
+    void queue(std::vector<model::Piece> pieces, const model::GgufHeader& header);
+    bool ask(std::size_t item, std::uint64_t offset, std::uint32_t bytes, Clock::time_point now);
+    void ask_more(Clock::time_point now);
+    void write(Item& item, std::uint64_t offset, std::vector<std::byte> data);
+    void finish(std::string error);
+
+    std::unique_ptr<PieceStore> store_;
+    const mesh::ModelHash model_;
+    const std::uint64_t file_bytes_;
+    const Callbacks callbacks_;
+    std::vector<Item> items_;
+    std::map<std::uint64_t, Asked> asked_;
+    std::size_t next_holder_ = 0;
+    std::uint64_t done_bytes_ = 0;
+    std::uint64_t total_bytes_ = 0;
+    enum class Stage { header, first_pieces, pieces, finished } stage_ = Stage::header;
+};
+
+/// Answer a request for pieces of a file that this device holds.
+mesh::wire::PieceReply answer_piece_request(const mesh::wire::PieceRequest& request,
+                                            const model::WeightSource& source,
+                                            std::span<const std::byte> header);
+
+}  // namespace shoal

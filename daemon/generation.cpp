@@ -1,0 +1,125 @@
+#include "daemon/generation.hpp"
+
+#include <algorithm>
+
+namespace shoal {
+namespace {
+
+using mesh::wire::ErrorCode;
+using mesh::wire::Failed;
+using mesh::wire::StopReason;
+
+double seconds(Clock::duration d) {
+    return std::chrono::duration<double>(d).count();
+}
+
+std::optional<Failed> check_ids(const std::vector<std::int32_t>& ids, std::size_t vocab,
+                                const char* field) {
+    for (const std::int32_t id : ids) {
+        if (id >= 0 && static_cast<std::size_t>(id) < vocab) continue;
+        return Failed{ErrorCode::bad_request, std::string(field) + ": token id " +
+                                                  std::to_string(id) + " is not in 0.." +
+                                                  std::to_string(vocab - 1)};
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+exec::Sampling sampling_of(const mesh::wire::Sampling& s) {
+    exec::Sampling out;
+    out.temperature = s.temperature;
+    out.top_k = s.top_k;
+    out.top_p = s.top_p;
+    out.min_p = s.min_p;
+    out.repeat_penalty = s.repeat_penalty;
+    out.presence_penalty = s.presence_penalty;
+    out.frequency_penalty = s.frequency_penalty;
+    out.penalty_last_n = s.penalty_last_n;
+    out.seed = s.seed;
+    out.logit_bias.assign(s.logit_bias.begin(), s.logit_bias.end());
+    return out;
+}
+
+Generation::Generation(Job job, const model::Tokenizer& tokenizer)
+    : job_(std::move(job)),
+      tokenizer_(tokenizer),
+      text_(tokenizer, job_.request.stop),
+      started_(Clock::now()),
+      first_token_(job_.first_token) {}
+
+std::variant<std::unique_ptr<Generation>, Failed> Generation::begin(
+    Job job, exec::SequenceId sequence, const model::Tokenizer& tokenizer,
+    const model::Hparams& hparams, std::uint64_t positions) {
+    std::unique_ptr<Generation> g(new Generation(std::move(job), tokenizer));
+    const mesh::wire::Generate& request = g->job_.request;
+    if (auto failed = check_ids(request.prompt_ids, hparams.n_vocab, "prompt")) return *failed;
+    if (auto failed = check_ids(request.resume_ids, hparams.n_vocab, "resume_ids")) return *failed;
+
+    std::vector<std::int32_t>& tokens = g->sequence_.tokens;
+    tokens = request.prompt_ids.empty() ? tokenizer.encode(request.prompt, {}) : request.prompt_ids;
+    if (tokens.empty()) {
+        return Failed{ErrorCode::bad_request,
+                      "the prompt is empty and the model has no token to begin a text with"};
+    }
+    g->prompt_tokens_ = static_cast<std::uint32_t>(tokens.size());
+    if (tokens.size() >= positions) {
+        return Failed{ErrorCode::too_large, "the prompt has " + std::to_string(tokens.size()) +
+                                                " tokens, the context holds " +
+                                                std::to_string(positions) +
+                                                " for prompt and answer together"};
+    }
+    const std::uint64_t room = positions - tokens.size();
+    const std::uint64_t wanted = request.max_tokens == 0 ? room : request.max_tokens;
+    g->limit_ = static_cast<std::uint32_t>(std::min(wanted, room));
+    g->reserved_ = tokens.size() + g->limit_;
+    g->sequence_.id = sequence;
+    g->sequence_.sampling = sampling_of(request.sampling);
+    for (const std::int32_t id : request.resume_ids) {
+        tokens.push_back(id);
+        static_cast<void>(g->text_.push(id));
+    }
+    g->resumed_ = static_cast<std::uint32_t>(request.resume_ids.size());
+    // Its last token may already have been shown when the generation moved here.
+    if (!request.resume_ids.empty()) g->decide_end(request.resume_ids.back());
+    return g;
+}
+
+void Generation::decide_end(model::TokenId id) {
+    const bool ends = tokenizer_.is_end(id) && !job_.request.ignore_eos;
+    if (ends) {
+        reason_ = StopReason::end;
+    } else if (text_.stopped()) {
+        reason_ = StopReason::stop;
+    } else if (job_.request.resume_ids.size() >= limit_) {
+        reason_ = StopReason::length;
+    }
+}
+
+mesh::wire::Token Generation::accept(model::TokenId id) {
+    if (!first_token_) first_token_ = Clock::now();
+    const auto index = static_cast<std::uint32_t>(job_.request.resume_ids.size());
+    sequence_.tokens.push_back(id);
+    job_.request.resume_ids.push_back(id);
+    mesh::wire::Token token{index, id, text_.push(id)};
+    decide_end(id);
+    return token;
+}
+
+mesh::wire::Done Generation::done(const std::string& model, std::uint32_t devices) {
+    const Clock::time_point now = Clock::now();
+    const Clock::time_point first = first_token_.value_or(now);
+    mesh::wire::Done done;
+    done.reason = *reason_;
+    if (done.reason != StopReason::stop) done.text = text_.finish();
+    done.prompt_tokens = prompt_tokens_;
+    done.generated_tokens = static_cast<std::uint32_t>(job_.request.resume_ids.size());
+    done.model = model;
+    done.queue_seconds = seconds(started_ - job_.queued_at);
+    done.prefill_seconds = std::max(0.0, seconds(first - started_));
+    done.decode_seconds = seconds(now - first);
+    done.devices = devices;
+    return done;
+}
+
+}  // namespace shoal

@@ -1,0 +1,97 @@
+// shoald: reads its settings, runs the daemon, ends on SIGINT and SIGTERM.
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <systemd/sd-daemon.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/keys.hpp"
+#include "config/load.hpp"
+#include "daemon/daemon.hpp"
+
+namespace {
+
+constexpr int kExitUsage = 2;
+
+std::atomic<shoal::Daemon*> running{nullptr};
+
+void on_signal(int) {
+    if (shoal::Daemon* daemon = running) daemon->stop();
+}
+
+void set_log_level(shoal::config::LogLevel level) {
+    using shoal::config::LogLevel;
+    switch (level) {
+        case LogLevel::error:
+            return spdlog::set_level(spdlog::level::err);
+        case LogLevel::warn:
+            return spdlog::set_level(spdlog::level::warn);
+        case LogLevel::info:
+            return spdlog::set_level(spdlog::level::info);
+        case LogLevel::debug:
+            return spdlog::set_level(spdlog::level::debug);
+    }
+}
+
+// The message of an exception and of what it is nested around.
+std::string describe(const std::exception& error) {
+    std::string text = error.what();
+    try {
+        std::rethrow_if_nested(error);
+    } catch (const std::exception& inner) {
+        text += ": " + describe(inner);
+    }
+    return text;
+}
+
+int serve(const shoal::config::Settings& settings) {
+    shoal::Daemon daemon(settings);
+    running = &daemon;
+    struct sigaction action {};
+    action.sa_handler = on_signal;
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+    daemon.run([] { sd_notify(0, "READY=1"); });
+    running = nullptr;
+    sd_notify(0, "STOPPING=1");
+    spdlog::info("stopping");
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::signal(SIGPIPE, SIG_IGN);
+    spdlog::set_default_logger(spdlog::stderr_color_mt("shoald"));
+    spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+    using namespace shoal::config;
+    try {
+        const std::vector<const char*> arguments(argv + 1, argv + argc);
+        const CommandLine line = parse_command_line(arguments);
+        if (line.help) {
+            std::fputs(help_text().c_str(), stdout);
+            return 0;
+        }
+        if (line.version) {
+            fmt::print("shoald {}\n", shoal::kVersion);
+            return 0;
+        }
+        const Settings settings = load_settings({line.file, environment_texts(), line.flags});
+        if (line.check) return 0;
+        set_log_level(settings.log.level);
+        return serve(settings);
+    } catch (const ConfigError& error) {
+        fmt::print(stderr, "shoald: {}\n", error.what());
+        return kExitUsage;
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "shoald: {}\n", describe(error));
+        return 1;
+    }
+}
