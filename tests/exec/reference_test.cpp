@@ -132,4 +132,31 @@ TEST_CASE("quantised models are as near to float64 as the reference engine") {
     }
 }
 
+TEST_CASE("Q8_0 payloads and an f16 KV cache move the logits of a tiny model by a few tenths") {
+    if (skipped()) return;
+    const std::string model = "stories260K-f32";
+    const model::GgufFile file(reference_dir() / "models" / (model + ".gguf"));
+    const json expected = golden(model);
+    const auto worst = [&](exec::PayloadType payload, kernels::KvType kv) {
+        ClusterOptions options = exact(3);
+        options.exec.collectives = payload;
+        options.exec.kv_type = kv;
+        LocalCluster cluster(file, options);
+        double error = 0;
+        for (const json& run : expected["runs"]) {
+            error = std::max(error, first_logits_error(cluster, run));
+        }
+        return error;
+    };
+    const double payloads = worst(exec::PayloadType::q8_0, kernels::KvType::f32);
+    const double halves = worst(exec::PayloadType::f16, kernels::KvType::f32);
+    const double cache = worst(exec::PayloadType::f32, kernels::KvType::f16);
+    MESSAGE("largest logit error on 3 devices: " << payloads << " with Q8_0 payloads, " << halves
+                                                 << " with f16 ones, " << cache
+                                                 << " with an f16 KV cache");
+    CHECK(payloads < 0.5);
+    CHECK(halves < 0.02);
+    CHECK(cache < 0.1);
+}
+
 }  // namespace shoal::tests

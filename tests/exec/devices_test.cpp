@@ -1,0 +1,256 @@
+// N devices against one, batches against single rows, threads against one thread.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "tests/exec/local_cluster.hpp"
+#include "tests/model/model_maker.hpp"
+#include "tests/model/temporary_folder.hpp"
+
+namespace shoal::tests {
+namespace {
+
+struct MadeModel {
+    TemporaryFolder folder;
+    std::unique_ptr<model::GgufFile> file;
+
+    explicit MadeModel(const ModelShape& shape) {
+        make_model(shape, folder.folder / "model.gguf");
+        file = std::make_unique<model::GgufFile>(folder.folder / "model.gguf");
+    }
+};
+
+ModelShape tiny(const char* architecture, const char* type) {
+    ModelShape shape;
+    shape.architecture = architecture;
+    shape.type = type;
+    return shape;
+}
+
+ClusterOptions options(std::uint32_t devices, std::uint32_t threads = 1) {
+    ClusterOptions o;
+    o.devices = devices;
+    o.threads = threads;
+    o.exec.kv_type = kernels::KvType::f32;
+    o.exec.collectives = exec::PayloadType::f32;
+    o.exec.kv_positions = 512;
+    o.exec.max_rows = 64;
+    return o;
+}
+
+const std::vector<std::int32_t> kPrompt{1, 300, 301, 302, 17, 99, 401, 5, 300, 42, 7};
+
+double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
+    REQUIRE(a.size() == b.size());
+    double largest = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        largest = std::max(largest, std::abs(double{a[i]} - b[i]));
+    }
+    return largest;
+}
+
+double spread(const std::vector<float>& logits) {
+    const auto [low, high] = std::minmax_element(logits.begin(), logits.end());
+    return double{*high} - *low;
+}
+
+std::vector<std::int32_t> long_prompt(std::size_t n) {
+    std::vector<std::int32_t> prompt{1};
+    while (prompt.size() < n) {
+        prompt.push_back(static_cast<std::int32_t>(256 + (prompt.size() * 7919) % 300));
+    }
+    return prompt;
+}
+
+}  // namespace
+
+TEST_CASE("N devices compute what one device computes, for every architecture") {
+    ModelShape untied_odd = tiny("llama", "f32");
+    untied_odd.n_heads = 6;
+    untied_odd.n_kv_heads = 2;
+    untied_odd.n_ff = 172;
+    untied_odd.dim = 192;
+    ModelShape tied = tiny("llama", "f16");
+    tied.tied = true;
+    tied.rope_freqs = true;
+    ModelShape wide_heads = tiny("qwen3", "f32");
+    wide_heads.head_dim = 64;
+    for (const ModelShape& shape : {untied_odd, tied, tiny("qwen2", "f32"), wide_heads}) {
+        const MadeModel model(shape);
+        LocalCluster one(*model.file, options(1));
+        const Generated expected = one.generate(kPrompt, 12, {}, true);
+        CHECK(spread(expected.logits[0]) > 0.5);
+        for (std::uint32_t n = 2; n <= shape.n_heads + 1; ++n) {
+            CAPTURE(shape.architecture);
+            CAPTURE(n);
+            LocalCluster many(*model.file, options(n));
+            const Generated got = many.generate(kPrompt, 12, {}, true);
+            CHECK(got.ids == expected.ids);
+            CHECK(largest_difference(got.logits[0], expected.logits[0]) < 1e-4);
+        }
+    }
+}
+
+TEST_CASE("quantised slices differ from the whole by rounding only") {
+    for (const char* type :
+         {"q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k", "q4_k_m"}) {
+        const MadeModel model(tiny("llama", type));
+        LocalCluster one(*model.file, options(1));
+        const Generated expected = one.generate(kPrompt, 1, {}, true);
+        // Head cuts at 32 columns: every device quantises the same blocks of activations.
+        for (const std::uint32_t n : {2U, 3U, 8U}) {
+            CAPTURE(type);
+            CAPTURE(n);
+            LocalCluster many(*model.file, options(n));
+            const Generated got = many.generate(kPrompt, 1, {}, true);
+            CHECK(largest_difference(got.logits[0], expected.logits[0]) <
+                  0.02 * spread(expected.logits[0]));
+        }
+    }
+}
+
+TEST_CASE("uneven devices compute the same") {
+    const MadeModel model(tiny("llama", "f32"));
+    LocalCluster one(*model.file, options(1));
+    ClusterOptions uneven = options(3);
+    uneven.speeds = {5, 1, 2};
+    LocalCluster many(*model.file, uneven);
+    CHECK(many.plan()[0].ffn.size() > 2 * many.plan()[1].ffn.size());
+    CHECK(many.generate(kPrompt, 16, {}).ids == one.generate(kPrompt, 16, {}).ids);
+}
+
+TEST_CASE("the reference kernels and the fastest agree on greedy ids") {
+    const MadeModel model(tiny("llama", "q4_k_m"));
+    ClusterOptions reference = options(1);
+    reference.isa = kernels::Isa::ref;
+    LocalCluster slow(*model.file, reference);
+    LocalCluster fast(*model.file, options(1));
+    const Generated a = slow.generate(kPrompt, 1, {}, true);
+    const Generated b = fast.generate(kPrompt, 1, {}, true);
+    CHECK(largest_difference(a.logits[0], b.logits[0]) < 1e-3);
+}
+
+TEST_CASE("logits depend neither on the batch, nor on the threads") {
+    const MadeModel model(tiny("llama", "q8_0"));
+    const auto prompt = long_prompt(300);
+    ClusterOptions o = options(1);
+    LocalCluster batched(*model.file, o);
+    const Generated expected = batched.generate(prompt, 3, {}, true);
+    for (const std::uint32_t rows : {1U, 7U, 300U}) {
+        for (const std::uint32_t threads : {1U, 3U}) {
+            CAPTURE(rows);
+            CAPTURE(threads);
+            ClusterOptions other = options(1, threads);
+            other.exec.max_rows = rows;
+            LocalCluster cluster(*model.file, other);
+            const Generated got = cluster.generate(prompt, 3, {}, true);
+            CHECK(got.logits == expected.logits);  // to the last bit
+        }
+    }
+}
+
+TEST_CASE("long sequences split over threads give the same bits") {
+    ModelShape shape = tiny("llama", "f32");
+    shape.n_layers = 1;
+    shape.n_context = 4096;
+    const MadeModel model(shape);
+    const auto prompt = long_prompt(2500);
+    ClusterOptions o = options(1);
+    o.exec.kv_positions = 4096;
+    o.exec.max_rows = 256;
+    LocalCluster single(*model.file, o);
+    o.threads = 3;
+    LocalCluster split(*model.file, o);
+    CHECK(single.generate(prompt, 3, {}, true).logits ==
+          split.generate(prompt, 3, {}, true).logits);
+}
+
+TEST_CASE("sequences that run together give what each gives alone") {
+    const MadeModel model(tiny("qwen2", "q4_0"));
+    const std::vector<std::vector<std::int32_t>> prompts{kPrompt, long_prompt(90), {1, 5}};
+    LocalCluster together(*model.file, options(2));
+    const auto got = together.generate_together(prompts, 20, {});
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+        LocalCluster alone(*model.file, options(2));
+        CHECK(alone.generate(prompts[i], 20, {}).ids == got[i]);
+    }
+}
+
+TEST_CASE("the same seed gives the same text on any cut") {
+    const MadeModel model(tiny("llama", "f32"));
+    exec::Sampling filtered;
+    filtered.temperature = 0.9F;
+    filtered.top_k = 40;
+    filtered.top_p = 0.95F;
+    filtered.min_p = 0.02F;
+    filtered.repeat_penalty = 1.1F;
+    filtered.seed = 11;
+    exec::Sampling whole_vocabulary;
+    whole_vocabulary.temperature = 1.5F;
+    whole_vocabulary.seed = 5;
+    exec::Sampling wide_nucleus;  // larger than the candidates of the first request
+    wide_nucleus.temperature = 3;
+    wide_nucleus.top_p = 0.9F;
+    wide_nucleus.seed = 5;
+    for (const exec::Sampling& sampling : {filtered, whole_vocabulary, wide_nucleus}) {
+        LocalCluster one(*model.file, options(1));
+        const auto expected = one.generate(kPrompt, 40, sampling).ids;
+        for (const std::uint32_t n : {2U, 5U, 8U}) {
+            CAPTURE(n);
+            LocalCluster many(*model.file, options(n));
+            CHECK(many.generate(kPrompt, 40, sampling).ids == expected);
+        }
+        exec::Sampling other_seed = sampling;
+        other_seed.seed = 12;
+        CHECK(one.generate(kPrompt, 40, other_seed).ids != expected);
+    }
+}
+
+TEST_CASE("the KV cache takes what the formula says") {
+    const MadeModel model(tiny("llama", "f32"));
+    for (const auto type : {kernels::KvType::f32, kernels::KvType::f16}) {
+        ClusterOptions o = options(5);
+        o.exec.kv_type = type;
+        const LocalCluster cluster(*model.file, o);
+        for (std::uint32_t r = 0; r < 5; ++r) {
+            const std::uint64_t element = type == kernels::KvType::f32 ? 4 : 2;
+            const std::uint64_t expected = std::uint64_t{2} * cluster.hparams().n_layers *
+                                           cluster.plan()[r].kv_heads.size() *
+                                           cluster.hparams().head_dim * 512 * element;
+            CHECK(cluster.executor(r).cache().bytes() == expected);
+        }
+    }
+}
+
+TEST_CASE("N devices hold N shares of the weights") {
+    const MadeModel model(tiny("llama", "q8_0"));
+    const LocalCluster one(*model.file, options(1));
+    const LocalCluster four(*model.file, options(4));
+    for (std::uint32_t r = 0; r < 4; ++r) {
+        const double share = static_cast<double>(four.weights(r).bytes()) /
+                             static_cast<double>(one.weights(0).bytes());
+        CHECK(share == doctest::Approx(0.25).epsilon(0.1));
+    }
+}
+
+TEST_CASE("payloads of Q8_0 and f16 keep all devices in step") {
+    const MadeModel model(tiny("llama", "f32"));
+    LocalCluster one(*model.file, options(1));
+    const Generated expected = one.generate(kPrompt, 1, {}, true);
+    for (const auto payload : {exec::PayloadType::q8_0, exec::PayloadType::f16}) {
+        ClusterOptions o = options(3);
+        o.exec.collectives = payload;
+        LocalCluster many(*model.file, o);
+        const Generated got = many.generate(kPrompt, 40, {}, true);
+        const double error = largest_difference(got.logits[0], expected.logits[0]);
+        MESSAGE(std::string(exec::name(payload))
+                << " payloads move logits by up to " << error << " of a spread of "
+                << spread(expected.logits[0]));
+        CHECK(error > 0);
+        CHECK(error <
+              (payload == exec::PayloadType::q8_0 ? 0.1 : 0.01) * spread(expected.logits[0]));
+    }
+}
+
+}  // namespace shoal::tests
