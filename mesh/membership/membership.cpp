@@ -71,7 +71,7 @@ void Membership::send_heartbeat(Peer& peer, Time now, Actions& out) {
 
 void Membership::heard_from(Peer& peer, Time now, Actions& out) {
     peer.heard_at = now;
-    peer.broken_at.reset();
+    if (peer.broken_at && now - *peer.broken_at >= config_.broken_grace) peer.broken_at.reset();
     if (peer.state == PeerState::suspect) {
         peer.state = PeerState::alive;
         out.push_back(Updated{peer.found.id});
@@ -82,6 +82,8 @@ void Membership::heard_from(Peer& peer, Time now, Actions& out) {
     peer.next_out = peer.next_in = {};
     out.push_back(Joined{peer.found.id});
     out.push_back(Heard{peer.found.id, peer.election});
+    // Whom it does not see yet it should hear of soon, and together with who else just came.
+    next_sightings_ = std::min(next_sightings_, now + config_.first_sightings);
     // The first heartbeats at once: they tell the other side that we hear it, and how far it is.
     send_heartbeat(peer, now, out);
 }

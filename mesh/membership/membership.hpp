@@ -32,7 +32,9 @@ struct MembershipConfig {
     /// A member whose connection broke is lost when it is silent for this long: a process that
     /// died closes its connections at once, a live one comes back within milliseconds.
     milliseconds broken_after{1000};
-    milliseconds sightings{3000};  ///< between the lists of members that members exchange
+    milliseconds broken_grace{100};     ///< what comes this soon after the break was sent before it
+    milliseconds sightings{3000};       ///< between the lists of members that members exchange
+    milliseconds first_sightings{200};  ///< from a device's joining to the next list
 };
 
 /// A device as discovery found it.

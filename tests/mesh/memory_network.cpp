@@ -1,5 +1,7 @@
 #include "tests/mesh/memory_network.hpp"
 
+#include <sodium.h>
+
 #include <algorithm>
 
 namespace shoal::tests {
@@ -129,6 +131,12 @@ std::optional<Incoming> MemoryNetwork::Transport::receive() {
 
 std::size_t MemoryNetwork::add(const Options& options) {
     hosts_.push_back(std::make_unique<Host>());
+    // Ids decide elections, so they come from the seed as well.
+    std::array<unsigned char, crypto_box_SEEDBYTES> seed{};
+    for (auto& b : seed) b = static_cast<unsigned char>(random_());
+    mesh::Identity& identity = hosts_.back()->identity;
+    crypto_box_seed_keypair(identity.public_key.data(), identity.secret_key.data(), seed.data());
+    identity.id = mesh::device_id_of(identity.public_key);
     hosts_.back()->options = options;
     return hosts_.size() - 1;
 }

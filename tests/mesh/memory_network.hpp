@@ -160,7 +160,7 @@ struct MemoryNetwork::Transport : mesh::transport::Transport {
 };
 
 struct MemoryNetwork::Host {
-    mesh::Identity identity = mesh::generate_identity();
+    mesh::Identity identity;
     Options options;
     std::uint64_t start = 0;  ///< how often it was started
     std::uint64_t counter = 0;

@@ -346,7 +346,7 @@ TEST_SUITE("node core") {
             net.add({.key = net.key, .hears_announcements = false, .peers = {hub}});
         }
         net.start_all();
-        CHECK(net.agree(net.all(), seconds(8)));
+        CHECK(net.agree(net.all(), milliseconds(1500)));
     }
 
     TEST_CASE("messages arrive in order, and a lost one ends the conversation before the next") {
