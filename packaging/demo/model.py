@@ -112,7 +112,7 @@ class Llama(nn.Module):
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
                 residual = name.endswith(("attn_output.weight", "ffn_down.weight"))
-                nn.init.normal_(weight, std=0.02 / math.sqrt(2 * shape.layers) if residual else 0.02)
+                nn.init.normal_(weight, std=shape.width ** -0.5 / (math.sqrt(2 * shape.layers) if residual else 1))
 
     def forward(self, tokens):
         """tokens (batch, time) -> logits (batch, time, vocab)."""

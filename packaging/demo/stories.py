@@ -218,6 +218,23 @@ def document(r):
     return text
 
 
+def name_game(r):
+    """A text in which few names return again and again.
+
+    In the stories a name returns rarely enough that a small model takes very
+    long to see that names are copied, not guessed; here it sees it at once.
+    """
+    names = r.sample(w.BOYS + w.GIRLS, r.choice([1, 2, 2, 3]))
+    verbs = ["met", "saw", "called", "helped", "liked", "followed", "thanked"]
+    out = []
+    for _ in range(16):
+        a, b = r.choice(names), r.choice(names)
+        verb = r.choice(verbs)
+        out.append(r.choice([f"{a} {verb} {b}.", f"Then {a} {verb} {b}.", f'"Hello," said {a}.',
+                             f"{a} went to {r.choice(w.PLACES)}.", f"{a} and {b} went to {r.choice(w.PLACES)}."]))
+    return " ".join(out)
+
+
 def corpus(seed, count):
     for i in range(count):
         yield document(random.Random(f"{seed}/{i}"))

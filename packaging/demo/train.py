@@ -9,15 +9,18 @@ same text, tokenizer, first weights and order of rows, and an interrupted run
 resumes where its last checkpoint was.
 
 A row starts with <|bos|> and is filled with whole stories, each between
-<|bos|> and <|eos|>, the last one cut.  The short rows come first; the long
-ones at the end make every position of the context a trained one.
+<|bos|> and <|eos|>, the last one cut.  The first rows are short, and half of
+them are a game of names, from which attention learns to copy a name; the long
+rows at the end make every position of the context a trained one.
 """
 
 import argparse
 import csv
+import itertools
 import json
 import math
 import os
+import random
 import time
 
 import numpy as np
@@ -32,11 +35,19 @@ SEED = 20
 VOCAB = 2048
 STORIES, HELD_OUT, TOKENIZER_STORIES = 43000, 300, 10000
 
-SHORT_STEPS, SHORT_ROWS, SHORT_LENGTH = 3200, 6, 320
-LONG_STEPS, LONG_ROWS, LONG_LENGTH = 400, 1, 2048
-STEPS = SHORT_STEPS + LONG_STEPS
+# Two cycles of the learning rate, each with its phases:
+# (steps, rows, tokens of a row, how many rows are the game of names).
+# The first learns the stories, the second distances: up to the full context
+# while the rate is high, and once more while it falls to nothing.
+CYCLES = [
+    [(320, 24, 64, 12), (2200, 6, 256, 0), (160, 1, 2048, 0)],
+    [(200, 2, 1024, 0), (250, 1, 2048, 0), (1300, 3, 512, 0), (250, 1, 2048, 0)],
+]
+LENGTHS = [sum(phase[0] for phase in cycle) for cycle in CYCLES]
+STEPS = sum(LENGTHS)
+HELD_ROWS, HELD_LENGTH, HELD_BATCH = 60, 256, 6
 
-PEAK_RATE, LAST_RATE, WARMUP = 2.5e-3, 5e-5, 150
+PEAK_RATE, LAST_RATE, WARMUP = 2e-3, 2e-5, 50
 WEIGHT_DECAY, BETAS, CLIP = 0.1, (0.9, 0.95), 1.0
 EVAL_EVERY, CHECKPOINT_SECONDS = 100, 120
 
@@ -70,10 +81,30 @@ def pack(docs, first, count, length):
     return torch.from_numpy(rows), first
 
 
+def batch(tokenizer, docs, step, first):
+    """The rows of a step, and the number of the next story."""
+    number = step
+    for steps, count, length, games in itertools.chain(*CYCLES):
+        if step < steps:
+            break
+        step -= steps
+    rows, first = pack(docs, first, count - games, length)
+    if games:
+        r = random.Random(f"{SEED}/game/{number}")
+        texts = [[tokenizer.bos, *tokenizer.encode(stories.name_game(r))] for _ in range(games)]
+        rows = torch.cat([rows, torch.tensor([ids[:length + 1] for ids in texts])])
+    return rows, first
+
+
 def rate(step):
+    """Up in WARMUP steps and down like a cosine, in every cycle."""
+    for length in LENGTHS:
+        if step < length:
+            break
+        step -= length
     if step < WARMUP:
         return PEAK_RATE * (step + 1) / WARMUP
-    done = (step - WARMUP) / (STEPS - WARMUP)
+    done = (step - WARMUP) / (length - WARMUP)
     return LAST_RATE + (PEAK_RATE - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
 
 
@@ -87,7 +118,8 @@ def loss_of(model, rows):
 
 @torch.no_grad()
 def held_out_loss(model, rows):
-    return sum(loss_of(model, part).item() for part in rows.split(SHORT_ROWS)) / len(rows.split(SHORT_ROWS))
+    parts = rows.split(HELD_BATCH)
+    return sum(loss_of(model, part).item() for part in parts) / len(parts)
 
 
 def save(path, state):
@@ -107,24 +139,24 @@ def main():
     torch.manual_seed(SEED)
 
     tokenizer, docs, held_out = prepare(args.work)
-    held_rows, _ = pack(held_out, 0, 10 * SHORT_ROWS, SHORT_LENGTH)
+    held_rows, _ = pack(held_out, 0, HELD_ROWS, HELD_LENGTH)
     model = Llama(Shape(vocab=len(tokenizer.tokens)))
     matrices = [p for p in model.parameters() if p.dim() == 2]
     norms = [p for p in model.parameters() if p.dim() == 1]
     optimiser = torch.optim.AdamW([{"params": matrices, "weight_decay": WEIGHT_DECAY},
                                    {"params": norms, "weight_decay": 0.0}], betas=BETAS)
-    step, next_doc, curve, seconds, average = 0, 0, [], 0.0, None
+    step, next_doc, tokens, curve, seconds, average = 0, 0, 0, [], 0.0, None
     path = os.path.join(args.work, "checkpoint.pt")
     if args.resume:
         state = torch.load(path)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
-        step, next_doc, curve, seconds, average = (
-            state[k] for k in ("step", "next_doc", "curve", "seconds", "average"))
+        step, next_doc, tokens, curve, seconds, average = (
+            state[k] for k in ("step", "next_doc", "tokens", "curve", "seconds", "average"))
 
     def checkpoint():
         save(path, {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step,
-                    "next_doc": next_doc, "curve": curve, "seconds": seconds + time.time() - started,
+                    "next_doc": next_doc, "tokens": tokens, "curve": curve, "seconds": seconds + time.time() - started,
                     "average": average, "shape": vars(model.shape), "seed": SEED})
         with open(os.path.join(args.work, "loss.csv"), "w", newline="", encoding="ascii") as out:
             csv.writer(out, lineterminator="\n").writerows([("step", "tokens", "train", "held_out"), *curve])
@@ -133,8 +165,8 @@ def main():
           f"from step {step} of {STEPS}", flush=True)
     started = saved = time.time()
     while step < min(STEPS, args.stop_after):
-        short = step < SHORT_STEPS
-        rows, next_doc = pack(docs, next_doc, *((SHORT_ROWS, SHORT_LENGTH) if short else (LONG_ROWS, LONG_LENGTH)))
+        rows, next_doc = batch(tokenizer, docs, step, next_doc)
+        tokens += rows[:, 1:].numel()
         for group in optimiser.param_groups:
             group["lr"] = rate(step)
         loss = loss_of(model, rows)
@@ -145,7 +177,6 @@ def main():
         step += 1
         average = loss.item() if average is None else 0.98 * average + 0.02 * loss.item()
         if step % EVAL_EVERY == 0 or step == STEPS:
-            tokens = min(step, SHORT_STEPS) * SHORT_ROWS * SHORT_LENGTH + max(step - SHORT_STEPS, 0) * LONG_ROWS * LONG_LENGTH
             curve.append((step, tokens, round(average, 4), round(held_out_loss(model, held_rows), 4)))
             print(*curve[-1], f"{seconds + time.time() - started:.0f} s", f"story {next_doc}", flush=True)
         if time.time() - saved > CHECKPOINT_SECONDS:
