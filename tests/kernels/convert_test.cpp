@@ -74,6 +74,32 @@ std::vector<float> telling_blocks() {
     return x;
 }
 
+/// Blocks whose values lie as near to half-way between two steps as f32 allows: any difference in
+/// how the inverse of the scale is rounded moves one of them to another integer.
+std::vector<float> blocks_of_ties() {
+    std::vector<float> x;
+    for (const float value : random_floats(500, 77)) {
+        const float max = std::fabs(value) + 0.01f;
+        x.push_back(max);
+        for (int i = 1; i < 32; ++i) {
+            const double steps = 4 * i - (i % 2 != 0 ? 0.5 : 1.5);
+            x.push_back(static_cast<float>(steps * max / 127.0));
+        }
+    }
+    return x;
+}
+
+/// Everything that the quantisers must treat alike on all ISAs.
+std::vector<float> blocks_to_agree_on() {
+    auto x = telling_blocks();
+    std::mt19937 rng(9);
+    for (int i = 0; i < 32 * 500; ++i) x.push_back(from_bits(static_cast<std::uint32_t>(rng())));
+    for (const auto& more : {blocks_of_ties(), random_floats(32 * 2000, 10)}) {
+        x.insert(x.end(), more.begin(), more.end());
+    }
+    return x;
+}
+
 bool poisoned(const float* x) {
     return std::any_of(x, x + 32, [](float v) { return !std::isfinite(v); });
 }
@@ -212,11 +238,7 @@ TEST_CASE("activations are within half a step, with the sum of what was stored")
 }
 
 TEST_CASE("activations are bit-equal on all ISAs") {
-    auto x = telling_blocks();
-    std::mt19937 rng(9);
-    for (int i = 0; i < 32 * 500; ++i) x.push_back(from_bits(static_cast<std::uint32_t>(rng())));
-    const auto many = random_floats(32 * 2000, 10);
-    x.insert(x.end(), many.begin(), many.end());
+    const auto x = blocks_to_agree_on();
     std::vector<ActivationBlock> expected(x.size() / 32);
     reference().quantize_activations(x.data(), expected.data(), x.size());
     for (const Table* table : isa_tables()) {
@@ -255,11 +277,7 @@ TEST_CASE("a Q8_0 payload is within half a step of its f16 scale") {
 }
 
 TEST_CASE("Q8_0 payloads are bit-equal on all ISAs") {
-    auto x = telling_blocks();
-    std::mt19937 rng(19);
-    for (int i = 0; i < 32 * 500; ++i) x.push_back(from_bits(static_cast<std::uint32_t>(rng())));
-    const auto many = random_floats(32 * 2000, 20);
-    x.insert(x.end(), many.begin(), many.end());
+    const auto x = blocks_to_agree_on();
     std::vector<std::byte> expected(x.size() / 32 * sizeof(BlockQ8_0));
     reference().quantize_q8_0(x.data(), expected.data(), x.size());
     for (const Table* table : isa_tables()) {
