@@ -337,6 +337,9 @@ RequestRouter::Links Daemon::router_links() {
     };
     links.models = [this] { return models(); };
     links.status = [this] { return status(); };
+    links.localise = [this](mesh::wire::StatusReply& reply) {
+        localise_status(reply, identity_.id, members());
+    };
     links.catalogue_changed = [this] { node_->describe(description()); };
     links.vocabulary = [this](const KnownModel& model, auto done) {
         ModelProvider::Want want;

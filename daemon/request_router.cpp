@@ -47,7 +47,7 @@ Event tokenize(const model::Tokenizer& tokenizer, const Request& request) {
     if (const auto* r = std::get_if<TokenizeRequest>(&request)) {
         TokenizeReply reply;
         reply.ids = tokenizer.encode(r->text, {r->add_special, r->parse_special});
-        for (const std::int32_t id : reply.ids) reply.pieces.emplace_back(tokenizer.piece(id));
+        for (const std::int32_t id : reply.ids) reply.pieces.emplace_back(tokenizer.text(id));
         return reply;
     }
     const auto& ids = std::get<DetokenizeRequest>(request).ids;
@@ -228,6 +228,11 @@ void RequestRouter::deliver(Ticket ticket, const Event& event) {
     if (!mesh::wire::is_final(event)) return it->second.sink(event);
     const Attached attached = std::move(it->second);
     attached_.erase(it);
+    if (const auto* status = std::get_if<mesh::wire::StatusReply>(&event)) {
+        mesh::wire::StatusReply ours = *status;
+        links_.localise(ours);
+        return attached.sink(ours);
+    }
     const auto* done = std::get_if<mesh::wire::Done>(&event);
     if (done == nullptr || !attached.moved) return attached.sink(event);
     // The last root knows only its own part of the time.

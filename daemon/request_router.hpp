@@ -37,6 +37,8 @@ class RequestRouter final : public http::Service {
         /// Every model that some device holds.
         std::function<mesh::wire::ModelsReply()> models;
         std::function<mesh::wire::StatusReply()> status;
+        /// Makes the root's status this device's: who is "self", and its own round trips.
+        std::function<void(mesh::wire::StatusReply&)> localise;
         std::function<void()> catalogue_changed;
         /// Gets a model's description and vocabulary, from another device if need be.
         std::function<void(const KnownModel&,

@@ -14,6 +14,11 @@ std::string state_of(const PlanDeviceState& state) {
     return state.what + " " + std::to_string(state.done * 100 / state.total) + " %";
 }
 
+double round_trip_ms(const mesh::Member& member) {
+    using Milliseconds = std::chrono::duration<double, std::milli>;
+    return member.round_trip.count() < 0 ? -1 : Milliseconds(member.round_trip).count();
+}
+
 void add_slice(DeviceInfo& info, const PlanDevice& device, std::size_t rank) {
     info.rank = static_cast<std::int32_t>(rank);
     info.q_heads = {device.q_begin, device.q_end};
@@ -33,9 +38,7 @@ DeviceInfo device_info(const mesh::Member& member, const StatusParts& parts) {
     info.memory_total = member.description.memory_total;
     info.memory_available = member.description.memory_available;
     info.threads = member.description.threads;
-    if (member.round_trip.count() >= 0) {
-        info.round_trip_ms = std::chrono::duration<double, std::milli>(member.round_trip).count();
-    }
+    info.round_trip_ms = round_trip_ms(member);
     info.state = parts.offer == nullptr ? "idle" : "spare";
     if (parts.offer != nullptr) {
         const auto& devices = parts.offer->devices;
@@ -89,6 +92,20 @@ mesh::wire::StatusReply cluster_status(const StatusParts& parts) {
     reply.tokens_per_second = parts.speed.decode_tokens_per_second;
     reply.prefill_tokens_per_second = parts.speed.prefill_tokens_per_second;
     return reply;
+}
+
+void localise_status(mesh::wire::StatusReply& reply, const mesh::DeviceId& self,
+                     const std::vector<mesh::Member>& members) {
+    reply.self = self.hex();
+    for (DeviceInfo& info : reply.devices) {
+        info.self = info.id == reply.self;
+        info.round_trip_ms = -1;
+        for (const mesh::Member& member : members) {
+            if (member.id.hex() != info.id) continue;
+            info.round_trip_ms = round_trip_ms(member);
+            info.address = member.address;
+        }
+    }
 }
 
 std::vector<mesh::wire::AnnouncedModel> announced_models(const mesh::Member& member) {

@@ -27,6 +27,10 @@ struct StatusParts {
 };
 mesh::wire::StatusReply cluster_status(const StatusParts& parts);
 
+/// Another device's status as it is seen from `self`: round trips are from here.
+void localise_status(mesh::wire::StatusReply& reply, const mesh::DeviceId& self,
+                     const std::vector<mesh::Member>& members);
+
 /// The models that a member announced; none when they cannot be decoded.
 std::vector<mesh::wire::AnnouncedModel> announced_models(const mesh::Member& member);
 
