@@ -9,6 +9,7 @@
 #include <zmq.hpp>
 
 #include "daemon/status.hpp"
+#include "daemon/version.hpp"
 #include "mesh/exchange/data_plane.hpp"
 
 namespace shoal {
@@ -76,6 +77,9 @@ Daemon::Daemon(config::Settings settings)
       router_(loop_, worker_, catalogue_, root_, settings_.models.default_model, router_links()),
       node_(mesh::Node::start(context_, identity_, key_, node_config(settings_), description(),
                               node_callbacks())),
+      outbox_([this](const mesh::DeviceId& to, const std::vector<std::byte>& message) {
+          return node_->send(to, message);
+      }),
       control_(std::make_unique<ControlSocket>(context_.zmq(), settings_.control.socket,
                                                settings_.control.group, loop_, router_)) {
     if (settings_.http.enabled) {
@@ -91,7 +95,7 @@ Daemon::~Daemon() {
 
 void Daemon::run(const std::function<void()>& ready) {
     add_sources();
-    spdlog::info("shoald {}: device {} ({}, {} threads), cluster {}, control socket {}", kVersion,
+    spdlog::info("shoald {}: device {} ({}, {} threads), cluster {}, control socket {}", version(),
                  identity_.id.hex().substr(0, 8), kernels_.name, threads_, key_.fingerprint(),
                  settings_.control.socket);
     if (http_) spdlog::info("HTTP on {}:{}", settings_.http.listen, http_->port());
@@ -111,6 +115,7 @@ void Daemon::add_sources() {
 }
 
 void Daemon::tick() {
+    outbox_.flush();
     models_.tick();
     router_.tick();
     loop_.at(ControlLoop::Clock::now() + kTick, [this] { tick(); });
@@ -142,7 +147,7 @@ mesh::DeviceDescription Daemon::description() const {
     }
     d.threads = threads_;
     d.cpu = kernels_.name;
-    d.version = kVersion;
+    d.version = version();
     d.priority = settings_.device.priority;
     d.speed = speed_;
     d.data_endpoint = "tcp://*:" + std::to_string(engine_->data_port());
@@ -157,6 +162,7 @@ mesh::DeviceDescription Daemon::description() const {
 std::unique_ptr<Engine> Daemon::make_engine() {
     Engine::Options options;
     options.threads = threads_;
+    options.max_prompt_tokens = settings_.models.max_prompt_tokens;
     return std::make_unique<Engine>(
         kernels_, options,
         [this] {
@@ -195,6 +201,7 @@ mesh::Node::Callbacks Daemon::node_callbacks() {
     c.updated = [](const mesh::Member&) {};
     c.lost = [this](const mesh::DeviceId& id) {
         spdlog::warn("device {} is lost", id.hex().substr(0, 8));
+        outbox_.drop(id);
         root_.on_member_lost(id);
         router_.on_member_lost(id);
     };
@@ -270,11 +277,30 @@ bool Daemon::send_plan(const mesh::DeviceId& to, const mesh::wire::PlanFrame& fr
         loop_.post([this, frame] { on_plan_message(identity_.id, frame); });
         return true;
     }
-    return node_->send(to, with_channel(Channel::plan, mesh::wire::encode(frame)));
+    return send(to, with_channel(Channel::plan, mesh::wire::encode(frame)));
+}
+
+bool Daemon::is_member(const mesh::DeviceId& id) const {
+    const auto all = members();
+    return std::any_of(all.begin(), all.end(), [&](const mesh::Member& m) { return m.id == id; });
+}
+
+// What the mesh has no room for waits; false when the device is none of ours, or far behind.
+bool Daemon::send(const mesh::DeviceId& to, std::vector<std::byte> message) {
+    return is_member(to) && outbox_.send(to, std::move(message));
 }
 
 std::vector<mesh::Member> Daemon::members() const {
     return node_->members();
+}
+
+// Those that acknowledged our term: only they take an offer of ours.
+std::vector<mesh::Member> Daemon::followers() const {
+    std::vector<mesh::Member> out = members();
+    std::erase_if(out, [&](const mesh::Member& m) {
+        return m.id != identity_.id && m.term != node_->term();
+    });
+    return out;
 }
 
 std::vector<mesh::DeviceId> Daemon::holders(const mesh::ModelHash& hash) const {
@@ -319,7 +345,8 @@ PlanRoot::Links Daemon::root_links() {
     links.send = [this](const mesh::DeviceId& to, const mesh::wire::PlanMessage& message) {
         static_cast<void>(send_plan(to, {0, message}));
     };
-    links.members = [this] { return members(); };
+    links.members = [this] { return followers(); };
+    links.settled = [this] { return followers().size() == members().size(); };
     links.emit = [this](JobId job, const mesh::wire::Event& event) {
         router_.on_job_event(job, event);
     };
@@ -330,10 +357,10 @@ RequestRouter::Links Daemon::router_links() {
     RequestRouter::Links links;
     links.self = identity_.id;
     links.send_request = [this](const mesh::DeviceId& to, const mesh::wire::RequestFrame& frame) {
-        return node_->send(to, with_channel(Channel::request, mesh::wire::encode(frame)));
+        return send(to, with_channel(Channel::request, mesh::wire::encode(frame)));
     };
     links.send_event = [this](const mesh::DeviceId& to, const mesh::wire::EventFrame& frame) {
-        return node_->send(to, with_channel(Channel::event, mesh::wire::encode(frame)));
+        return send(to, with_channel(Channel::event, mesh::wire::encode(frame)));
     };
     links.models = [this] { return models(); };
     links.status = [this] { return status(); };
@@ -363,7 +390,7 @@ mesh::wire::ModelsReply Daemon::models() const {
 
 mesh::wire::StatusReply Daemon::status() const {
     StatusParts parts;
-    parts.version = kVersion;
+    parts.version = version();
     parts.cluster = key_.fingerprint();
     parts.self = identity_.id;
     parts.root = node_->root();

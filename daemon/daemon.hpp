@@ -15,6 +15,7 @@
 #include "daemon/engine.hpp"
 #include "daemon/http/server.hpp"
 #include "daemon/model_provider.hpp"
+#include "daemon/outbox.hpp"
 #include "daemon/plan_member.hpp"
 #include "daemon/plan_root.hpp"
 #include "daemon/request_router.hpp"
@@ -25,8 +26,6 @@
 #include "mesh/transport/zmq_context.hpp"
 
 namespace shoal {
-
-inline constexpr const char* kVersion = SHOAL_VERSION;
 
 /// Constructed, run and destroyed by one thread, which becomes the control thread.
 class Daemon {
@@ -58,8 +57,11 @@ class Daemon {
     void on_message(const mesh::DeviceId& from, std::span<const std::byte> bytes);
     void on_plan_message(const mesh::DeviceId& from, mesh::wire::PlanFrame frame);
     void on_root_changed(const std::optional<mesh::DeviceId>& root, mesh::Term term);
+    bool is_member(const mesh::DeviceId& id) const;
+    bool send(const mesh::DeviceId& to, std::vector<std::byte> message);
     bool send_plan(const mesh::DeviceId& to, const mesh::wire::PlanFrame& frame);
     std::vector<mesh::Member> members() const;
+    std::vector<mesh::Member> followers() const;
     std::vector<mesh::DeviceId> holders(const mesh::ModelHash& hash) const;
     mesh::wire::ModelsReply models() const;
     mesh::wire::StatusReply status() const;
@@ -80,6 +82,7 @@ class Daemon {
     PlanRoot root_;
     RequestRouter router_;
     std::unique_ptr<mesh::Node> node_;
+    Outbox outbox_;
     std::unique_ptr<ControlSocket> control_;
     std::unique_ptr<http::HttpServer> http_;
 };

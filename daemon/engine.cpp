@@ -198,7 +198,8 @@ std::string Engine::serve(const PlanSpec& spec, Loaded& loaded, const std::stop_
     if (spec.rank != 0) {
         status = exec::follow(*loaded.executor, *collective);
     } else {
-        RootLoop loop(spec, *loaded.executor, *collective, options_.parallel, callbacks_.event);
+        RootLoop loop(spec, *loaded.executor, *collective,
+                      {options_.parallel, options_.max_prompt_tokens}, callbacks_.event);
         for (;;) {
             std::set<JobId> cancelled;
             {

@@ -63,6 +63,7 @@ class Engine {
     struct Options {
         std::uint32_t threads = 1;
         std::uint32_t parallel = 4;                      ///< jobs run together
+        std::uint32_t max_prompt_tokens = 0;             ///< 0: the context is the limit
         std::chrono::milliseconds join_timeout{10000};   ///< for all devices to connect
         std::chrono::milliseconds silence_limit{10000};  ///< of a device within a step
     };
@@ -85,6 +86,8 @@ class Engine {
     void cancel(JobId job);
 
     EngineSpeed speed() const noexcept;
+    /// Jobs that are worth submitting at one time.
+    std::uint32_t parallel() const noexcept { return options_.parallel; }
     /// Where the data plane listens; 0 without one.
     std::uint16_t data_port() const noexcept { return data_port_; }
 

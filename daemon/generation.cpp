@@ -50,7 +50,7 @@ Generation::Generation(Job job, const model::Tokenizer& tokenizer)
 
 std::variant<std::unique_ptr<Generation>, Failed> Generation::begin(
     Job job, exec::SequenceId sequence, const model::Tokenizer& tokenizer,
-    const model::Hparams& hparams, std::uint64_t positions) {
+    const model::Hparams& hparams, const Room& room) {
     std::unique_ptr<Generation> g(new Generation(std::move(job), tokenizer));
     const mesh::wire::Generate& request = g->job_.request;
     if (auto failed = check_ids(request.prompt_ids, hparams.n_vocab, "prompt")) return *failed;
@@ -63,15 +63,20 @@ std::variant<std::unique_ptr<Generation>, Failed> Generation::begin(
                       "the prompt is empty and the model has no token to begin a text with"};
     }
     g->prompt_tokens_ = static_cast<std::uint32_t>(tokens.size());
-    if (tokens.size() >= positions) {
+    if (tokens.size() >= room.positions) {
         return Failed{ErrorCode::too_large, "the prompt has " + std::to_string(tokens.size()) +
                                                 " tokens, the context holds " +
-                                                std::to_string(positions) +
+                                                std::to_string(room.positions) +
                                                 " for prompt and answer together"};
     }
-    const std::uint64_t room = positions - tokens.size();
-    const std::uint64_t wanted = request.max_tokens == 0 ? room : request.max_tokens;
-    g->limit_ = static_cast<std::uint32_t>(std::min(wanted, room));
+    if (room.max_prompt_tokens != 0 && tokens.size() > room.max_prompt_tokens) {
+        return Failed{ErrorCode::too_large, "the prompt has " + std::to_string(tokens.size()) +
+                                                " tokens, models.max_prompt_tokens allows " +
+                                                std::to_string(room.max_prompt_tokens)};
+    }
+    const std::uint64_t left = room.positions - tokens.size();
+    const std::uint64_t wanted = request.max_tokens == 0 ? left : request.max_tokens;
+    g->limit_ = static_cast<std::uint32_t>(std::min(wanted, left));
     g->reserved_ = tokens.size() + g->limit_;
     g->sequence_.id = sequence;
     g->sequence_.sampling = sampling_of(request.sampling);

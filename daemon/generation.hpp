@@ -30,11 +30,16 @@ struct Job {
 /// A running job. Owned by the engine's thread.
 class Generation {
   public:
-    /// Tokenises the prompt and replays resume_ids. `positions`: what the KV cache holds.
+    struct Room {
+        std::uint64_t positions = 0;          ///< what the KV cache holds
+        std::uint32_t max_prompt_tokens = 0;  ///< 0: the positions are the limit
+    };
+
+    /// Tokenises the prompt and replays resume_ids.
     /// Returns Failed instead when the request does not fit the model or the cache.
     static std::variant<std::unique_ptr<Generation>, mesh::wire::Failed> begin(
         Job job, exec::SequenceId sequence, const model::Tokenizer& tokenizer,
-        const model::Hparams& hparams, std::uint64_t positions);
+        const model::Hparams& hparams, const Room& room);
 
     /// Take the chosen token; the event to show.
     mesh::wire::Token accept(model::TokenId id);

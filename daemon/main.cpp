@@ -15,6 +15,7 @@
 #include "config/keys.hpp"
 #include "config/load.hpp"
 #include "daemon/daemon.hpp"
+#include "daemon/version.hpp"
 
 namespace {
 
@@ -80,7 +81,7 @@ int main(int argc, char** argv) {
             return 0;
         }
         if (line.version) {
-            fmt::print("shoald {}\n", shoal::kVersion);
+            fmt::print("shoald {}\n", shoal::version());
             return 0;
         }
         const Settings settings = load_settings({line.file, environment_texts(), line.flags});

@@ -128,7 +128,7 @@ void ModelProvider::on_piece_request(const mesh::DeviceId& from, std::uint64_t i
             reply.error = std::string(e.what()).substr(0, mesh::wire::kMaxText);
         }
         loop_.post([this, from, id, reply = std::move(reply)] {
-            // A full queue is the asker's time-out: it asks again.
+            // Whoever cannot be reached asks another holder.
             static_cast<void>(links_.send(from, {id, reply}));
         });
     });

@@ -27,6 +27,10 @@ namespace {
 constexpr std::uint32_t kMaxFailures = 4;
 constexpr auto kRetryPause = std::chrono::milliseconds(300);
 
+// How long a new root waits for all devices to acknowledge it, and how often it looks.
+constexpr auto kSettlePatience = std::chrono::seconds(2);
+constexpr auto kSettlePause = std::chrono::milliseconds(50);
+
 // Jobs whose tokens one step may choose; the engine runs at most this many together.
 constexpr std::uint32_t kMaxOutputs = 16;
 
@@ -53,6 +57,7 @@ PlanRoot::PlanRoot(ControlLoop& loop, ModelProvider& models, Engine& engine,
 void PlanRoot::become_root(mesh::Term term) {
     resign();
     term_ = term;
+    elected_ = ControlLoop::Clock::now();
     next_plan_ = 1;
 }
 
@@ -132,10 +137,13 @@ bool PlanRoot::same_devices() const {
 
 void PlanRoot::dispatch() {
     std::vector<JobId> ready;
+    std::size_t in_flight = dispatched();
     for (QueuedJob& queued : jobs_) {
         if (queued.model.hash != model_.hash) break;
         if (queued.load_only) ready.push_back(queued.job.id);
         if (queued.dispatched || queued.load_only) continue;
+        if (in_flight == engine_.parallel()) break;
+        ++in_flight;
         queued.dispatched = true;
         engine_.submit(queued.job);
     }

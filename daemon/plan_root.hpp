@@ -43,7 +43,8 @@ class PlanRoot {
     struct Links {
         mesh::DeviceId self;
         std::function<void(const mesh::DeviceId&, const mesh::wire::PlanMessage&)> send;
-        std::function<std::vector<mesh::Member>()> members;  ///< alive, this device first
+        std::function<std::vector<mesh::Member>()> members;  ///< that follow us, ourselves first
+        std::function<bool()> settled;  ///< every device that is alive follows us
         std::function<void(JobId, const mesh::wire::Event&)> emit;
     };
 
@@ -99,6 +100,7 @@ class PlanRoot {
     const Links links_;
 
     std::optional<mesh::Term> term_;  // while we are root
+    ControlLoop::Clock::time_point elected_;
     std::uint32_t next_plan_ = 1;
     State state_ = State::none;
     KnownModel model_;             // of the current plan

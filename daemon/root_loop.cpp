@@ -17,10 +17,10 @@ constexpr double kNewest = 0.1;
 }  // namespace
 
 RootLoop::RootLoop(const PlanSpec& spec, exec::Executor& executor, exec::Collective& collective,
-                   std::uint32_t parallel, Emit emit)
+                   const Limits& limits, Emit emit)
     : spec_(spec),
       root_(executor, collective, *spec.model->source),
-      parallel_(std::min(parallel, spec.options.max_outputs)),
+      limits_{std::min(limits.parallel, spec.options.max_outputs), limits.max_prompt_tokens},
       emit_(std::move(emit)),
       capacity_blocks_(executor.cache().capacity_blocks()) {}
 
@@ -52,7 +52,8 @@ bool RootLoop::begin_next() {
         waiting_.pop_front();
         const JobId id = job.id;
         auto begun = Generation::begin(std::move(job), next_sequence_, *spec_.model->tokenizer,
-                                       spec_.model->hparams, spec_.options.kv_positions);
+                                       spec_.model->hparams,
+                                       {spec_.options.kv_positions, limits_.max_prompt_tokens});
         if (const Failed* failed = std::get_if<Failed>(&begun)) {
             emit_(id, *failed);
         } else {
@@ -66,7 +67,7 @@ bool RootLoop::begin_next() {
 // Jobs start in order; one that does not fit now holds up those behind it, so that a long
 // request is not overtaken for ever.
 void RootLoop::admit() {
-    while (running_.size() < parallel_ && begin_next()) {
+    while (running_.size() < limits_.parallel && begin_next()) {
         const std::uint64_t blocks = blocks_of(next_->reserved_positions());
         if (reserved_blocks_ + blocks > capacity_blocks_) return;
         reserved_blocks_ += blocks;

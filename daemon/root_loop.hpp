@@ -17,11 +17,15 @@ namespace shoal {
 /// Owned by the engine's thread.
 class RootLoop {
   public:
+    struct Limits {
+        std::uint32_t parallel = 4;           ///< jobs run together
+        std::uint32_t max_prompt_tokens = 0;  ///< 0: the context is the limit
+    };
     using Emit = std::function<void(JobId, const mesh::wire::Event&)>;
 
     /// All arguments outlive it. Throws model::ModelError when the model has no embedding here.
     RootLoop(const PlanSpec& spec, exec::Executor& executor, exec::Collective& collective,
-             std::uint32_t parallel, Emit emit);
+             const Limits& limits, Emit emit);
 
     /// A job to be run as soon as there is room for it, after those before it.
     void add(Job job) { waiting_.push_back(std::move(job)); }
@@ -45,7 +49,7 @@ class RootLoop {
 
     const PlanSpec& spec_;
     exec::Root root_;
-    const std::uint32_t parallel_;
+    const Limits limits_;
     const Emit emit_;
 
     std::deque<Job> waiting_;

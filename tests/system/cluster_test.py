@@ -86,11 +86,12 @@ class ClusterTest(unittest.TestCase):
         """Kill `victim` while `client` streams; the whole text."""
         stream = client.popen("run", "slow", "-n", 120, "--temperature", 0, "--ignore-eos", "--",
                               "One day")
-        text = stream.stdout.read(1)
-        victim.kill()
-        text += stream.stdout.read()
-        errors = stream.stderr.read()
-        self.assertEqual(stream.wait(PATIENCE), 0, errors)
+        with stream:
+            text = stream.stdout.read(1)
+            victim.kill()
+            text += stream.stdout.read()
+            errors = stream.stderr.read()
+        self.assertEqual(stream.returncode, 0, errors)
         return text, errors
 
     def test_a_lost_member_costs_a_pause(self):
