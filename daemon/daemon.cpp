@@ -88,7 +88,10 @@ Daemon::Daemon(config::Settings settings)
 }
 
 Daemon::~Daemon() {
+    // Whoever calls from other threads first.
     http_.reset();
+    worker_.stop();
+    engine_.reset();
     control_.reset();
     node_->leave();
 }

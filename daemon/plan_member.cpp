@@ -1,5 +1,7 @@
 #include "daemon/plan_member.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -148,6 +150,9 @@ void PlanMember::get_model() {
 void PlanMember::load(std::shared_ptr<const OpenModel> model) {
     if (const auto wrong = check_offer(*offer_, model->hparams)) {
         return refuse("the plan does not fit the model: " + *wrong);
+    }
+    if (model->tokenizer && !model->tokenizer->warning().empty()) {
+        spdlog::warn("{}: {}", model->name, model->tokenizer->warning());
     }
     PlanSpec spec;
     spec.id = offer_->plan.id();

@@ -18,6 +18,11 @@ void Worker::post(std::function<void()> task) {
     changed_.notify_one();
 }
 
+void Worker::stop() {
+    thread_.request_stop();
+    if (thread_.joinable()) thread_.join();
+}
+
 void Worker::main(const std::stop_token& stop) {
     for (;;) {
         std::function<void()> task;

@@ -14,10 +14,13 @@ namespace shoal {
 class Worker {
   public:
     Worker();
-    ~Worker() = default;
+    ~Worker() { stop(); }
 
     /// `task` must not throw.
     void post(std::function<void()> task);
+    /// Ends the thread after the task that it is at. For an owner whose tasks use what goes
+    /// before the worker does.
+    void stop();
 
   private:
     void main(const std::stop_token& stop);

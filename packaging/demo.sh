@@ -149,13 +149,15 @@ for ((i = 1; i <= devices; ++i)); do
     mkdir -m 700 "$work/device-$i"
     # An empty file, so that this machine's own settings stay out. Only the first device has the
     # model's folder; the others get from it what their slices need. A session of its own keeps
-    # Ctrl-C from reaching the daemons before the client has taken its leave.
+    # Ctrl-C from reaching the daemons before the client has taken its leave. They share this
+    # machine, so equal shares are told to them: each would measure the others' noise.
     : >"$work/device-$i/shoald.toml"
     folder=$work/device-$i
     [ "$i" -ne 1 ] || folder=$(dirname "$model")
     setsid "$shoald" --config "$work/device-$i/shoald.toml" \
         --device.name="device-$i" --device.state_dir="$work/device-$i/state" \
         --device.priority=$((devices - i)) --device.threads="$threads" \
+        --device.speed_bytes=1GB \
         --cluster.key_file="$work/cluster.key" --cluster.bind=127.0.0.1 \
         --cluster.multicast=false --cluster.beacon_port="${ports[i - 1]}" \
         --cluster.peers="$peers" \

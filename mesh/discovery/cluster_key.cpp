@@ -167,7 +167,7 @@ ClusterKey load_cluster_key(const std::filesystem::path& path) {
     const auto file = transport::read_state_file(path);
     if (!file) {
         throw std::runtime_error("there is no cluster key at " + path.string() +
-                                 "; make one on the first device and copy it to the others");
+                                 "; make one with `shoal key new` on the first device and copy it to the others");
     }
     if ((file->mode & 027) != 0) {
         throw std::runtime_error(path.string() +
