@@ -59,6 +59,8 @@ class Daemon {
     void on_root_changed(const std::optional<mesh::DeviceId>& root, mesh::Term term);
     bool is_member(const mesh::DeviceId& id) const;
     bool send(const mesh::DeviceId& to, std::vector<std::byte> message);
+    bool send_request(const mesh::DeviceId& to, const mesh::wire::RequestFrame& frame);
+    bool send_event(const mesh::DeviceId& to, const mesh::wire::EventFrame& frame);
     bool send_plan(const mesh::DeviceId& to, const mesh::wire::PlanFrame& frame);
     std::vector<mesh::Member> members() const;
     std::vector<mesh::Member> followers() const;
