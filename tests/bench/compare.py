@@ -1,0 +1,586 @@
+#!/usr/bin/env python3
+"""Measures Shoal beside other engines, in turns, on one device or on several.
+
+Sides take turns (A B A B ...) so that whatever else the machine does hits both alike; every run
+is a fresh process, pinned to the same cores on both sides. Medians and the extremes are printed,
+never the best run alone. Engines other than Shoal are found by option or environment variable:
+
+  one device    --llama-bench PATH   (LLAMA_BENCH)  called as
+                    PATH -m MODEL -t THREADS -p PROMPT -n 0 -r 1 -o json, then -p 0 -n GENERATE
+                --other 'COMMAND'    any program; {model} {threads} {prompt} {generate} are filled
+                    in, and the last line that it prints is JSON with "prefill" and "decode" in
+                    tokens/s (or model-bench's names: another build of it can be compared too)
+  a cluster     --dllama PATH        (DLLAMA), with --dllama-model and --dllama-tokenizer; called as
+                    PATH worker --port N --nthreads T, and at the root
+                    PATH inference --workers ... --buffer-float-type q80 --temperature 0
+
+Clusters run on this machine, every device with its own cores where there are enough: over
+loopback, or each in a network namespace of its own (needs root), plain (a bridge), tbf (the same
+with a limited rate) or lan (delay as well, by netem or lan-switch).
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import re
+import resource
+import shlex
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+PATIENCE = 600.0  # seconds that any one program may take
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Failed(Exception):
+    """A program did not do what it should; the message says which and why."""
+
+
+# ------------------------------------------------------------------ processes
+
+
+def prepare(cores, priority):
+    """Run in the child: a session of its own, its cores, and a priority that counts in Linux's
+    scheduler, where plain nice acts only among the processes of one session."""
+    os.setsid()
+    if priority:
+        with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as f:
+            f.write("-15")
+    if cores:
+        os.sched_setaffinity(0, cores)
+
+
+class Processes:
+    """Everything that was started and still has to end. A context: nothing survives it."""
+
+    def __init__(self, priority):
+        self.priority = priority
+        self.running = []
+
+    def start(self, command, cores=None, host=None, **options):
+        command = (["ip", "netns", "exec", host] if host else []) + [str(c) for c in command]
+        options = {"stdin": subprocess.DEVNULL, **options}
+        try:
+            process = subprocess.Popen(
+                command, preexec_fn=lambda: prepare(cores, self.priority), **options)
+        except OSError as error:
+            raise Failed(f"{command[0]}: {error.strerror}") from error
+        self.running.append(process)
+        return process
+
+    def output(self, command, cores=None, host=None):
+        """What the program writes to standard output; Failed when it fails."""
+        process = self.start(command, cores, host, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True, errors="replace")
+        try:
+            out, err = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{command[0]}: not done after {PATIENCE:.0f} s") from None
+        finally:
+            self.end(process)
+        if process.returncode != 0:
+            raise Failed(f"{shlex.join(map(str, command))}\nended with {process.returncode}: "
+                         f"{(err or out)[-800:].strip()}")
+        return out
+
+    def end(self, process):
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        if process in self.running:
+            self.running.remove(process)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        for process in reversed(list(self.running)):
+            self.end(process)
+
+
+def cpu_seconds():
+    """Of the whole machine, and of our finished children."""
+    with open("/proc/stat") as f:
+        user, nice, system, _idle, _wait, _irq, _soft, stolen = map(
+            int, f.readline().split()[1:9])
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ((user + nice + system + stolen) / os.sysconf("SC_CLK_TCK"),
+            own.ru_utime + own.ru_stime)
+
+
+def observed(call):
+    """The call's result, with "other_load": the share of all cores that others took meanwhile."""
+    (all_before, own_before), begin = cpu_seconds(), time.monotonic()
+    sample = call()
+    (all_after, own_after), wall = cpu_seconds(), time.monotonic() - begin
+    others = (all_after - all_before) - (own_after - own_before)
+    sample["other_load"] = round(max(0.0, others / wall / os.cpu_count()), 3)
+    return sample
+
+
+def cores_of(device, threads, pin):
+    """The cores of one device of `threads` threads; devices share cores when there are too few."""
+    if not pin:
+        return None
+    usable = sorted(os.sched_getaffinity(0))
+    return {usable[(device * threads + i) % len(usable)] for i in range(min(threads, len(usable)))}
+
+
+# ------------------------------------------------------------------ one device
+
+
+def rates(text, program):
+    """prefill and decode tokens/s from the last line that is a JSON object."""
+    for line in reversed(text.strip().splitlines()):
+        with contextlib.suppress(ValueError):
+            found = json.loads(line)
+            if isinstance(found, dict):
+                return {phase: float(found.get(phase, found.get(f"{phase}_tokens_per_second", 0)))
+                        for phase in ("prefill", "decode")}
+    raise Failed(f"{program}: printed no line of JSON: {text[-300:].strip()}")
+
+
+class ModelBench:
+    """Shoal in process. `split`: prompt and generation are timed apart, as llama-bench does;
+    otherwise the generation follows the prompt."""
+
+    def __init__(self, options, split):
+        self.name = "Shoal"
+        self.o, self.split = options, split
+
+    def run(self, processes, threads):
+        def call(prompt, generate):
+            command = [self.o.build / "tests/bench/model-bench", "--json", "-m", self.o.model,
+                       "-t", threads, "-p", prompt, "-n", generate]
+            return rates(processes.output(command, cores_of(0, threads, self.o.pin)), command[0])
+        if not self.split:
+            return call(self.o.prompt, self.o.generate)
+        return {"prefill": call(self.o.prompt, 0)["prefill"],
+                "decode": call(0, self.o.generate)["decode"]}
+
+
+class LlamaBench:
+    def __init__(self, options):
+        self.name = options.llama_bench_name
+        self.o = options
+
+    def run(self, processes, threads):
+        def call(prompt, generate):
+            command = [self.o.llama_bench, "-m", self.o.model, "-t", threads, "-r", 1, "-o",
+                       "json", "-p", prompt, "-n", generate, *shlex.split(self.o.llama_bench_args)]
+            text = processes.output(command, cores_of(0, threads, self.o.pin))
+            try:
+                row = json.loads(text[text.index("["):])[0]
+                return (prompt + generate) * 1e9 / row["samples_ns"][0]
+            except (ValueError, LookupError) as error:
+                raise Failed(f"{command[0]}: unexpected output: {text[-300:]}") from error
+        return {"prefill": call(self.o.prompt, 0), "decode": call(0, self.o.generate)}
+
+
+class Other:
+    def __init__(self, options):
+        self.name = options.other_name
+        self.o = options
+
+    def run(self, processes, threads):
+        command = [part.format(model=self.o.model, threads=threads, prompt=self.o.prompt,
+                               generate=self.o.generate) for part in shlex.split(self.o.other)]
+        return rates(processes.output(command, cores_of(0, threads, self.o.pin)), command[0])
+
+
+# ------------------------------------------------------------------ networks
+
+
+def ip(*arguments):
+    result = subprocess.run(["ip", *arguments], capture_output=True, text=True)
+    if result.returncode != 0:
+        raise Failed(f"ip {' '.join(arguments)}: {result.stderr.strip()} (namespaces need root)")
+
+
+class Loopback:
+    def __init__(self, devices):
+        self.hosts = [None] * devices
+        self.addresses = ["127.0.0.1"] * devices
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        pass
+
+
+class Namespaces:
+    """One namespace a device, joined by a bridge or by lan-switch in another. A context."""
+
+    def __init__(self, options, processes):
+        tag = f"bench{os.getpid() % 100000}"
+        self.o, self.processes = options, processes
+        self.hub = f"{tag}-hub"
+        self.hosts = [f"{tag}-{i + 1}" for i in range(options.devices)]
+        self.addresses = [f"10.79.0.{i + 1}" for i in range(options.devices)]
+        self.made = []
+
+    def __enter__(self):
+        try:
+            for name in [self.hub, *self.hosts]:
+                ip("netns", "add", name)
+                self.made.append(name)
+            if self.o.net == "lan" and not self.has_netem():
+                self.switch()
+            else:
+                self.bridge()
+            for host, address in zip(self.hosts, self.addresses):
+                ip("-n", host, "link", "set", "lo", "up")
+                ip("-n", host, "address", "add", f"{address}/24", "broadcast", "10.79.0.255",
+                   "dev", "eth0")
+                ip("-n", host, "link", "set", "eth0", "up")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def has_netem(self):
+        ip("-n", self.hub, "link", "set", "lo", "up")
+        return self.tc(self.hub, "lo", "netem", "delay", "1ms").returncode == 0
+
+    def tc(self, host, device, *rule):
+        return subprocess.run(["ip", "netns", "exec", host, "tc", "qdisc", "add", "dev", device,
+                               "root", *rule], capture_output=True, text=True)
+
+    def bridge(self):
+        ip("-n", self.hub, "link", "add", "lan0", "type", "bridge")
+        ip("-n", self.hub, "link", "set", "lan0", "up")
+        rate = f"{self.o.rate_mbit}mbit"
+        rule = {"plain": None, "tbf": ("tbf", "rate", rate, "burst", "32kb", "latency", "100ms"),
+                "lan": ("netem", "delay", f"{self.o.delay_us}us", "rate", rate)}[self.o.net]
+        for i, host in enumerate(self.hosts):
+            ip("-n", host, "link", "add", "eth0", "type", "veth", "peer", "name", f"p{i}", "netns",
+               self.hub)
+            ip("-n", self.hub, "link", "set", f"p{i}", "master", "lan0", "up")
+            result = self.tc(host, "eth0", *rule) if rule else None
+            if result and result.returncode != 0:
+                raise Failed(f"tc {' '.join(rule)}: {result.stderr.strip()}")
+
+    def switch(self):
+        """For kernels without netem: frames pass through a program that holds them back."""
+        command = [self.o.build / "tests/bench/lan-switch", self.o.delay_us, self.o.rate_mbit,
+                   "eth0", *self.hosts]
+        process = self.processes.start(command, stdout=subprocess.PIPE, text=True)
+        if process.stdout.readline().strip() != "ready":
+            raise Failed("lan-switch did not start")
+
+    def __exit__(self, *unused):
+        for name in reversed(self.made):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+
+
+# ------------------------------------------------------------------ clusters
+
+
+def free_port(kind):
+    with socket.socket(socket.AF_INET, kind) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(what, condition, patience):
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.1)
+    raise Failed(f"after {patience:.0f} s: not {what}")
+
+
+class ShoalCluster:
+    """Daemons that all hold the file, asked by `shoal run` at the first one."""
+
+    def __init__(self, options, network):
+        self.name = "Shoal"
+        self.o, self.network = options, network
+        self.shoal = options.build / "cli/shoal"
+
+    def run(self, processes, threads):
+        with tempfile.TemporaryDirectory(prefix="shoal-bench-") as folder:
+            devices = self.start(processes, pathlib.Path(folder), threads)
+            try:
+                self.ask(processes, devices[0], "Ready?", 2)
+                done = self.ask(processes, devices[0], " a" * self.o.prompt, self.o.generate)
+            except Failed as error:
+                logs = "\n".join((d / "log").read_text(errors="replace")[-600:] for d in devices)
+                raise Failed(f"{error}\n{logs}") from None
+            finally:
+                for process in reversed(list(processes.running)):
+                    if process not in self.o.keep:
+                        processes.end(process)
+        if done["devices"] != self.o.devices or done["generated_tokens"] != self.o.generate:
+            raise Failed(f"not what was asked for: {done}")
+        # The first generated token belongs to the prompt's time.
+        return {"prefill": done["prompt_tokens"] / done["prefill_seconds"],
+                "decode": (done["generated_tokens"] - 1) / done["decode_seconds"]}
+
+    def start(self, processes, folder, threads):
+        subprocess.run([self.shoal, "key", "new", folder / "key"], check=True, capture_output=True)
+        beacon_port = free_port(socket.SOCK_DGRAM)
+        devices = []
+        for i, host in enumerate(self.network.hosts):
+            device = folder / f"dev{i + 1}"
+            (device / "models").mkdir(parents=True)
+            os.symlink(self.o.model, device / "models" / self.o.model.name)
+            (device / "shoald.toml").write_text("")
+            settings = {
+                "device.name": device.name, "device.state_dir": device / "state",
+                "device.threads": threads,
+                # The devices are equal; measuring each on a shared machine would hide it.
+                "device.speed_bytes": 10_000_000_000,
+                "cluster.key_file": folder / "key", "cluster.beacon_port": beacon_port,
+                "control.socket": device / "control.sock", "control.group": "",
+                "models.directories": device / "models", "models.context": self.o.context,
+                "models.collectives": self.o.collectives, "http.enabled": "false",
+            }
+            command = [self.o.build / "daemon/shoald", "--config", device / "shoald.toml",
+                       *(f"--{key}={value}" for key, value in settings.items())]
+            with open(device / "log", "w") as log:
+                processes.start(command, cores_of(i, threads, self.o.pin), host,
+                                stdout=log, stderr=log)
+            devices.append(device)
+        wait_for(f"a cluster of {len(devices)}", lambda: all(map(self.complete, devices)), 60)
+        return devices
+
+    def complete(self, device):
+        result = subprocess.run([self.shoal, "--socket", device / "control.sock", "--json",
+                                 "status"], capture_output=True, text=True)
+        if result.returncode != 0:
+            return False
+        state = json.loads(result.stdout)
+        return bool(state["root"]) and len(state["devices"]) == self.o.devices
+
+    def ask(self, processes, device, prompt, count):
+        text = processes.output([
+            self.shoal, "--socket", device / "control.sock", "--json", "run",
+            self.o.model.name.removesuffix(".gguf"), "-n", count, "--temperature", 0,
+            "--ignore-eos", "--", prompt])
+        return json.loads(text.strip().splitlines()[-1])
+
+
+class DllamaCluster:
+    """Its own figures count: they leave out sampling and printing."""
+
+    def __init__(self, options, network):
+        self.name = "distributed-llama"
+        self.o, self.network = options, network
+
+    def run(self, processes, threads):
+        # Spinning receivers help while every device has cores of its own, and only then.
+        enough = self.o.devices * threads <= len(os.sched_getaffinity(0))
+        common = ["--nthreads", threads, "--net-turbo", int(enough)]
+        workers, addresses = [], []
+        try:
+            for i in range(1, self.o.devices):
+                port = free_port(socket.SOCK_STREAM)
+                workers.append(processes.start(
+                    [self.o.dllama, "worker", "--port", port, *common],
+                    cores_of(i, threads, self.o.pin), self.network.hosts[i],
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+                addresses.append(f"{self.network.addresses[i]}:{port}")
+            time.sleep(1.0)
+            text = processes.output([
+                self.o.dllama, "inference", "--model", self.o.dllama_model, "--tokenizer",
+                self.o.dllama_tokenizer, "--buffer-float-type", "q80", "--temperature", 0,
+                "--prompt", " a" * self.o.prompt, "--steps", self.o.prompt + self.o.generate,
+                "--max-seq-len", self.o.context, *common,
+                *(["--workers", *addresses] if addresses else []),
+            ], cores_of(0, threads, self.o.pin), self.network.hosts[0])
+        finally:
+            for worker in workers:
+                processes.end(worker)
+        found = [float(x) for x in re.findall(r"tokens/s: ([\d.]+)", text)]
+        if len(found) != 2:
+            raise Failed(f"{self.o.dllama}: unexpected output: {text[-300:]}")
+        return dict(zip(("prefill", "decode"), found))
+
+
+# ------------------------------------------------------------------ measuring and telling
+
+
+def measure(sides, processes, threads, runs):
+    """{side name: {phase: {median, min, max, runs}}}, all sides taking turns."""
+    samples = {side.name: [] for side in sides}
+    for run in range(runs):
+        for side in sides:
+            sample = observed(lambda: side.run(processes, threads))
+            samples[side.name].append(sample)
+            shown = ", ".join(f"{key} {value:.4g}" for key, value in sample.items())
+            print(f"{threads} thread(s), run {run + 1}, {side.name}: {shown}", file=sys.stderr)
+    return {name: {phase: {"median": statistics.median(s[phase] for s in ours),
+                           "min": min(s[phase] for s in ours),
+                           "max": max(s[phase] for s in ours),
+                           "runs": [s[phase] for s in ours]}
+                   for phase in ("prefill", "decode", "other_load")}
+            for name, ours in samples.items()}
+
+
+def table(results, rivals, options):
+    """Markdown: one line a phase and number of threads, one ratio a rival."""
+    names = ["Shoal", *rivals]
+    lines = ["| " + " | ".join(["", *names, *(f"Shoal / {r}" for r in rivals), "other load"]) +
+             " |", "|---|" + "---|" * (len(names) + len(rivals) + 1)]
+    for threads, sides in results.items():
+        for phase, count in (("prefill", options.prompt), ("decode", options.generate)):
+            cells = [f"{phase} {count}, {threads} t"]
+            for name in names:
+                s = sides[name][phase]
+                cells.append(f"{s['median']:.1f} ({s['min']:.1f}..{s['max']:.1f})")
+            ours = sides["Shoal"][phase]["median"]
+            for name in rivals:
+                theirs = sides[name][phase]["median"]
+                cells.append(f"{ours / theirs:.2f}" if theirs else "-")
+            load = statistics.median(sides[n]["other_load"]["median"] for n in names)
+            cells.append(f"{100 * load:.0f} %")
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def cpu_model():
+    with open("/proc/cpuinfo") as f:
+        found = re.search(r"^model name\s*:\s*(.*)$", f.read(), re.MULTILINE)
+    return found[1] if found else "unknown CPU"
+
+
+def tell(options, what, results, rivals):
+    header = {"what": what, "date": time.strftime("%Y-%m-%d"), "cpu": cpu_model(),
+              "cores": os.cpu_count(), "model": options.model.name,
+              "model_bytes": options.model.stat().st_size, "prompt": options.prompt,
+              "generate": options.generate, "runs": options.runs}
+    if options.json:
+        print(json.dumps({**header, "results": results}))
+        return
+    print(f"{what}, {options.model.name} ({header['model_bytes'] / 1e6:.0f} MB), tokens/s, median "
+          f"(min..max) of {options.runs}; {header['cpu']}, {header['cores']} cores, "
+          f"{header['date']}\n\n{table(results, rivals, options)}")
+
+
+def one(options):
+    # llama-bench times generation without a prompt, other programs after it: so do we.
+    sides = [ModelBench(options, split=bool(options.llama_bench) or not options.other)]
+    if options.llama_bench:
+        sides.append(LlamaBench(options))
+    if options.other:
+        sides.append(Other(options))
+    if options.llama_bench and options.other:
+        raise Failed("give --llama-bench or --other: they time generation differently")
+    with Processes(options.priority) as processes:
+        results = {t: measure(sides, processes, t, options.runs) for t in options.threads}
+    tell(options, "One device", results, [s.name for s in sides[1:]])
+
+
+def cluster(options):
+    with Processes(options.priority) as processes:
+        network = (Loopback(options.devices) if options.net == "loopback" else
+                   Namespaces(options, processes))
+        with network:
+            options.keep = list(processes.running)  # the network's own
+            sides = [ShoalCluster(options, network)]
+            if options.dllama:
+                sides.append(DllamaCluster(options, network))
+            results = {t: measure(sides, processes, t, options.runs) for t in options.threads}
+    net = {"loopback": "loopback", "plain": "bridged namespaces",
+           "tbf": f"{options.rate_mbit} Mbit/s",
+           "lan": f"{options.rate_mbit} Mbit/s, {options.delay_us} us one way"}[options.net]
+    tell(options, f"{options.devices} devices, {net}", results, [s.name for s in sides[1:]])
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--model", type=pathlib.Path, required=True, help="a GGUF file")
+    common.add_argument("--threads", default="1", help="compute threads of a device: 1 or 1,2")
+    common.add_argument("--prompt", type=int, default=512, help="tokens of the prompt (512)")
+    common.add_argument("--generate", type=int, default=64, help="tokens to generate (64)")
+    common.add_argument("--runs", type=int, default=3, help="of each side (3)")
+    common.add_argument("--build", type=pathlib.Path, default=ROOT / "build",
+                        help="the build folder of Shoal (build)")
+    common.add_argument("--no-pin", dest="pin", action="store_false", help="use all cores")
+    common.add_argument("--no-priority", dest="priority", action="store_false",
+                        help="do not ask the scheduler to prefer both sides to other processes")
+    common.add_argument("--json", action="store_true", help="all samples as one line of JSON")
+
+    p = commands.add_parser("one", parents=[common], help="one device, in process")
+    p.set_defaults(call=one)
+    p.add_argument("--llama-bench", default=os.environ.get("LLAMA_BENCH"))
+    p.add_argument("--llama-bench-name", default="llama-bench", help="its name in the table")
+    p.add_argument("--llama-bench-args", default="", help="further options for it")
+    p.add_argument("--other", help="a command, see above")
+    p.add_argument("--other-name", default="other", help="its name in the table")
+
+    p = commands.add_parser("cluster", parents=[common], help="several devices on this machine")
+    p.set_defaults(call=cluster)
+    p.add_argument("--devices", type=int, default=2)
+    p.add_argument("--net", choices=["loopback", "plain", "tbf", "lan"], default="plain")
+    p.add_argument("--rate-mbit", type=int, default=1000, help="of each device's link (1000)")
+    p.add_argument("--delay-us", type=int, default=100, help="one way, for --net lan (100)")
+    p.add_argument("--context", type=int, default=4096, help="positions of the KV cache (4096)")
+    p.add_argument("--collectives", default="q8_0", choices=["q8_0", "f16", "f32"])
+    p.add_argument("--dllama", default=os.environ.get("DLLAMA"))
+    p.add_argument("--dllama-model", help="the same weights as its .m file")
+    p.add_argument("--dllama-tokenizer", help="its .t file")
+    return parser.parse_args()
+
+
+def check(options):
+    """What argparse cannot see. Makes paths absolute: programs run in folders of their own."""
+    options.model = options.model.resolve()
+    options.build = options.build.resolve()
+    if not options.model.is_file():
+        raise Failed(f"{options.model}: no such file")
+    try:
+        options.threads = [int(t) for t in options.threads.split(",")]
+    except ValueError:
+        raise Failed(f"--threads {options.threads}: give numbers, as in 1,2") from None
+    if min(*options.threads, options.runs, options.prompt) < 1 or options.generate < 2:
+        raise Failed("threads, runs and prompt must be at least 1, generate at least 2")
+    needed = ["tests/bench/model-bench"] if options.command == "one" else [
+        "daemon/shoald", "cli/shoal"]
+    for name in needed:
+        if not (options.build / name).is_file():
+            raise Failed(f"{options.build / name} is missing; build it: "
+                         f"ninja -C {options.build} {name}")
+    if options.command == "cluster":
+        if not 1 <= options.devices <= 32:
+            raise Failed("--devices: 1 to 32")
+        if options.dllama and not (options.dllama_model and options.dllama_tokenizer):
+            raise Failed("--dllama needs --dllama-model and --dllama-tokenizer")
+        if options.net != "loopback" and not shutil.which("ip"):
+            raise Failed("--net needs the program ip (Debian package iproute2)")
+
+
+def main():
+    # Ended by a signal, the contexts still clean up.
+    signal.signal(signal.SIGTERM, lambda *unused: sys.exit(1))
+    options = arguments()
+    try:
+        check(options)
+        options.call(options)
+    except Failed as error:
+        sys.exit(f"compare: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
