@@ -7,9 +7,10 @@ never the best run alone. Engines other than Shoal are found by option or enviro
 
   one device    --llama-bench PATH   (LLAMA_BENCH)  called as
                     PATH -m MODEL -t THREADS -p PROMPT -n 0 -r 1 -o json, then -p 0 -n GENERATE
-                --other 'COMMAND'    any program; {model} {threads} {prompt} {generate} are filled
-                    in, and the last line that it prints is JSON with "prefill" and "decode" in
-                    tokens/s (or model-bench's names: another build of it can be compared too)
+                --other 'NAME=COMMAND'  any program, any number of them; {model} {threads}
+                    {prompt} {generate} are filled in, and the last line that it prints is JSON
+                    with "prefill" and "decode" in tokens/s (or model-bench's names for them:
+                    another build of it can be compared too)
   a cluster     --dllama PATH        (DLLAMA), with --dllama-model and --dllama-tokenizer; called as
                     PATH worker --port N --nthreads T, and at the root
                     PATH inference --workers ... --buffer-float-type q80 --temperature 0
@@ -122,7 +123,8 @@ def cpu_seconds():
 
 
 def observed(call):
-    """The call's result, with "other_load": the share of all cores that others took meanwhile."""
+    """The call's result, with "other_load": the share of all cores that others took meanwhile
+    (lan-switch counts among them: it is none of the devices)."""
     (all_before, own_before), begin = cpu_seconds(), time.monotonic()
     sample = call()
     (all_after, own_after), wall = cpu_seconds(), time.monotonic() - begin
@@ -191,13 +193,15 @@ class LlamaBench:
 
 
 class Other:
-    def __init__(self, options):
-        self.name = options.other_name
+    """Generates after the prompt."""
+
+    def __init__(self, options, name, command):
+        self.name, self.command = name, shlex.split(command)
         self.o = options
 
     def run(self, processes, threads):
         command = [part.format(model=self.o.model, threads=threads, prompt=self.o.prompt,
-                               generate=self.o.generate) for part in shlex.split(self.o.other)]
+                               generate=self.o.generate) for part in self.command]
         return rates(processes.output(command, cores_of(0, threads, self.o.pin)), command[0])
 
 
@@ -478,8 +482,11 @@ def one(options):
     sides = [ModelBench(options, split=bool(options.llama_bench) or not options.other)]
     if options.llama_bench:
         sides.append(LlamaBench(options))
-    if options.other:
-        sides.append(Other(options))
+    for other in options.other:
+        name, found, command = other.partition("=")
+        if not found or not name or not command.strip():
+            raise Failed(f"--other {other}: give NAME=COMMAND")
+        sides.append(Other(options, name, command))
     if options.llama_bench and options.other:
         raise Failed("give --llama-bench or --other: they time generation differently")
     with Processes(options.priority) as processes:
@@ -525,8 +532,8 @@ def arguments():
     p.add_argument("--llama-bench", default=os.environ.get("LLAMA_BENCH"))
     p.add_argument("--llama-bench-name", default="llama-bench", help="its name in the table")
     p.add_argument("--llama-bench-args", default="", help="further options for it")
-    p.add_argument("--other", help="a command, see above")
-    p.add_argument("--other-name", default="other", help="its name in the table")
+    p.add_argument("--other", metavar="NAME=COMMAND", action="append", default=[],
+                   help="see above")
 
     p = commands.add_parser("cluster", parents=[common], help="several devices on this machine")
     p.set_defaults(call=cluster)
