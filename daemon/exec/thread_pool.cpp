@@ -72,14 +72,28 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::run_task() noexcept {
     next_.store(0, std::memory_order_relaxed);
-    running_.store(static_cast<std::uint32_t>(workers_.size()), std::memory_order_relaxed);
+    helpers_.store(kOpen, std::memory_order_release);
     started_.fetch_add(1, std::memory_order_release);
     started_.notify_all();
     work();
-    for (auto left = running_.load(std::memory_order_acquire); left != 0;
-         left = running_.load(std::memory_order_acquire)) {
-        wait_while(running_, left);
+    // Everything is taken. A worker that the scheduler has not let in yet is not waited for: on a
+    // machine that is busy with other things that would cost more than the worker could save.
+    auto left = helpers_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
+    for (; left != 0; left = helpers_.load(std::memory_order_acquire)) {
+        wait_while(helpers_, left);
     }
+}
+
+// Joins the task that is open now, if one is. Only then may a worker look at it.
+bool ThreadPool::join() noexcept {
+    auto helpers = helpers_.load(std::memory_order_relaxed);
+    while ((helpers & kOpen) != 0) {
+        if (helpers_.compare_exchange_weak(helpers, helpers + 1, std::memory_order_acquire,
+                                           std::memory_order_relaxed)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void ThreadPool::work() noexcept {
@@ -96,10 +110,12 @@ void ThreadPool::worker_main(std::uint32_t index) noexcept {
     std::uint32_t seen = 0;
     for (;;) {
         wait_while(started_, seen);
-        ++seen;
+        // Late workers skip the tasks that went by.
+        seen = started_.load(std::memory_order_acquire);
         if (stopping_.load(std::memory_order_relaxed)) return;
+        if (!join()) continue;
         work();
-        if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
+        if (helpers_.fetch_sub(1, std::memory_order_acq_rel) == 1) helpers_.notify_one();
     }
 }
 

@@ -11,7 +11,8 @@
 namespace shoal::exec {
 
 /// Owned by one thread, which calls run() and takes part in the work itself.
-/// Idle workers spin for a few microseconds, then sleep.
+/// Idle workers spin for a few microseconds, then sleep. A loop waits for workers that take part
+/// in it, never for one that comes too late.
 class ThreadPool {
   public:
     /// `threads` counts the caller: 1 starts no thread. Throws std::system_error.
@@ -52,14 +53,18 @@ class ThreadPool {
         std::size_t chunk = 1;
     };
 
+    /// Set in helpers_ while workers may join the task.
+    static constexpr std::uint32_t kOpen = 1U << 31;
+
     void run_task() noexcept;
+    bool join() noexcept;
     void work() noexcept;
     void worker_main(std::uint32_t index) noexcept;
 
-    Task task_;
+    Task task_;                                          // changes only while helpers_ is 0
     alignas(64) std::atomic<std::size_t> next_{0};       // first index nobody has taken
     alignas(64) std::atomic<std::uint32_t> started_{0};  // number of tasks; workers wait on it
-    alignas(64) std::atomic<std::uint32_t> running_{0};  // workers not done with the task
+    alignas(64) std::atomic<std::uint32_t> helpers_{0};  // kOpen, and workers in the task
     std::atomic<bool> stopping_{false};
     std::vector<std::jthread> workers_;
 };
