@@ -167,7 +167,7 @@ void Connections::run(const std::stop_token& stop) {
                                      idle ? -1 : kScanMilliseconds);
         for (int i = 0; i < count; ++i) {
             if (events[i].data.u64 != kWakeId) {
-                peer_closed(events[i].data.u64);
+                peer_closed(static_cast<Id>(events[i].data.u64));
                 continue;
             }
             eventfd_t ignored = 0;

@@ -20,7 +20,7 @@ namespace shoal::http {
 /// Thread-safe.
 class Connections {
   public:
-    using Id = std::uint64_t;
+    using Id = std::uintptr_t;  ///< libmicrohttpd keeps it for us as a pointer
 
     /// Starts the thread. Throws HttpError when the system gives no descriptors.
     explicit Connections(const HttpOptions& options);

@@ -182,10 +182,16 @@ void Reply::on_event(const Event& event) {
     const std::lock_guard lock(mutex_);
     if (is_final(event)) service_done_ = true;
     if (closed_ || finished_) return;
-    if (kind_.stream) {
-        stream_event(event);
-    } else {
-        whole_event(event);
+    try {
+        if (kind_.stream) {
+            stream_event(event);
+        } else {
+            whole_event(event);
+        }
+    } catch (const std::exception&) {
+        // Out of memory, which is this client's loss and not the service's.
+        closed_ = true;
+        unpark();
     }
 }
 
