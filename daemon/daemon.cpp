@@ -130,10 +130,14 @@ void Daemon::refresh() {
 }
 
 void Daemon::scan_models() {
+    reading_models_ = true;
     worker_.post([this] {
         const auto complaints = catalogue_.scan(settings_.models.directories);
         for (const std::string& complaint : complaints) spdlog::warn("left out: {}", complaint);
-        loop_.post([this] { node_->describe(description()); });
+        loop_.post([this] {
+            reading_models_ = false;
+            node_->describe(description());
+        });
     });
 }
 
@@ -155,6 +159,7 @@ mesh::DeviceDescription Daemon::description() const {
     d.speed = speed_;
     d.data_endpoint = "tcp://*:" + std::to_string(engine_->data_port());
     mesh::wire::Announcement announcement;
+    announcement.reading = reading_models_;
     for (const CatalogueEntry& entry : catalogue_.list()) {
         announcement.models.push_back(announced(entry));
     }
@@ -277,7 +282,8 @@ std::vector<mesh::DeviceId> Daemon::holders(const mesh::ModelHash& hash) const {
     std::vector<mesh::DeviceId> out;
     for (const mesh::Member& m : members()) {
         if (m.id == identity_.id) continue;
-        for (const auto& model : announced_models(m)) {
+        const mesh::wire::Announcement announcement = announcement_of(m);
+        for (const auto& model : announcement.models) {
             if (model.hash == hash.bytes) out.push_back(m.id);
         }
     }

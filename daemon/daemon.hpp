@@ -78,6 +78,7 @@ class Daemon {
     Worker worker_;
     Catalogue catalogue_;
     mesh::ZmqContext context_;
+    bool reading_models_ = false;  // the folders are being looked through
     std::unique_ptr<Engine> engine_;
     ModelProvider models_;
     PlanMember member_;

@@ -1,6 +1,7 @@
 // What connects the daemon's parts: the functions that each of them is given to reach the others.
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "daemon/daemon.hpp"
@@ -101,6 +102,11 @@ RequestRouter::Links Daemon::router_links() {
     links.status = [this] { return status(); };
     links.localise = [this](mesh::wire::StatusReply& reply) {
         localise_status(reply, identity_.id, members());
+    };
+    links.reading_models = [this] {
+        const auto all = members();
+        return std::any_of(all.begin(), all.end(),
+                           [](const mesh::Member& m) { return announcement_of(m).reading; });
     };
     links.catalogue_changed = [this] { node_->describe(description()); };
     links.vocabulary = [this](const KnownModel& model, auto done) {

@@ -176,6 +176,10 @@ void RequestRouter::tick() {
             route(ticket);
         }
     }
+    // A large file takes a while to be read for the first time.
+    if (!unresolved_.empty() && links_.reading_models()) {
+        for (Unresolved& u : unresolved_) u.since = now;
+    }
     std::vector<Unresolved> again;
     again.swap(unresolved_);
     for (Unresolved& u : again) {

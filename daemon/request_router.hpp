@@ -36,6 +36,8 @@ class RequestRouter final : public http::Service {
         std::function<bool(const mesh::DeviceId&, const mesh::wire::EventFrame&)> send_event;
         /// Every model that some device holds.
         std::function<mesh::wire::ModelsReply()> models;
+        /// Some device is still looking through its folders.
+        std::function<bool()> reading_models;
         std::function<mesh::wire::StatusReply()> status;
         /// Makes the root's status this device's: who is "self", and its own round trips.
         std::function<void(mesh::wire::StatusReply&)> localise;

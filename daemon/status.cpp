@@ -108,19 +108,19 @@ void localise_status(mesh::wire::StatusReply& reply, const mesh::DeviceId& self,
     }
 }
 
-std::vector<mesh::wire::AnnouncedModel> announced_models(const mesh::Member& member) {
+mesh::wire::Announcement announcement_of(const mesh::Member& member) {
     auto frame = mesh::wire::decode_plan(member.description.models);
     if (!frame) return {};
     auto* announcement = std::get_if<mesh::wire::Announcement>(&frame->body);
-    return announcement == nullptr ? std::vector<mesh::wire::AnnouncedModel>()
-                                   : std::move(announcement->models);
+    return announcement == nullptr ? mesh::wire::Announcement() : std::move(*announcement);
 }
 
 mesh::wire::ModelsReply cluster_models(const std::vector<mesh::Member>& members,
                                        const mesh::wire::PlanOffer* offer) {
     std::map<std::pair<std::string, std::string>, mesh::wire::ModelInfo> by_name;
     for (const mesh::Member& member : members) {
-        for (const auto& model : announced_models(member)) {
+        const mesh::wire::Announcement announcement = announcement_of(member);
+        for (const auto& model : announcement.models) {
             const std::string hash = mesh::ModelHash{model.hash}.hex();
             mesh::wire::ModelInfo& info = by_name[{model.name, hash}];
             info.name = model.name;

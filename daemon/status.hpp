@@ -31,8 +31,8 @@ mesh::wire::StatusReply cluster_status(const StatusParts& parts);
 void localise_status(mesh::wire::StatusReply& reply, const mesh::DeviceId& self,
                      const std::vector<mesh::Member>& members);
 
-/// The models that a member announced; none when they cannot be decoded.
-std::vector<mesh::wire::AnnouncedModel> announced_models(const mesh::Member& member);
+/// What a member announced; nothing when it cannot be decoded.
+mesh::wire::Announcement announcement_of(const mesh::Member& member);
 
 /// Every model of the cluster, by name.
 mesh::wire::ModelsReply cluster_models(const std::vector<mesh::Member>& members,

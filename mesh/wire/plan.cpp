@@ -103,6 +103,7 @@ void fields(F&& f, S& s) {
 template <typename F, Of<Announcement> S>
 void fields(F&& f, S& s) {
     f(0, "models", s.models, kMaxAnnouncedModels);
+    f(1, "reading", s.reading);
 }
 
 namespace {

@@ -105,6 +105,7 @@ struct AnnouncedModel {
 };
 struct Announcement {
     std::vector<AnnouncedModel> models;
+    bool reading = false;  ///< its folders are still being looked through: there may be more
 };
 
 using PlanMessage = std::variant<PlanOffer, PlanProgress, PlanLoaded, PlanStart, PlanEnd,

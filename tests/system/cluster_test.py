@@ -267,7 +267,9 @@ class HttpTest(unittest.TestCase):
                        f"{body}").encode())
             received = b""
             while b"data: " not in received:
-                received += s.recv(4096)
+                more = s.recv(4096)
+                self.assertTrue(more, received)
+                received += more
         wait_for("nothing runs", lambda: self.cluster.root().status()["running"] == 0)
 
 
