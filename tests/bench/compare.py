@@ -50,9 +50,12 @@ class Failed(Exception):
 
 def prepare(cores, priority):
     """Run in the child: a session of its own, its cores, and a priority that counts in Linux's
-    scheduler, where plain nice acts only among the processes of one session."""
+    scheduler, where plain nice acts only among the processes of one session. Realtime threads
+    give way to no other process, but to each other: only for programs that do not spin."""
     os.setsid()
-    if priority:
+    if priority == "realtime":
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    elif priority == "high":
         with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as f:
             f.write("-15")
     if cores:
@@ -523,8 +526,9 @@ def arguments():
     common.add_argument("--build", type=pathlib.Path, default=ROOT / "build",
                         help="the build folder of Shoal (build)")
     common.add_argument("--no-pin", dest="pin", action="store_false", help="use all cores")
-    common.add_argument("--no-priority", dest="priority", action="store_false",
-                        help="do not ask the scheduler to prefer both sides to other processes")
+    common.add_argument("--priority", choices=["normal", "high", "realtime"], default="high",
+                        help="of both sides over other processes (high); realtime is for busy "
+                        "machines, and never for more threads than cores")
     common.add_argument("--json", action="store_true", help="all samples as one line of JSON")
 
     p = commands.add_parser("one", parents=[common], help="one device, in process")
