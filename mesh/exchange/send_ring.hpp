@@ -59,7 +59,15 @@ class SendRing {
         }
         return false;
     }
-    const std::array<Sent, kDepth>& entries() const noexcept { return sent_; }
+    /// The first frame after collective `op` that `link` has not acknowledged, or nullptr.
+    const Sent* next_lacking(const Link& link, std::uint64_t op) const noexcept {
+        const Sent* next = nullptr;
+        for (const Sent& sent : sent_) {
+            if (sent.op <= op || !sent.lacks_ack_of(link)) continue;
+            if (next == nullptr || sent.op < next->op) next = &sent;
+        }
+        return next;
+    }
 
   private:
     std::array<Sent, kDepth> sent_;

@@ -1,7 +1,6 @@
 // Waiting: one poll loop that takes in frames, answers peers that lack one, asks for what is
 // missing here, and notices who is silent or gone.
 #include <algorithm>
-#include <array>
 #include <cassert>
 #include <cstring>
 #include <utility>
@@ -145,8 +144,12 @@ ExchangeStatus ZmqExchange::check(const Wait& what, Clock::time_point start) {
             return fail(ExchangeStatus::aborted, name(link) + " left the plan");
         }
         const auto silent_for = now_ - std::max(start, link.heard);
-        if ((blocked && what.limited && silent_for > silence_limit_) ||
-            (!link.subscribed && now_ - link.unsubscribed_at > silence_limit_)) {
+        const auto cut_off = [&] {
+            return !link.subscribed && now_ - link.unsubscribed_at > silence_limit_;
+        };
+        // Its return may wait to be read while this device was computing.
+        if (cut_off()) on_subscriptions();
+        if ((blocked && what.limited && silent_for > silence_limit_) || cut_off()) {
             return fail(ExchangeStatus::timed_out,
                         name(link) + (link.subscribed ? " was silent for " : " was cut off for ") +
                             std::to_string(silence_limit_.count()) + " ms");
@@ -263,14 +266,11 @@ void ZmqExchange::on_subscriptions() {
         link->subscribed = subscribed;
         if (!subscribed || !change.begun) continue;
         ++publisher_.stats.resubscribed;
-        std::array<const SendRing::Sent*, kDepth> lacking{};
-        std::size_t count = 0;
-        for (const auto& sent : ring_.entries()) {
-            if (sent.lacks_ack_of(*link)) lacking[count++] = &sent;
+        std::uint64_t op = 0;
+        while (const auto* sent = ring_.next_lacking(*link, op)) {
+            resend(*link, *sent);
+            op = sent->op;
         }
-        std::sort(lacking.begin(), lacking.begin() + count,
-                  [](const auto* a, const auto* b) { return a->op < b->op; });
-        for (std::size_t i = 0; i < count; ++i) resend(*link, *lacking[i]);
     }
 }
 

@@ -2,7 +2,7 @@
 // carry the same bytes. All devices are threads of this process, each with its own ZeroMQ context
 // and so its own I/O thread, over 127.0.0.1.
 //
-//   exchange_bench [ROUNDS [SPIN_US]]
+//   exchange_bench [BLOCKS [SPIN_US [ROW]]]
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <latch>
 #include <memory>
@@ -37,7 +38,10 @@ using namespace shoal::mesh;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kSizes[] = {2176, 8192, 65536};
-constexpr int kWarmUp = 100;
+constexpr int kBlock = 16, kWarmUpBlocks = 4;
+
+/// Measure the row of this name alone; nullptr: every row.
+const char* only = nullptr;
 
 int cpu_of(std::uint32_t rank) {
     const auto cpus = std::max(1u, std::thread::hardware_concurrency());
@@ -56,23 +60,26 @@ void pin(std::uint32_t rank) {
     std::_Exit(1);
 }
 
-/// Runs `step(rank, bytes)` in lock-step on all ranks; the median of rank 0 in microseconds.
-double median_us(int rounds, const std::function<void()>& step) {
+/// The median time of a step in microseconds, of blocks of kBlock steps: single steps alternate
+/// between short and long, as one device finds the other's frame there already and then is ahead.
+double median_us(int blocks, const std::function<void()>& step) {
     std::vector<double> times;
-    times.reserve(static_cast<std::size_t>(rounds));
-    for (int i = -kWarmUp; i < rounds; ++i) {
+    times.reserve(static_cast<std::size_t>(blocks));
+    for (int block = -kWarmUpBlocks; block < blocks; ++block) {
         const auto start = Clock::now();
-        step();
+        for (int i = 0; i < kBlock; ++i) step();
         const std::chrono::duration<double, std::micro> took = Clock::now() - start;
-        if (i >= 0) times.push_back(took.count());
+        if (block >= 0) times.push_back(took.count() / kBlock);
     }
-    std::nth_element(times.begin(), times.begin() + rounds / 2, times.end());
-    return times[static_cast<std::size_t>(rounds / 2)];
+    const auto middle = times.begin() + blocks / 2;
+    std::nth_element(times.begin(), middle, times.end());
+    return *middle;
 }
 
 /// Every rank's thread calls join(rank), then all-gathers every size.
-void run(const char* name, std::uint32_t ranks, int rounds, bool pinned,
+void run(const char* name, std::uint32_t ranks, int blocks, bool pinned,
          const std::function<std::unique_ptr<Exchange>(std::uint32_t)>& join) {
+    if (only != nullptr && std::strcmp(only, name) != 0) return;
     std::vector<double> medians(std::size(kSizes));
     std::latch finished(ranks);
     {
@@ -84,7 +91,7 @@ void run(const char* name, std::uint32_t ranks, int rounds, bool pinned,
                 std::vector<std::span<const std::byte>> theirs;
                 for (std::size_t i = 0; i < std::size(kSizes); ++i) {
                     const std::vector<std::byte> mine(kSizes[i]);
-                    const double median = median_us(rounds, [&] {
+                    const double median = median_us(blocks, [&] {
                         if (exchange->all_gather(mine, theirs) != ExchangeStatus::ok) {
                             die(exchange->failure());
                         }
@@ -101,13 +108,13 @@ void run(const char* name, std::uint32_t ranks, int rounds, bool pinned,
     std::fflush(stdout);
 }
 
-void run_memory(std::uint32_t ranks, int rounds) {
+void run_memory(std::uint32_t ranks, int blocks) {
     MemoryGroup group(ranks);
-    run("threads in memory", ranks, rounds, true,
+    run("threads in memory", ranks, blocks, true,
         [&](std::uint32_t rank) { return group.member(rank); });
 }
 
-void run_zmq(const char* name, std::uint32_t ranks, int rounds, bool curve, bool pinned,
+void run_zmq(const char* name, std::uint32_t ranks, int blocks, bool curve, bool pinned,
              std::chrono::microseconds spin) {
     static std::uint32_t plan_number = 0;
     const PlanId plan{{1, {}}, ++plan_number};
@@ -137,7 +144,7 @@ void run_zmq(const char* name, std::uint32_t ranks, int rounds, bool curve, bool
             if (!context->allow(peer.public_key)) die("the allow-list is full");
         }
     }
-    run(name, ranks, rounds, pinned, [&](std::uint32_t rank) {
+    run(name, ranks, blocks, pinned, [&](std::uint32_t rank) {
         auto joined = planes[rank]->join(plan, rank, peers, options, {});
         if (!joined.exchange) die(joined.why);
         return std::move(joined.exchange);
@@ -219,14 +226,14 @@ std::pair<int, int> tcp_pair() {
     return {near, far};
 }
 
-void run_tcp(const char* name, std::uint32_t ranks, int rounds, bool spin) {
+void run_tcp(const char* name, std::uint32_t ranks, int blocks, bool spin) {
     std::vector<std::vector<int>> sockets(ranks, std::vector<int>(ranks, -1));
     for (std::uint32_t a = 0; a < ranks; ++a) {
         for (std::uint32_t b = a + 1; b < ranks; ++b) {
             std::tie(sockets[a][b], sockets[b][a]) = tcp_pair();
         }
     }
-    run(name, ranks, rounds, true, [&](std::uint32_t rank) {
+    run(name, ranks, blocks, true, [&](std::uint32_t rank) {
         return std::make_unique<TcpExchange>(rank, sockets[rank], spin);
     });
 }
@@ -234,20 +241,23 @@ void run_tcp(const char* name, std::uint32_t ranks, int rounds, bool spin) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const int rounds = argc > 1 ? std::atoi(argv[1]) : 1000;
+    const int blocks = argc > 1 ? std::atoi(argv[1]) : 100;
     const std::chrono::microseconds spin(argc > 2 ? std::atoi(argv[2]) : 0);
-    if (rounds < 1 || spin.count() < 0) die("usage: exchange_bench [ROUNDS [SPIN_US]]");
-    std::printf("One all-gather, median of %d, microseconds; %u CPUs\n", rounds,
+    only = argc > 3 ? argv[3] : nullptr;
+    if (blocks < 1 || spin.count() < 0 || argc > 4) {
+        die("usage: exchange_bench [BLOCKS [SPIN_US [ROW]]]");
+    }
+    std::printf("One all-gather, median of %d x %d, microseconds; %u CPUs\n", blocks, kBlock,
                 std::thread::hardware_concurrency());
     std::printf("%-34s %2s %7zu B %7zu B %7zu B\n", "", "n", kSizes[0], kSizes[1], kSizes[2]);
     for (const std::uint32_t ranks : {2u, 4u}) {
-        run_memory(ranks, rounds);
-        if (ranks == 2) run_tcp("TCP, spinning", ranks, rounds, true);
-        run_tcp("TCP, blocking", ranks, rounds, false);
-        run_zmq("ZeroMQ", ranks, rounds, false, false, spin);
-        run_zmq("ZeroMQ, I/O thread beside caller", ranks, rounds, false, true, spin);
-        run_zmq("ZeroMQ + CURVE", ranks, rounds, true, false, spin);
-        run_zmq("ZeroMQ + CURVE, beside caller", ranks, rounds, true, true, spin);
+        run_memory(ranks, blocks);
+        if (ranks == 2) run_tcp("TCP, spinning", ranks, blocks, true);
+        run_tcp("TCP, blocking", ranks, blocks, false);
+        run_zmq("ZeroMQ", ranks, blocks, false, false, spin);
+        run_zmq("ZeroMQ, beside caller", ranks, blocks, false, true, spin);
+        run_zmq("ZeroMQ + CURVE", ranks, blocks, true, false, spin);
+        run_zmq("ZeroMQ + CURVE, beside caller", ranks, blocks, true, true, spin);
     }
     return 0;
 }
