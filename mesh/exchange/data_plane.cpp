@@ -26,6 +26,8 @@ using exchange::ZmqExchange;
 constexpr int kQueueFrames = 1000;
 /// Connections within a plan are re-made fast: a step waits for them.
 constexpr int kReconnectMs = 2, kReconnectMostMs = 100;
+/// A busy device may take its time for a handshake, and one given up too early only begins again.
+constexpr int kHandshakeMs = 2000;
 /// Subscribers send the publisher subscriptions and nothing else.
 constexpr std::int64_t kMaxSubscriptionBytes = 4096;
 /// A connection whose other end vanished without a word is given up after this many seconds.
@@ -36,7 +38,7 @@ void set_common(zmq::socket_t& socket) {
     socket.set(zmq::sockopt::linger, 0);
     socket.set(zmq::sockopt::sndhwm, kQueueFrames);
     socket.set(zmq::sockopt::rcvhwm, kQueueFrames);
-    socket.set(zmq::sockopt::handshake_ivl, static_cast<int>(kHandshakeTimeout.count()));
+    socket.set(zmq::sockopt::handshake_ivl, kHandshakeMs);
     socket.set(zmq::sockopt::reconnect_ivl, kReconnectMs);
     socket.set(zmq::sockopt::reconnect_ivl_max, kReconnectMostMs);
     socket.set(zmq::sockopt::tcp_keepalive, 1);

@@ -82,9 +82,6 @@ struct Link {
     std::uint64_t resent_op = 0;      ///< what it was sent again last, and when
     Clock::time_point resent_at{};
 
-    bool subscribed = true;  ///< to us; false while its connection is cut
-    Clock::time_point unsubscribed_at{};
-
   private:
     struct Early {
         std::uint64_t op = 0;  // Collectives count from 1, so 0 is "free".

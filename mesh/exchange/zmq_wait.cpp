@@ -143,16 +143,10 @@ ExchangeStatus ZmqExchange::check(const Wait& what, Clock::time_point start) {
         if (link.abandoned_at && (blocked || *link.abandoned_at <= op_)) {
             return fail(ExchangeStatus::aborted, name(link) + " left the plan");
         }
-        const auto silent_for = now_ - std::max(start, link.heard);
-        const auto cut_off = [&] {
-            return !link.subscribed && now_ - link.unsubscribed_at > silence_limit_;
-        };
-        // Its return may wait to be read while this device was computing.
-        if (cut_off()) on_subscriptions();
-        if ((blocked && what.limited && silent_for > silence_limit_) || cut_off()) {
-            return fail(ExchangeStatus::timed_out,
-                        name(link) + (link.subscribed ? " was silent for " : " was cut off for ") +
-                            std::to_string(silence_limit_.count()) + " ms");
+        if (blocked && what.limited && now_ - std::max(start, link.heard) > silence_limit_) {
+            return fail(
+                ExchangeStatus::timed_out,
+                name(link) + " was silent for " + std::to_string(silence_limit_.count()) + " ms");
         }
         // A peer that is in a later collective has sent its frame of this one, so it is lost.
         const bool certain =
@@ -170,7 +164,6 @@ ZmqExchange::Clock::time_point ZmqExchange::next_deadline(const Wait& what,
     auto next = Clock::time_point::max();
     for (const Link& link : links_) {
         if (!link.drained) return now_;
-        if (!link.subscribed) next = std::min(next, link.unsubscribed_at + silence_limit_);
         if (!blocks(what, link)) continue;
         next = std::min(next, link.ask_at);
         if (what.limited) next = std::min(next, std::max(start, link.heard) + silence_limit_);
@@ -257,14 +250,10 @@ void ZmqExchange::on_subscriptions() {
     for (const Publisher::Change& change : changes_) {
         std::uint32_t rank = kEveryone;
         const auto bytes = std::as_bytes(std::span(change.topic));
-        if (!parse_topic(bytes, plan_, rank) || rank == kEveryone) continue;
+        if (!change.begun || !parse_topic(bytes, plan_, rank) || rank == kEveryone) continue;
         const auto link = std::find_if(links_.begin(), links_.end(),
                                        [&](const Link& l) { return l.rank == rank; });
-        if (link == links_.end()) continue;
-        const bool subscribed = publisher_.is_subscribed(bytes, link->peer.id);
-        if (!subscribed && link->subscribed) link->unsubscribed_at = now_;
-        link->subscribed = subscribed;
-        if (!subscribed || !change.begun) continue;
+        if (link == links_.end() || !publisher_.is_subscribed(bytes, link->peer.id)) continue;
         ++publisher_.stats.resubscribed;
         std::uint64_t op = 0;
         while (const auto* sent = ring_.next_lacking(*link, op)) {
@@ -294,7 +283,10 @@ ExchangeStatus ZmqExchange::await_subscribers(Clock::time_point deadline) {
         if (now_ >= deadline) {
             return fail(ExchangeStatus::timed_out, "no subscription came from " + missing);
         }
-        // Frames of peers that are further may wait in the links already; they stay there.
+        // A connection that broke and was re-made is a command to the SUB socket, which repeats its
+        // subscriptions when it is called and not before. Asking for events is such a call that
+        // takes no frames: those of peers that are further stay where they are.
+        for (Link& link : links_) (void)link.socket.get(zmq::sockopt::events);
         const auto left = duration_cast<milliseconds>(deadline - now_) + milliseconds(1);
         const auto timeout = std::min<std::int64_t>(left.count(), kPublisherCheck.count());
         ::poll(descriptors_.data(), 2, static_cast<int>(timeout));

@@ -29,7 +29,8 @@ void cut(int socket) {
     ::close(socket);
 }
 
-bool forward(int from, int to) {
+/// False when the connection is over; adds to `carried`.
+bool forward(int from, int to, std::size_t& carried) {
     std::array<char, 65536> buffer;
     const auto got = ::recv(from, buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (got < 0) return errno == EAGAIN || errno == EINTR;
@@ -39,17 +40,22 @@ bool forward(int from, int to) {
         if (n <= 0) return false;
         sent += n;
     }
+    carried += static_cast<std::size_t>(got);
     return got > 0;
 }
 
 struct Pair {
     int near, far;
+    std::size_t carried = 0;
 };
 
 }  // namespace
 
-CuttingProxy::CuttingProxy(std::uint16_t target, std::chrono::milliseconds every)
-    : target_(target), every_(every), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+CuttingProxy::CuttingProxy(std::uint16_t target, std::chrono::milliseconds every, std::size_t least)
+    : target_(target),
+      every_(every),
+      least_(least),
+      listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     auto address = loopback(0);
     socklen_t length = sizeof address;
     if (listener_ < 0 || ::bind(listener_, reinterpret_cast<sockaddr*>(&address), length) != 0 ||
@@ -69,14 +75,15 @@ CuttingProxy::~CuttingProxy() {
 
 void CuttingProxy::run(const std::stop_token& stop) {
     std::vector<Pair> pairs;
-    auto next_cut = std::chrono::steady_clock::now() + every_;
-    const auto cut_all = [&] {
-        for (const Pair& pair : pairs) {
+    auto last_cut = std::chrono::steady_clock::now();
+    const auto cut_those_with = [&](std::size_t least) {
+        std::erase_if(pairs, [&](const Pair& pair) {
+            if (pair.carried < least) return false;
             cut(pair.near);
             cut(pair.far);
             ++cuts_;
-        }
-        pairs.clear();
+            return true;
+        });
     };
     while (!stop.stop_requested()) {
         std::vector<pollfd> fds{{listener_, POLLIN, 0}};
@@ -85,17 +92,19 @@ void CuttingProxy::run(const std::stop_token& stop) {
             fds.push_back({pair.far, POLLIN, 0});
         }
         if (frozen_) fds.clear();
-        ::poll(fds.data(), fds.size(), 10);
+        ::poll(fds.data(), fds.size(), 2);
         if (frozen_) continue;
-        if (every_.count() > 0 && std::chrono::steady_clock::now() >= next_cut) {
-            cut_all();
-            next_cut += every_;
+        const std::chrono::milliseconds every = every_;
+        if (every.count() > 0 && std::chrono::steady_clock::now() - last_cut >= every) {
+            cut_those_with(least_);
+            last_cut = std::chrono::steady_clock::now();
             continue;
         }
         for (std::size_t i = pairs.size(); i-- > 0;) {
-            const Pair pair = pairs[i];
-            const bool alive = (fds[1 + 2 * i].revents == 0 || forward(pair.near, pair.far)) &&
-                               (fds[2 + 2 * i].revents == 0 || forward(pair.far, pair.near));
+            Pair& pair = pairs[i];
+            const bool alive =
+                (fds[1 + 2 * i].revents == 0 || forward(pair.near, pair.far, pair.carried)) &&
+                (fds[2 + 2 * i].revents == 0 || forward(pair.far, pair.near, pair.carried));
             if (alive) continue;
             cut(pair.near);
             cut(pair.far);
@@ -114,9 +123,9 @@ void CuttingProxy::run(const std::stop_token& stop) {
         const int one = 1;
         ::setsockopt(near, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         ::setsockopt(far, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        pairs.push_back({near, far});
+        pairs.push_back({near, far, 0});
     }
-    cut_all();
+    cut_those_with(0);
 }
 
 }  // namespace shoal::mesh::testing

@@ -60,6 +60,17 @@ void gather_and_check(Exchange& exchange, std::uint64_t op, std::size_t size) {
     expect_pattern(theirs[1], 1, op, size);
 }
 
+/// After a gather to rank 0: a rank that left at once could not repeat its part if that was lost.
+template <typename Fixture>
+void end_together(Fixture& fixture, Exchange& exchange) {
+    if (exchange.rank() == 0) {
+        fixture.abort();
+    } else {
+        std::span<const std::byte> received;
+        expect(exchange.broadcast(0, {}, received) == ExchangeStatus::aborted, "the end");
+    }
+}
+
 }  // namespace
 
 TEST_SUITE_BEGIN("zmq_exchange");
@@ -201,7 +212,9 @@ TEST_CASE("a sender without acknowledgements stops, probes and goes on") {
                 auto got = duo.raw.receive();
                 expect(got.has_value(), "a frame comes");
                 while (got->kind == FrameKind::probe) {
-                    expect(op - acknowledged > exchange::kDepth - 1, "only when it must");
+                    // A second one may have been under way when the answer came.
+                    expect(acknowledged == op || op - acknowledged >= exchange::kDepth,
+                           "only when it must");
                     auto ack = duo.raw.header(FrameKind::ack, op);
                     ack.to = 0;
                     acknowledged = op;
@@ -241,11 +254,11 @@ TEST_CASE("a receiver that sends nothing acknowledges in time") {
 }
 
 TEST_CASE("a peer that answers but has nothing is not silent") {
-    Duo duo(300ms);
+    Duo duo(1s);  // so long that a loaded machine does not reach it by itself
     duo.run([&](Exchange& exchange) { gather_and_check(exchange, 2, 64); },
             [&] {
-                for (int i = 0; i < 10; ++i) {
-                    std::this_thread::sleep_for(50ms);
+                for (int i = 0; i < 14; ++i) {
+                    std::this_thread::sleep_for(100ms);
                     auto ack = duo.raw.header(FrameKind::ack, 2);
                     ack.to = 0;
                     duo.raw.send(ack);
@@ -289,7 +302,7 @@ TEST_CASE_TEMPLATE("connections that are cut all the time lose nothing", Fixture
     for (std::uint32_t r = 0; r < kSize; ++r) {
         // Different periods, so that cuts meet in every combination.
         proxies.push_back(
-            std::make_unique<CuttingProxy>(fixture.planes[r]->port(), 70ms + r * 9ms));
+            std::make_unique<CuttingProxy>(fixture.planes[r]->port(), 70ms + r * 9ms, 8192));
         fixture.peers[r].endpoint = proxies.back()->endpoint();
     }
     std::atomic<std::uint64_t> finished{0};
@@ -320,11 +333,7 @@ TEST_CASE_TEMPLATE("connections that are cut all the time lose nothing", Fixture
             }
         }
         ++finished;
-        if (rank == 0) {
-            fixture.abort();  // the others serve whoever lacks a frame until then
-        } else {
-            expect(exchange->broadcast(0, {}, received) == ExchangeStatus::aborted, "the end");
-        }
+        end_together(fixture, *exchange);
     });
     CHECK(finished == kSize);
     int cuts = 0;
@@ -365,36 +374,57 @@ TEST_CASE("a peer whose connections freeze times out") {
     CHECK(failed == 2);
 }
 
-TEST_CASE("a root that vanished without a word is noticed by those who wait for it") {
-    // In a daemon the plane outlives its exchanges, so a process that died is a raw peer here.
-    zmq::context_t context{1};
-    const PlanId plan = new_plan();
-    DataPlane plane(context, {"127.0.0.1"});
-    DeviceId ids[2];
-    ids[1].bytes.fill(2);
-    auto raw = std::make_unique<RawPeer>(context, 1, plan);
-    raw->connect(plane.endpoint("127.0.0.1"));
-    const std::vector<Peer> peers{{ids[0], {}, plane.endpoint("127.0.0.1")},
-                                  {ids[1], {}, raw->endpoint()}};
-    JoinOptions options;
-    options.silence_limit = 200ms;
-    run_ranks(2, [&](std::uint32_t rank) {
-        if (rank == 1) {
-            raw->await_subscriptions(2);
-            raw->send_hello(2, ids[1]);
-            raw->receive(FrameKind::data);
-            std::this_thread::sleep_for(300ms);  // idle for longer than the limit
-            raw.reset();
-            return;
+TEST_CASE("a root whose connections are cut while it idles reaches everyone afterwards") {
+    constexpr std::uint32_t kSize = 3;
+    ZmqFixture fixture(kSize, 1s);
+    std::vector<std::unique_ptr<CuttingProxy>> proxies;
+    for (std::uint32_t r = 0; r < kSize; ++r) {
+        proxies.push_back(std::make_unique<CuttingProxy>(fixture.planes[r]->port(), 0ms));
+        fixture.peers[r].endpoint = proxies.back()->endpoint();
+    }
+    run_ranks(kSize, [&](std::uint32_t rank) {
+        const auto exchange = fixture.join(rank);
+        for (std::uint64_t step = 0; step < 4; ++step) {
+            if (rank == 0) {
+                for (const auto& proxy : proxies) proxy->cut_every(20ms);
+                std::this_thread::sleep_for(100ms);
+                for (const auto& proxy : proxies) proxy->cut_every(0ms);
+            }
+            std::span<const std::byte> received;
+            expect_ok(exchange->broadcast(0, pattern(0, step, 99), received), step);
+            expect_pattern(received, 0, step, 99);
+            Views theirs;
+            expect_ok(exchange->all_gather(pattern(rank, step, 99), theirs), step);
+            for (std::uint32_t r = 0; r < kSize; ++r) expect_pattern(theirs[r], r, step, 99);
+            expect_ok(exchange->gather(0, pattern(rank, step, 7), theirs), step);
         }
-        const auto joined = plane.join(plan, 0, peers, options, {});
-        expect(joined.exchange != nullptr, joined.why);
-        const auto start = Clock::now();
-        std::span<const std::byte> received;
-        expect(joined.exchange->broadcast(1, {}, received) == ExchangeStatus::timed_out, "noticed");
-        expect(Clock::now() - start > 450ms && Clock::now() - start < 8s, "after the limit");
-        expect(joined.exchange->failure().find("cut off") != std::string::npos, "and said so");
+        end_together(fixture, *exchange);
     });
+    CHECK(proxies[0]->cuts() > 0);
+}
+
+TEST_CASE("connections that break while they are made do not keep anyone out") {
+    constexpr std::uint32_t kSize = 3;
+    CurveFixture fixture(kSize);
+    std::vector<std::unique_ptr<CuttingProxy>> proxies;
+    for (std::uint32_t r = 0; r < kSize; ++r) {
+        // Shorter than a handshake takes on most machines, at least now and then.
+        proxies.push_back(std::make_unique<CuttingProxy>(fixture.planes[r]->port(), 1ms));
+        fixture.peers[r].endpoint = proxies.back()->endpoint();
+    }
+    std::jthread relief([&] {
+        std::this_thread::sleep_for(150ms);
+        for (const auto& proxy : proxies) proxy->cut_every(0ms);
+    });
+    run_ranks(kSize, [&](std::uint32_t rank) {
+        const auto exchange = fixture.join(rank);
+        Views theirs;
+        expect_ok(exchange->all_gather(pattern(rank, 1, 99), theirs), 1);
+        for (std::uint32_t r = 0; r < kSize; ++r) expect_pattern(theirs[r], r, 1, 99);
+        expect_ok(exchange->gather(0, {}, theirs), 2);
+        end_together(fixture, *exchange);
+    });
+    CHECK(proxies[0]->cuts() > 0);
 }
 
 TEST_SUITE_END();
