@@ -60,8 +60,8 @@ void try_socket(const std::string& path) {
     const int error = result == 0 ? 0 : errno;
     close(fd);
     constexpr const char* kStart =
-        "Start it with `sudo systemctl start shoald`, or run `shoald` yourself; another socket "
-        "is chosen by --socket or SHOAL_SOCKET.";
+        "Start it with `shoald --config FILE`; another socket is chosen by --socket or "
+        "SHOAL_SOCKET.";
     switch (error) {
         case 0:
             return;
@@ -169,7 +169,7 @@ Client::Wake Client::wait(Clock::time_point until, wire::EventFrame& frame) {
             if (receive(frame)) return Wake::event;
             unreachable(fmt::format(
                 "lost the daemon on {} before it had answered: it has stopped or crashed. See "
-                "`journalctl -u shoald`.",
+                "its log.",
                 one_line(socket_)));
         }
         const auto now = Clock::now();
@@ -177,7 +177,7 @@ Client::Wake Client::wait(Clock::time_point until, wire::EventFrame& frame) {
         if (now - last_heard_ >= patience_) {
             unreachable(fmt::format(
                 "the daemon on {} has been silent for {}, even to a question for its status. See "
-                "`journalctl -u shoald`; --patience waits longer.",
+                "its log; --patience waits longer.",
                 one_line(socket_), seconds_text(std::chrono::duration<double>(patience_).count())));
         }
         if (now - last_heard_ >= patience_ / 2) probe();

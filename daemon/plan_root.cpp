@@ -37,6 +37,9 @@ constexpr std::uint32_t kMaxOutputs = 16;
 // A context shorter than this is of no use: rather say that memory is short.
 constexpr std::uint64_t kMinPositions = 256;
 
+// A step's activations in one frame of the data plane, as f32; half of what it carries.
+constexpr std::size_t kMaxPayloadBytes = std::size_t{32} << 20;
+
 // A guess at the threads of a device, for its share of attention buffers.
 constexpr std::uint32_t kBufferThreads = 16;
 
@@ -207,7 +210,9 @@ void PlanRoot::offer(const OpenModel& model) {
              kernels::DType::f32);
     offer.kv_type = f32 ? "f32" : "f16";
     offer.collectives = config::name(settings_.collectives);
-    offer.max_rows = std::min(settings_.batch_tokens, exec::kMaxStepRows);
+    offer.max_rows = std::clamp<std::uint32_t>(
+        static_cast<std::uint32_t>(kMaxPayloadBytes / (sizeof(float) * hp.dim)), 1,
+        std::min(settings_.batch_tokens, exec::kMaxStepRows));
     offer.max_outputs = kMaxOutputs;
 
     std::vector<shard::Device> devices;

@@ -71,7 +71,8 @@ build_and_test() {
     local log=$build/meson-logs/testlog.json
     rm -f "$log"
     # The verdict comes from the counts below.
-    meson test -C "$build" --no-rebuild --print-errorlogs "${test_args[@]}" "${suites[@]}" || true
+    meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier 4 \
+        "${test_args[@]}" "${suites[@]}" || true
     [ -s "$log" ] || return 1
     python3 tests/summary.py collect "$label" "$log" >>"$table"
 }

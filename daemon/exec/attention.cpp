@@ -4,6 +4,8 @@
 #include <cassert>
 #include <cmath>
 
+#include "daemon/model/hparams_limits.hpp"
+
 namespace shoal::exec {
 namespace {
 
@@ -15,8 +17,8 @@ constexpr std::uint32_t kSegmentPositions = Attention::kSegmentChunks * kAttendC
 // Tasks per thread from which on whole rows are shared out instead of segments of rows.
 constexpr std::size_t kTasksPerThread = 4;
 
-// The largest head_dim; the state of one task lies on the stack.
-constexpr std::size_t kMaxHeadDim = 512;
+// The state of one task lies on the stack.
+constexpr std::size_t kMaxHeadDim = model::limits::kMaxHeadDim;
 
 std::uint32_t segments_of(std::uint64_t positions) {
     return static_cast<std::uint32_t>((positions + kSegmentPositions - 1) / kSegmentPositions);

@@ -173,6 +173,11 @@ void read_heads(const Keys& keys, Hparams& h) {
                                                       "and attention.key_length is missing",
                                                       h.n_heads, h.dim));
     }
+    if (h.head_dim > limits::kMaxHeadDim) {
+        keys.fail("attention.head_count", fmt::format("makes heads of {} elements, more than the "
+                                                      "limit of {}",
+                                                      h.head_dim, limits::kMaxHeadDim));
+    }
     const std::uint32_t value_length =
         keys.count_or("attention.value_length", limits::kMaxHeadDim, h.head_dim);
     if (value_length != h.head_dim) {

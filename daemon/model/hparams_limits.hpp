@@ -9,7 +9,7 @@ namespace shoal::model::limits {
 inline constexpr std::uint32_t kMaxLayers = 1024;
 inline constexpr std::uint32_t kMaxWidth = 1U << 18;  ///< residual stream, and all heads together
 inline constexpr std::uint32_t kMaxHeads = 4096;
-inline constexpr std::uint32_t kMaxHeadDim = 4096;
+inline constexpr std::uint32_t kMaxHeadDim = 512;  ///< attention keeps heads on the stack
 inline constexpr std::uint32_t kMaxFfn = 1U << 20;
 inline constexpr std::uint32_t kMaxVocabulary = 1U << 21;
 inline constexpr std::uint32_t kMaxContext = 1U << 27;

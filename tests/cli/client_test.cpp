@@ -45,13 +45,13 @@ TEST_CASE("without a daemon the message says how to start it") {
     CHECK(result.out.empty());
     CHECK(result.err ==
           "shoal: the daemon is not running: there is no socket " + dir.file("none.sock") +
-              ".\nStart it with `sudo systemctl start shoald`, or run `shoald` yourself; another "
-              "socket is chosen by --socket or SHOAL_SOCKET.\n");
+              ".\nStart it with `shoald --config FILE`; another socket is chosen by --socket or "
+              "SHOAL_SOCKET.\n");
     const RawSocket left_over(dir.file("old.sock"), false);
     result = run_shoal({"status", "--socket", dir.file("old.sock")});
     CHECK(result.code == 3);
     CHECK(contains(result.err, "nobody answers on"));
-    CHECK(contains(result.err, "systemctl start shoald"));
+    CHECK(contains(result.err, "shoald --config FILE"));
 }
 
 TEST_CASE("the socket comes from the environment, and the flag goes before it") {
