@@ -1,0 +1,109 @@
+// The shipped demo model: what this repository alone can hold the forward pass to.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "daemon/model/tokenizer.hpp"
+#include "tests/exec/local_cluster.hpp"
+#include "tests/model/model_maker.hpp"
+#include "tests/model/temporary_folder.hpp"
+
+namespace shoal::tests {
+namespace {
+
+using nlohmann::json;
+
+const std::filesystem::path kFolder = DEMO_FOLDER;
+
+std::filesystem::path shipped() {
+    return kFolder / "shoal-demo-q8_0.gguf";
+}
+
+// Prompts and their greedy continuations by an independent float64 forward pass in Python over
+// the dequantised weights (packaging/demo/check.py).
+json golden() {
+    std::ifstream file(kFolder / "golden.json");
+    return json::parse(file);
+}
+
+ClusterOptions options(std::uint32_t devices) {
+    ClusterOptions o;
+    o.devices = devices;
+    o.exec.kv_type = kernels::KvType::f32;
+    o.exec.collectives = exec::PayloadType::f32;
+    o.exec.kv_positions = 512;
+    return o;
+}
+
+double largest_difference(const std::vector<float>& a, const std::vector<double>& b) {
+    REQUIRE(a.size() == b.size());
+    double largest = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a[i] - b[i]));
+    return largest;
+}
+
+}  // namespace
+
+TEST_CASE("the demo model's prompts become the ids that it was trained on") {
+    const model::GgufFile file(shipped());
+    const auto tokenizer = model::Tokenizer::from_header(file.header());
+    const json expected = golden();
+    for (const json& run : expected) {
+        CHECK(tokenizer->encode(run["prompt"].get<std::string>(), {}) ==
+              run["prompt_ids"].get<std::vector<model::TokenId>>());
+        model::Detokenizer detokenizer(*tokenizer, false);
+        std::string text;
+        for (const auto id : run["generated_ids"].get<std::vector<model::TokenId>>()) {
+            text += detokenizer.push(id);
+        }
+        CHECK(text + detokenizer.flush() == run["text"].get<std::string>());
+    }
+}
+
+TEST_CASE("the demo model as F32 writes what float64 writes, on any number of devices") {
+    const TemporaryFolder folder;
+    requantise(shipped(), "f32", folder.folder / "demo-f32.gguf", 1);
+    const model::GgufFile file(folder.folder / "demo-f32.gguf");
+    const json expected = golden();
+    for (const std::uint32_t devices : {1U, 2U, 3U, 5U, 8U}) {
+        LocalCluster cluster(file, options(devices));
+        for (const json& run : expected) {
+            CAPTURE(devices);
+            CAPTURE(run["prompt"].get<std::string>());
+            const auto ids = run["generated_ids"].get<std::vector<std::int32_t>>();
+            const Generated got =
+                cluster.generate(run["prompt_ids"].get<std::vector<std::int32_t>>(),
+                                 static_cast<std::uint32_t>(ids.size()), {}, true);
+            CHECK(got.ids == ids);
+            CHECK(largest_difference(got.logits.back(),
+                                     run["last_logits"].get<std::vector<double>>()) < 1e-3);
+        }
+    }
+}
+
+TEST_CASE("the shipped Q8_0 model is near float64 on every step of its stories") {
+    const model::GgufFile file(shipped());
+    const json expected = golden();
+    for (const std::uint32_t devices : {1U, 3U}) {
+        LocalCluster cluster(file, options(devices));
+        for (const json& run : expected) {
+            CAPTURE(run["prompt"].get<std::string>());
+            // Prompt and story together: the logits of the last step.
+            auto ids = run["prompt_ids"].get<std::vector<std::int32_t>>();
+            const auto story = run["generated_ids"].get<std::vector<std::int32_t>>();
+            ids.insert(ids.end(), story.begin(), story.end() - 1);
+            const Generated got = cluster.generate(ids, 1, {}, true);
+            const double error =
+                largest_difference(got.logits[0], run["last_logits"].get<std::vector<double>>());
+            MESSAGE(devices << " devices, " << run["prompt"].get<std::string>()
+                            << ": largest logit error " << error);
+            CHECK(error < 0.5);
+        }
+    }
+}
+
+}  // namespace shoal::tests
