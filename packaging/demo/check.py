@@ -7,8 +7,8 @@
     check.py --model F --against checkpoint.pt  compares the logits with torch's
 
 The arithmetic is float64 on the dequantised weights, so a program that rounds
-its activations may choose another token where two logits are close; "margin"
-in the JSON is the smallest difference between the best and the second best.
+its activations may choose another token where two logits are close; "margins"
+in the JSON are the differences between the best and the second best.
 """
 
 import argparse
@@ -84,18 +84,18 @@ class Model:
         return self.norm(x, "output_norm.weight") @ self.output.T
 
     def greedy(self, prompt, limit, stop=True):
-        """(prompt ids, generated ids, logits that chose the last one, margin)"""
-        ids, made, cache, margin = [self.tokenizer.bos, *self.tokenizer.encode(prompt)], [], [], np.inf
+        """(prompt ids, generated ids, logits that chose the last one, margins)"""
+        ids, made, cache, margins = [self.tokenizer.bos, *self.tokenizer.encode(prompt)], [], [], []
         feed = ids
         while len(made) < limit:
             logits = self.forward(feed, cache)[-1]
             second, best = np.sort(logits)[-2:]
-            margin = min(margin, best - second)
+            margins.append(float(best - second))
             made.append(int(logits.argmax()))
             feed = made[-1:]
             if stop and made[-1] == self.tokenizer.eos:
                 break
-        return ids, made, logits, margin
+        return ids, made, logits, margins
 
 
 def compare(model, checkpoint):
@@ -117,9 +117,10 @@ def compare(model, checkpoint):
 def golden(model, path):
     cases = []
     for prompt in GOLDEN_PROMPTS:
-        ids, made, logits, margin = model.greedy(prompt, GOLDEN_TOKENS)
+        ids, made, logits, margins = model.greedy(prompt, GOLDEN_TOKENS)
         cases.append({"prompt": prompt, "prompt_ids": ids, "generated_ids": made,
-                      "text": model.tokenizer.decode(made), "margin": round(float(margin), 5),
+                      "text": model.tokenizer.decode(made), "margin": round(min(margins), 5),
+                      "margins": [round(m, 5) for m in margins],
                       "last_logits": [round(float(x), 5) for x in logits]})
     with open(path, "w", encoding="ascii") as out:
         out.write("[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n")
@@ -139,9 +140,9 @@ def main():
     if args.against:
         return compare(model, args.against)
     for prompt in args.prompt or PROMPTS:
-        _, made, _, margin = model.greedy(prompt, args.tokens)
+        _, made, _, margins = model.greedy(prompt, args.tokens)
         ending = "" if made[-1] == model.tokenizer.eos else " (no end)"
-        print(f"[{prompt.strip()}] {len(made)} tokens{ending}, margin {margin:.3f}\n"
+        print(f"[{prompt.strip()}] {len(made)} tokens{ending}, margin {min(margins):.3f}\n"
               f"{model.tokenizer.decode(made)}\n")
 
 

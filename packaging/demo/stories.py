@@ -140,18 +140,22 @@ def capitalise(text):
     return text
 
 
-def people(r):
+def people(r, favourites):
     """The slots of a story: who is in it and where it happens."""
-    def person(avoid_name=None, avoid_kind=None):
+    def person(avoid_name=None, avoid_kind=None, favourites=False):
         while True:
             kind = r.choices(list(w.KINDS), [row[3] for row in w.KINDS.values()])[0]
             male = kind == "boy" or (kind != "girl" and r.random() < 0.5)
-            name = r.choice(w.BOYS if male else w.GIRLS)
+            names = w.BOYS if male else w.GIRLS
+            if favourites:
+                name = r.choices(names, [1 / (i + 1) for i in range(len(names))])[0]
+            else:
+                name = r.choice(names)
             if name != avoid_name and kind != avoid_kind:
                 return name, kind, w.HE if male else w.SHE
 
     name, kind, pronouns = person()
-    friend, friend_kind, friend_pronouns = person(name, kind)
+    friend, friend_kind, friend_pronouns = person(name, kind, favourites)
     elder, elder_pronouns, known = r.choice(w.ELDERS)
     parent, parent_pronouns = r.choice(w.PARENTS)
     home, look, food, _ = w.KINDS[kind]
@@ -168,9 +172,9 @@ def people(r):
     return slots
 
 
-def story(r):
-    """(request or None, text)"""
-    slots = people(r)
+def story(r, favourites):
+    """(request, text)"""
+    slots = people(r, favourites)
     plot = r.choice(PLOTS)
     beats = plot(r, slots)
     t = Teller(r, slots)
@@ -200,18 +204,23 @@ def story(r):
     return request, "\n\n".join(" ".join(p) for p in paragraphs)
 
 
-def document(r):
-    """One training document: a story, perhaps with a request or cut short."""
-    request, text = story(r)
+def document(r, requests=0.25, favourites=False):
+    """One training document: a story, perhaps with a request or cut short.
+
+    requests is how often a story answers one.  With favourites, some names
+    are more likely for the friend than others.  When all are equally likely,
+    greedy text finds none as likely as the hero's, and the two share a name.
+    """
+    request, text = story(r, favourites)
     roll = r.random()
-    if roll < 0.25:
+    if roll < requests:
         if r.random() < 0.2:
             request = request.rstrip(".").lower()
         return f"{request}\n\n{text}"
-    if roll < 0.29:
+    if roll < requests + 0.04:
         question = capitalise(Teller(r, {}).expand(r.choice(OTHER)))
         return f"{question}\n\n{r.choice(ANSWERS)}\n\n{text}"
-    if roll < 0.37:
+    if roll < requests + 0.12:
         # Begin at a later sentence, as a prompt from the middle would.
         starts = [m.end() for m in re.finditer(r"(?<=[a-z]\.)\s+(?=[A-Z])", text)]
         return text[r.choice(starts[:len(starts) // 2] or [0]):]
@@ -235,9 +244,9 @@ def name_game(r):
     return " ".join(out)
 
 
-def corpus(seed, count):
+def corpus(seed, count, **style):
     for i in range(count):
-        yield document(random.Random(f"{seed}/{i}"))
+        yield document(random.Random(f"{seed}/{i}"), **style)
 
 
 def main():

@@ -17,7 +17,6 @@ rows at the end make every position of the context a trained one.
 import argparse
 import csv
 import itertools
-import json
 import math
 import os
 import random
@@ -34,38 +33,41 @@ from tokenizer import Tokenizer
 SEED = 20
 VOCAB = 2048
 STORIES, HELD_OUT, TOKENIZER_STORIES = 43000, 300, 10000
+LAST_STORIES, LAST_STYLE = 8000, {"requests": 0.5, "favourites": True}
 
-# Two cycles of the learning rate, each with its phases:
+# Three cycles of the learning rate, each with its phases:
 # (steps, rows, tokens of a row, how many rows are the game of names).
 # The first learns the stories, the second distances: up to the full context
-# while the rate is high, and once more while it falls to nothing.
+# while the rate is high, and once more while it falls to nothing.  The third
+# reads the stories of LAST_STYLE, for requests and for greedy text.
 CYCLES = [
     [(320, 24, 64, 12), (2200, 6, 256, 0), (160, 1, 2048, 0)],
     [(200, 2, 1024, 0), (250, 1, 2048, 0), (1300, 3, 512, 0), (250, 1, 2048, 0)],
+    [(700, 6, 256, 0), (80, 1, 2048, 0)],
 ]
 LENGTHS = [sum(phase[0] for phase in cycle) for cycle in CYCLES]
 STEPS = sum(LENGTHS)
 HELD_ROWS, HELD_LENGTH, HELD_BATCH = 60, 256, 6
 
-PEAK_RATE, LAST_RATE, WARMUP = 2e-3, 2e-5, 50
+PEAK_RATES, LAST_RATE, WARMUP = [2e-3, 2e-3, 1e-3], 2e-5, 50
 WEIGHT_DECAY, BETAS, CLIP = 0.1, (0.9, 0.95), 1.0
 EVAL_EVERY, CHECKPOINT_SECONDS = 100, 120
 
 
 def prepare(work):
-    """(tokenizer, training stories, held-out stories), stories as id arrays."""
+    """(tokenizer, training, last and held-out stories), stories as id arrays."""
     vocabulary, data = os.path.join(work, "tokenizer.json"), os.path.join(work, "tokens.npz")
     if not os.path.exists(data):
         texts = list(stories.corpus(SEED, STORIES + HELD_OUT))
-        with open(os.path.join(work, "stories.json"), "w", encoding="ascii") as out:
-            out.writelines(json.dumps(text) + "\n" for text in texts)
         tokenizer = Tokenizer.train(texts[:TOKENIZER_STORIES], VOCAB)
         tokenizer.save(vocabulary)
+        texts += stories.corpus(SEED + 1, LAST_STORIES, **LAST_STYLE)
         ids = [[tokenizer.bos, *tokenizer.encode(text), tokenizer.eos] for text in texts]
         np.savez(data, ids=np.concatenate(ids).astype(np.int16), lengths=[len(i) for i in ids])
     loaded = np.load(data)
     split = np.split(loaded["ids"].astype(np.int64), np.cumsum(loaded["lengths"])[:-1])
-    return Tokenizer.load(vocabulary), split[:STORIES], split[STORIES:]
+    held_end = STORIES + HELD_OUT
+    return Tokenizer.load(vocabulary), split[:STORIES], split[held_end:], split[STORIES:held_end]
 
 
 def pack(docs, first, count, length):
@@ -81,9 +83,11 @@ def pack(docs, first, count, length):
     return torch.from_numpy(rows), first
 
 
-def batch(tokenizer, docs, step, first):
+def batch(tokenizer, docs, last_docs, step, first):
     """The rows of a step, and the number of the next story."""
     number = step
+    if step >= STEPS - LENGTHS[-1]:
+        docs = last_docs
     for steps, count, length, games in itertools.chain(*CYCLES):
         if step < steps:
             break
@@ -98,14 +102,14 @@ def batch(tokenizer, docs, step, first):
 
 def rate(step):
     """Up in WARMUP steps and down like a cosine, in every cycle."""
-    for length in LENGTHS:
+    for length, peak in zip(LENGTHS, PEAK_RATES):
         if step < length:
             break
         step -= length
     if step < WARMUP:
-        return PEAK_RATE * (step + 1) / WARMUP
+        return peak * (step + 1) / WARMUP
     done = (step - WARMUP) / (length - WARMUP)
-    return LAST_RATE + (PEAK_RATE - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
+    return LAST_RATE + (peak - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def loss_of(model, rows):
@@ -138,7 +142,7 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(SEED)
 
-    tokenizer, docs, held_out = prepare(args.work)
+    tokenizer, docs, last_docs, held_out = prepare(args.work)
     held_rows, _ = pack(held_out, 0, HELD_ROWS, HELD_LENGTH)
     model = Llama(Shape(vocab=len(tokenizer.tokens)))
     matrices = [p for p in model.parameters() if p.dim() == 2]
@@ -165,7 +169,7 @@ def main():
           f"from step {step} of {STEPS}", flush=True)
     started = saved = time.time()
     while step < min(STEPS, args.stop_after):
-        rows, next_doc = batch(tokenizer, docs, step, next_doc)
+        rows, next_doc = batch(tokenizer, docs, last_docs, step, next_doc)
         tokens += rows[:, 1:].numel()
         for group in optimiser.param_groups:
             group["lr"] = rate(step)
