@@ -66,7 +66,9 @@ Engine::Engine(const kernels::Table& kernels, const Options& options,
 
 Engine::~Engine() {
     {
+        // A plan that waits must not begin: nobody would end it.
         const std::lock_guard lock(mutex_);
+        next_.reset();
         ending_.request_stop();
     }
     thread_.request_stop();
@@ -191,6 +193,12 @@ std::string Engine::serve(const PlanSpec& spec, Loaded& loaded, const std::stop_
         if (joined.status != mesh::ExchangeStatus::ok) return joined.why;
         exchange = std::move(joined.exchange);
         collective = std::make_unique<ExchangeCollective>(*exchange);
+    }
+    {
+        // What came after the plan before had ended is submitted again by whoever plans.
+        const std::lock_guard lock(mutex_);
+        inbox_.clear();
+        cancelled_.clear();
     }
     callbacks_.started(spec.id);
 

@@ -80,7 +80,8 @@ class Engine {
     void start(mesh::PlanId plan);
     /// Leave a plan: abandons the step that is under way.
     void end(mesh::PlanId plan);
-    /// A job for the current plan, on its root. Jobs run in order, some at a time.
+    /// A job for the current plan, on its root, once it has started. Jobs run in order, some at
+    /// a time. One that comes when the plan is over already is forgotten.
     void submit(Job job);
     /// The job's final event comes soon; unknown ones are ignored.
     void cancel(JobId job);

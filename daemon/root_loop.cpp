@@ -51,14 +51,19 @@ bool RootLoop::begin_next() {
         Job job = std::move(waiting_.front());
         waiting_.pop_front();
         const JobId id = job.id;
-        auto begun = Generation::begin(std::move(job), next_sequence_, *spec_.model->tokenizer,
-                                       spec_.model->hparams,
-                                       {spec_.options.kv_positions, limits_.max_prompt_tokens});
-        if (const Failed* failed = std::get_if<Failed>(&begun)) {
-            emit_(id, *failed);
-        } else {
-            next_ = std::move(std::get<0>(begun));
-            ++next_sequence_;
+        try {
+            auto begun = Generation::begin(std::move(job), next_sequence_, *spec_.model->tokenizer,
+                                           spec_.model->hparams,
+                                           {spec_.options.kv_positions, limits_.max_prompt_tokens});
+            if (const Failed* failed = std::get_if<Failed>(&begun)) {
+                emit_(id, *failed);
+            } else {
+                next_ = std::move(std::get<0>(begun));
+                ++next_sequence_;
+            }
+        } catch (const std::exception& e) {
+            // One text that cannot be tokenised must not end the plan for the others.
+            emit_(id, Failed{mesh::wire::ErrorCode::internal, e.what()});
         }
     }
     return next_ != nullptr;
