@@ -113,7 +113,7 @@ void PlanRoot::advance() {
     const KnownModel wanted = jobs_.front().model;
     switch (state_) {
         case State::none:
-            return begin(wanted);
+            return wait_to_settle() ? void() : begin(wanted);
         case State::opening:
         case State::loading:
         case State::starting:
@@ -129,6 +129,20 @@ void PlanRoot::advance() {
     if (dispatched() != 0) return;
     end_plan();
     begin(wanted);
+}
+
+// A new root's devices follow it one by one: a plan for the first of them would be made again at
+// once. True while it is too early to plan.
+bool PlanRoot::wait_to_settle() {
+    if (ControlLoop::Clock::now() - elected_ >= kSettlePatience || links_.settled()) return false;
+    if (!settling_) {
+        settling_ = true;
+        loop_.at(ControlLoop::Clock::now() + kSettlePause, [this] {
+            settling_ = false;
+            advance();
+        });
+    }
+    return true;
 }
 
 bool PlanRoot::same_devices() const {
@@ -301,7 +315,6 @@ void PlanRoot::on_loaded(const mesh::DeviceId& from, const PlanLoaded& loaded) {
 void PlanRoot::on_started(mesh::PlanId plan) {
     if (state_ != State::starting || offer_.plan.id() != plan) return;
     state_ = State::running;
-    failures_ = 0;
     load_seconds_ = std::chrono::duration<double>(ControlLoop::Clock::now() - begun_).count();
     spdlog::info("plan {} runs after {:.2f} s", offer_.plan.number, load_seconds_);
     advance();
@@ -311,6 +324,7 @@ void PlanRoot::on_job_event(JobId id, const Event& event) {
     const auto it = std::find_if(jobs_.begin(), jobs_.end(),
                                  [&](const QueuedJob& j) { return j.job.id == id; });
     if (it == jobs_.end()) return;
+    failures_ = 0;  // The plan does what it is for.
     if (const auto* token = std::get_if<mesh::wire::Token>(&event)) {
         // The record: all that is needed to go on elsewhere.
         it->job.request.resume_ids.push_back(token->id);
@@ -334,11 +348,12 @@ void PlanRoot::on_member_lost(const mesh::DeviceId& device) {
 
 void PlanRoot::plan_failed(const std::string& error, bool device_lost) {
     spdlog::warn("plan {} failed: {}", offer_.plan.number, error);
-    const bool ran = state_ == State::running;
+    const char* what = state_ < State::starting ? "load" : "run";
     end_plan();
-    if (!ran && !device_lost && ++failures_ >= kMaxFailures) {
+    if (!device_lost && ++failures_ >= kMaxFailures) {
         failures_ = 0;
-        return fail_jobs("the cluster cannot load the model: " + error, ErrorCode::unavailable);
+        return fail_jobs("the cluster cannot " + std::string(what) + " the model: " + error,
+                         ErrorCode::unavailable);
     }
     tell_waiting({"planning again (" + error + ")", 0, 0});
     loop_.at(ControlLoop::Clock::now() + (device_lost ? std::chrono::milliseconds(0) : kRetryPause),

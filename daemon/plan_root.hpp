@@ -81,6 +81,7 @@ class PlanRoot {
     };
 
     void advance();
+    bool wait_to_settle();
     void begin(const KnownModel& model);
     void offer(const OpenModel& model);
     std::vector<mesh::Member> ranked_members() const;
@@ -101,13 +102,14 @@ class PlanRoot {
 
     std::optional<mesh::Term> term_;  // while we are root
     ControlLoop::Clock::time_point elected_;
+    bool settling_ = false;  // a look at who follows us is under way
     std::uint32_t next_plan_ = 1;
     State state_ = State::none;
     KnownModel model_;             // of the current plan
     mesh::wire::PlanOffer offer_;  // from loading on
     std::map<mesh::DeviceId, PlanDeviceState> devices_;
     std::deque<QueuedJob> jobs_;  // in order of arrival
-    std::uint32_t failures_ = 0;  // plans in a row that did not come to run
+    std::uint32_t failures_ = 0;  // plans in a row under which no job got anywhere
     ControlLoop::Clock::time_point begun_;
     double load_seconds_ = 0;
 };
