@@ -3,6 +3,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
+#include <set>
 #include <utility>
 
 #include "daemon/shard/head_cut.hpp"
@@ -33,6 +35,22 @@ std::string with_host(const std::string& endpoint, const std::string& host) {
     const std::size_t colon = endpoint.rfind(':');
     const std::string port = colon == std::string::npos ? "" : endpoint.substr(colon);
     return "tcp://" + (host.find(':') == std::string::npos ? host : "[" + host + "]") + port;
+}
+
+// What is wrong with an offer whatever its model, or nothing.
+std::optional<std::string> check_sender(const PlanOffer& offer, const mesh::DeviceId& from,
+                                        const mesh::DeviceId& self, const mesh::Term& term) {
+    if (offer.plan.id().term != term) return "the offer is of another term";
+    if (term.candidate != from) return "the offer does not come from the term's root";
+    if (offer.devices.empty() || offer.devices.front().id != from.bytes) {
+        return "the offer's first device is not its root";
+    }
+    std::set<std::array<std::uint8_t, 16>> ids;
+    for (const PlanDevice& device : offer.devices) {
+        if (!ids.insert(device.id).second) return "the offer lists a device twice";
+    }
+    if (!ids.contains(self.bytes)) return "the offer has no part for this device";
+    return std::nullopt;
 }
 
 // Checks that the ranges of all devices, in rank order, cover [0, end) without gap or overlap.
@@ -103,10 +121,8 @@ std::uint32_t PlanMember::rank() const {
 }
 
 void PlanMember::on_offer(const mesh::DeviceId& from, PlanOffer offer, mesh::Term term) {
-    const bool ours = std::any_of(offer.devices.begin(), offer.devices.end(),
-                                  [&](const PlanDevice& d) { return d.id == links_.self.bytes; });
-    if (offer.plan.id().term != term || term.candidate != from || !ours) {
-        links_.send(from, PlanEnd{offer.plan, "the offer is of another term"});
+    if (const auto wrong = check_sender(offer, from, links_.self, term)) {
+        links_.send(from, PlanEnd{offer.plan, *wrong});
         return;
     }
     if (offer_) engine_.end(offer_->plan.id());
