@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,10 @@ class Fetcher {
     /// asked.
     static constexpr std::size_t kWindow = 4;
     static constexpr std::chrono::seconds kTimeout{10};
+    /// How long a fetch lasts while nobody can be asked.
+    static constexpr std::chrono::seconds kPatience{30};
+    /// Bytes of a piece that may be asked for before those in front of them have come.
+    static constexpr std::uint64_t kAhead = std::uint64_t{16} << 20;
 
     struct Callbacks {
         /// Ask a holder; false when it cannot be reached now.
@@ -71,11 +76,17 @@ class Fetcher {
         Clock::time_point when;
     };
 
+    void begin_header();
     void begin_pieces();
+    std::shared_ptr<const OpenModel> describe();
     void queue(std::vector<model::Piece> pieces, const model::GgufHeader& header);
     bool ask(std::size_t item, std::uint64_t offset, std::uint32_t bytes, Clock::time_point now);
     void ask_more(Clock::time_point now);
-    void write(Item& item, std::uint64_t offset, std::vector<std::byte> data);
+    bool take(const Asked& asked, mesh::wire::PieceReply reply);
+    bool take_header(const Asked& asked, mesh::wire::PieceReply reply);
+    bool refuse(const mesh::DeviceId& holder, const std::string& why);
+    void write(std::size_t index, std::uint64_t offset, std::vector<std::byte> data);
+    void forget_requests() noexcept;
     void finish(std::string error);
 
     std::unique_ptr<PieceStore> store_;
@@ -84,7 +95,13 @@ class Fetcher {
     const Callbacks callbacks_;
     std::vector<Item> items_;
     std::map<std::uint64_t, Asked> asked_;
+    std::map<std::uint64_t, Asked> late_;  // asked again since; their answers still count
+    std::deque<Asked> again_;              // to be asked of another holder
     std::size_t next_holder_ = 0;
+    std::set<mesh::DeviceId> refused_;  // holders that answered with nonsense or an error
+    std::string refusal_;               // the last one's
+    std::optional<Clock::time_point> stuck_since_;
+    bool header_came_ = false;  // in this fetch, not an earlier one
     std::uint64_t done_bytes_ = 0;
     std::uint64_t total_bytes_ = 0;
     enum class Stage { header, first_pieces, pieces, finished } stage_ = Stage::header;

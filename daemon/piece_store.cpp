@@ -60,12 +60,6 @@ std::optional<Piece> parse_file_name(std::string_view text) {
     return ok ? std::optional(piece) : std::nullopt;
 }
 
-bool contains(const Piece& outer, const Piece& inner) {
-    return outer.tensor == inner.tensor && outer.row_begin <= inner.row_begin &&
-           outer.row_end >= inner.row_end && outer.col_begin <= inner.col_begin &&
-           outer.col_end >= inner.col_end;
-}
-
 // A whole file, mapped for reading.
 class Mapped {
   public:
@@ -158,7 +152,17 @@ class StoreSource final : public model::WeightSource {
     std::multimap<std::string, Stored> stored_;
 };
 
+std::filesystem::path with_ending(std::filesystem::path path, std::string_view ending) {
+    return path += ending;
+}
+
 }  // namespace
+
+bool contains(const Piece& outer, const Piece& inner) noexcept {
+    return outer.tensor == inner.tensor && outer.row_begin <= inner.row_begin &&
+           outer.row_end >= inner.row_end && outer.col_begin <= inner.col_begin &&
+           outer.col_end >= inner.col_end;
+}
 
 PieceStore::PieceStore(const std::filesystem::path& folder, const mesh::ModelHash& model)
     : folder_(folder / model.hex()), model_(model) {
@@ -169,20 +173,38 @@ PieceStore::Have PieceStore::have_header() const {
     std::error_code error;
     auto bytes = std::filesystem::file_size(folder_ / kHeader, error);
     if (!error) return {bytes, true};
-    bytes =
-        std::filesystem::file_size(folder_ / (std::string(kHeader) + std::string(kPart)), error);
+    bytes = std::filesystem::file_size(with_ending(folder_ / kHeader, kPart), error);
     return {error ? 0 : bytes, false};
 }
 
-PieceStore::Have PieceStore::have(const Piece& piece) const {
+PieceStore::Have PieceStore::have(const TensorInfo& info, const Piece& piece) {
+    if (!is_plain(piece.tensor)) return {};
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
         const auto stored = parse_file_name(entry.path().filename().string());
-        if (stored && contains(*stored, piece)) return {entry.file_size(), true};
+        if (!stored || !contains(*stored, piece) || !model::fits(info, *stored)) continue;
+        const auto bytes = entry.file_size(error);
+        if (!error && bytes == model::piece_bytes(info, *stored)) return {bytes, true};
     }
-    const auto bytes =
-        std::filesystem::file_size(folder_ / (file_name(piece) + std::string(kPart)), error);
-    return {error ? 0 : bytes, false};
+    const auto path = folder_ / file_name(piece);
+    const auto part = with_ending(path, kPart);
+    const auto bytes = std::filesystem::file_size(part, error);
+    if (error) return {};
+    const auto total = model::piece_bytes(info, piece);
+    if (bytes < total) return {bytes, false};
+    // Whole, but for its name; or longer than it can be, which is no piece at all.
+    if (bytes == total) {
+        std::filesystem::rename(part, path, error);
+        if (!error) return {bytes, true};
+    }
+    std::filesystem::remove(part, error);
+    return {};
+}
+
+void PieceStore::discard_header() noexcept {
+    std::error_code ignored;
+    std::filesystem::remove(folder_ / kHeader, ignored);
+    std::filesystem::remove(with_ending(folder_ / kHeader, kPart), ignored);
 }
 
 void PieceStore::append_header(std::span<const std::byte> bytes, std::uint64_t total) {
@@ -198,7 +220,7 @@ void PieceStore::append(const Piece& piece, std::span<const std::byte> bytes, st
 
 void PieceStore::append_file(const std::filesystem::path& path, std::span<const std::byte> bytes,
                              std::uint64_t total) {
-    const std::string part = path.string() + std::string(kPart);
+    const std::string part = with_ending(path, kPart).string();
     const int fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     if (fd < 0) throw ModelError(part + ": cannot be made: " + reason(errno));
     std::size_t done = 0;

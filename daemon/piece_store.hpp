@@ -14,6 +14,9 @@
 
 namespace shoal {
 
+/// True when every element of `inner` is one of `outer`.
+bool contains(const model::Piece& outer, const model::Piece& inner) noexcept;
+
 /// The pieces of one model: `<folder>/<hash>/header` and a file per piece, named by its
 /// rectangle. A file with the ending ".part" is a piece that is still coming; it goes on where
 /// it ended. Externally synchronised.
@@ -28,10 +31,14 @@ class PieceStore {
         bool complete = false;
     };
     Have have_header() const;
-    /// A piece counts as complete when any stored one contains it.
-    Have have(const model::Piece& piece) const;
+    /// A piece of `info` counts as complete when any stored one contains it. Files that are not
+    /// as long as they should be are no pieces.
+    Have have(const model::TensorInfo& info, const model::Piece& piece);
+    /// Forget a header that cannot be used.
+    void discard_header() noexcept;
 
-    /// Append what came. Throws model::ModelError when it cannot be written: no space is left.
+    /// Append what came; with the last byte, `total` in all, the header or piece is complete.
+    /// Throws model::ModelError when it cannot be written: no space is left.
     void append_header(std::span<const std::byte> bytes, std::uint64_t total);
     void append(const model::Piece& piece, std::span<const std::byte> bytes, std::uint64_t total);
 
