@@ -1,5 +1,6 @@
 #include "daemon/model_provider.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace shoal {
@@ -29,7 +30,6 @@ void ModelProvider::cancel(const void* owner) noexcept {
 void ModelProvider::deliver(Want want, std::shared_ptr<const OpenModel> model, std::string error) {
     loop_.post([this, want = std::move(want), model = std::move(model), error = std::move(error)] {
         if (cancelled_[want.owner] != want.asked_at) return;
-        if (model) opened_ = model;
         want.done(model, error);
     });
 }
@@ -37,7 +37,10 @@ void ModelProvider::deliver(Want want, std::shared_ptr<const OpenModel> model, s
 void ModelProvider::get(Want want) {
     want.asked_at = cancelled_[want.owner];
     const auto entry = catalogue_.find(want.hash);
-    if (!entry) return fetch(std::move(want));
+    if (!entry) {
+        fetches_.emplace_back().want = std::move(want);
+        return begin_fetches();
+    }
     if (auto model = opened(want.hash)) return deliver(std::move(want), std::move(model), "");
     open_file(std::move(want), *entry);
 }
@@ -51,19 +54,25 @@ void ModelProvider::open_file(Want want, const CatalogueEntry& entry) {
         } catch (const std::exception& e) {
             error = e.what();
         }
+        loop_.post([this, model] {
+            if (model) opened_ = model;
+        });
         deliver(want, std::move(model), std::move(error));
     });
 }
 
-void ModelProvider::fetch(Want want) {
-    std::unique_ptr<PieceStore> store;
-    try {
-        store = std::make_unique<PieceStore>(store_folder_, want.hash);
-    } catch (const std::exception& e) {
-        return deliver(std::move(want), nullptr, e.what());
+// Two fetches of one model would write the same files: one after the other, and the second finds
+// there what the first has fetched.
+void ModelProvider::begin_fetches() {
+    for (auto it = fetches_.begin(); it != fetches_.end(); ++it) {
+        const bool first = std::none_of(fetches_.begin(), it, [&](const Fetch& other) {
+            return other.want.hash == it->want.hash;
+        });
+        if (first && !it->fetcher && !it->finished) begin(*it);
     }
-    Fetch& fetch = fetches_.emplace_back();
-    fetch.want = std::move(want);
+}
+
+void ModelProvider::begin(Fetch& fetch) {
     Fetcher::Callbacks callbacks;
     callbacks.send = links_.send;
     callbacks.holders = [this, hash = fetch.want.hash] { return links_.holders(hash); };
@@ -73,15 +82,21 @@ void ModelProvider::fetch(Want want) {
         fetch.finished = true;
         fetch.error = std::move(error);
     };
-    fetch.fetcher = std::make_unique<Fetcher>(std::move(store), fetch.want.hash,
-                                              fetch.want.file_bytes, std::move(callbacks));
-    fetch.fetcher->tick(Fetcher::Clock::now());
+    try {
+        fetch.fetcher =
+            std::make_unique<Fetcher>(std::make_unique<PieceStore>(store_folder_, fetch.want.hash),
+                                      fetch.want.hash, fetch.want.file_bytes, std::move(callbacks));
+        fetch.fetcher->tick(Fetcher::Clock::now());
+    } catch (const std::exception& e) {
+        fetch.finished = true;
+        fetch.error = e.what();
+    }
 }
 
 void ModelProvider::tick() {
     const auto now = Fetcher::Clock::now();
     for (auto it = fetches_.begin(); it != fetches_.end();) {
-        if (!it->finished) it->fetcher->tick(now);
+        if (it->fetcher && !it->finished) it->fetcher->tick(now);
         if (it->finished) {
             finish(*it);
             it = fetches_.erase(it);
@@ -89,6 +104,7 @@ void ModelProvider::tick() {
             ++it;
         }
     }
+    begin_fetches();
 }
 
 void ModelProvider::finish(Fetch& fetch) {
@@ -106,7 +122,8 @@ void ModelProvider::finish(Fetch& fetch) {
 
 void ModelProvider::on_piece_reply(const mesh::DeviceId& from, std::uint64_t id, PieceReply reply) {
     for (Fetch& fetch : fetches_) {
-        if (!fetch.finished) fetch.fetcher->on_reply(id, from, reply, Fetcher::Clock::now());
+        if (!fetch.fetcher || fetch.finished) continue;
+        fetch.fetcher->on_reply(id, from, reply, Fetcher::Clock::now());
     }
 }
 

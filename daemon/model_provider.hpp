@@ -55,19 +55,20 @@ class ModelProvider {
     void on_piece_request(const mesh::DeviceId& from, std::uint64_t id,
                           const mesh::wire::PieceRequest& request);
 
-    /// The model as last opened here, if it is still in use.
+    /// The model as last opened from this device's own file, if it is still in use.
     std::shared_ptr<const OpenModel> opened(const mesh::ModelHash& hash) const noexcept;
 
   private:
     struct Fetch {
         Want want;
-        std::unique_ptr<Fetcher> fetcher;
+        std::unique_ptr<Fetcher> fetcher;  // null while another one fetches the same model
         bool finished = false;
         std::string error;
     };
 
     void open_file(Want want, const CatalogueEntry& entry);
-    void fetch(Want want);
+    void begin_fetches();
+    void begin(Fetch& fetch);
     void finish(Fetch& fetch);
     void deliver(Want want, std::shared_ptr<const OpenModel> model, std::string error);
 
