@@ -44,13 +44,15 @@ class FileDescriptor {
     int value_;
 };
 
-mesh::ModelHash hash_file(const std::filesystem::path& path) {
+mesh::ModelHash hash_file(const std::filesystem::path& path, const std::atomic<bool>& stopping) {
     const FileDescriptor file(path);
     crypto_generichash_state state;
     mesh::ModelHash hash;
     crypto_generichash_init(&state, nullptr, 0, hash.bytes.size());
     std::vector<unsigned char> buffer(kHashBytes);
     for (;;) {
+        if (stopping)
+            throw ModelError(path.string() + ": not read to its end, as the daemon stops");
         const ssize_t n = read(file.get(), buffer.data(), buffer.size());
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) throw ModelError(path.string() + ": cannot be read: " + reason(errno));
@@ -62,12 +64,24 @@ mesh::ModelHash hash_file(const std::filesystem::path& path) {
 }
 
 // The file's time of change in nanoseconds.
+std::int64_t time_of(const struct stat& info) noexcept {
+    return std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+}
+
+// The same of a file by its name. Opening a pipe would wait for its writer, so what is
+// no plain file is refused here, before it is opened.
 std::int64_t changed_at(const std::filesystem::path& path) {
     struct stat info {};
     if (stat(path.c_str(), &info) != 0) {
         throw ModelError(path.string() + ": " + reason(errno));
     }
-    return std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+    if (!S_ISREG(info.st_mode)) throw ModelError(path.string() + ": is no plain file");
+    return time_of(info);
+}
+
+bool is_unchanged(const CatalogueEntry& entry) {
+    struct stat info {};
+    return stat(entry.path.c_str(), &info) == 0 && time_of(info) == entry.changed;
 }
 
 // A mapped file and the source that reads it.
@@ -114,6 +128,8 @@ Catalogue::Catalogue(std::filesystem::path state_dir)
 void Catalogue::remember(Known known) {
     const std::lock_guard lock(mutex_);
     std::erase_if(known_, [&](const Known& k) { return k.path == known.path; });
+    // A line of the file could not hold it.
+    if (known.path.string().find('\n') != std::string::npos) return;
     if (known_.size() == kMaxKnown) known_.erase(known_.begin());
     known_.push_back(std::move(known));
     const auto temporary = std::filesystem::path(hashes_path_).concat(".new");
@@ -129,15 +145,19 @@ void Catalogue::remember(Known known) {
     std::filesystem::rename(temporary, hashes_path_, ignored);
 }
 
-mesh::ModelHash Catalogue::hash_of(const std::filesystem::path& path, std::uint64_t bytes) {
-    const std::int64_t changed = changed_at(path);
+mesh::ModelHash Catalogue::hash_of(const std::filesystem::path& path, std::uint64_t bytes,
+                                   std::int64_t changed) {
     {
         const std::lock_guard lock(mutex_);
         for (const Known& k : known_) {
             if (k.path == path && k.bytes == bytes && k.changed == changed) return k.hash;
         }
     }
-    const mesh::ModelHash hash = hash_file(path);
+    const mesh::ModelHash hash = hash_file(path, stopping_);
+    // A file that is being written: what was read is no one's content.
+    if (changed_at(path) != changed) {
+        throw ModelError(path.string() + ": changed while it was read; try again when it is whole");
+    }
     remember({path, bytes, changed, hash});
     return hash;
 }
@@ -149,6 +169,7 @@ CatalogueEntry Catalogue::add(const std::filesystem::path& given) {
         throw ModelError(given.string() + ": " + error.message() +
                          " (the daemon must be able to read the file, not only you)");
     }
+    const std::int64_t changed = changed_at(path);
     // A usable model is one whose header, description and vocabulary can all be read.
     const model::GgufFile file(path);
     const model::Hparams hparams = model::read_hparams(file);
@@ -162,13 +183,21 @@ CatalogueEntry Catalogue::add(const std::filesystem::path& given) {
     entry.file_bytes = file.bytes().size();
     entry.parameters = model::parameter_count(file.header());
     entry.context = hparams.n_context;
-    entry.hash = hash_of(path, entry.file_bytes);
+    entry.changed = changed;
+    entry.hash = hash_of(path, entry.file_bytes, changed);
 
     const std::lock_guard lock(mutex_);
-    std::erase_if(entries_, [&](const CatalogueEntry& e) {
-        return e.path == entry.path || e.hash == entry.hash;
-    });
-    entries_.push_back(entry);
+    std::erase_if(entries_, [&](const CatalogueEntry& e) { return e.path == entry.path; });
+    // The same content under another name: what others know it by stays, unless that file is gone.
+    const auto same = std::find_if(entries_.begin(), entries_.end(),
+                                   [&](const CatalogueEntry& e) { return e.hash == entry.hash; });
+    if (same == entries_.end()) {
+        entries_.push_back(entry);
+    } else if (is_unchanged(*same)) {
+        return *same;
+    } else {
+        *same = entry;
+    }
     return entry;
 }
 
@@ -210,7 +239,14 @@ std::optional<CatalogueEntry> Catalogue::find(const mesh::ModelHash& hash) const
 }
 
 std::shared_ptr<const OpenModel> Catalogue::open(const CatalogueEntry& entry) {
+    const auto gone = [&] {
+        return ModelError(entry.path.string() +
+                          ": is not the file any more that it was; give its path again, or start "
+                          "shoald again, to take in the new one");
+    };
+    if (!is_unchanged(entry)) throw gone();
     auto source = std::make_unique<MappedSource>(entry.path);
+    if (source->file().bytes().size() != entry.file_bytes) throw gone();
     auto model = std::make_shared<OpenModel>();
     model->hash = entry.hash;
     model->name = entry.name;

@@ -1,6 +1,7 @@
 // The model files of this device, by content hash and by name.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -24,6 +25,7 @@ struct CatalogueEntry {
     std::uint64_t file_bytes = 0;
     std::uint64_t parameters = 0;
     std::uint32_t context = 0;
+    std::int64_t changed = 0;  ///< the file's time of change, in nanoseconds
 };
 
 /// Thread-safe. Hashes are remembered in `<state_dir>/model-hashes` by path, size and time of
@@ -35,13 +37,18 @@ class Catalogue {
     /// Look through folders for *.gguf; slow where there are new files. Files that are no usable
     /// models are left out; the text says which and why.
     std::vector<std::string> scan(const std::vector<std::string>& directories);
-    /// Take in one file, wherever it lies. Throws model::ModelError when it is no usable model.
+    /// Take in one file, wherever it lies. Content that is here already keeps its name while that
+    /// file is there. Throws model::ModelError when it is no usable model.
     CatalogueEntry add(const std::filesystem::path& path);
 
     std::vector<CatalogueEntry> list() const;
     std::optional<CatalogueEntry> find(const mesh::ModelHash& hash) const;
 
-    /// Map a file and read its description and vocabulary. Throws model::ModelError.
+    /// Whoever reads a file for its hash gives up with a ModelError from now on. Thread-safe.
+    void stop() noexcept { stopping_ = true; }
+
+    /// Map a file and read its description and vocabulary. Throws model::ModelError, also when
+    /// the file is not the one any more that was hashed.
     static std::shared_ptr<const OpenModel> open(const CatalogueEntry& entry);
 
   private:
@@ -52,10 +59,12 @@ class Catalogue {
         mesh::ModelHash hash;
     };
 
-    mesh::ModelHash hash_of(const std::filesystem::path& path, std::uint64_t bytes);
+    mesh::ModelHash hash_of(const std::filesystem::path& path, std::uint64_t bytes,
+                            std::int64_t changed);
     void remember(Known known);
 
     const std::filesystem::path hashes_path_;
+    std::atomic<bool> stopping_{false};
     mutable std::mutex mutex_;
     std::vector<CatalogueEntry> entries_;  // guarded by mutex_
     std::vector<Known> known_;             // guarded by mutex_

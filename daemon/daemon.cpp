@@ -90,6 +90,7 @@ Daemon::Daemon(config::Settings settings)
 Daemon::~Daemon() {
     // Whoever calls from other threads first.
     http_.reset();
+    catalogue_.stop();
     worker_.stop();
     engine_.reset();
     control_.reset();
@@ -161,6 +162,8 @@ mesh::DeviceDescription Daemon::description() const {
     mesh::wire::Announcement announcement;
     announcement.reading = reading_models_;
     for (const CatalogueEntry& entry : catalogue_.list()) {
+        // The others can do without the rest: requests name them by path.
+        if (announcement.models.size() == mesh::wire::kMaxAnnouncedModels) break;
         announcement.models.push_back(announced(entry));
     }
     d.models = mesh::wire::encode(mesh::wire::PlanFrame{0, std::move(announcement)});

@@ -12,15 +12,15 @@ Worker::Worker()
           main(stop);
       }) {}
 
+void Worker::stop() {
+    thread_.request_stop();
+    if (thread_.joinable()) thread_.join();
+}
+
 void Worker::post(std::function<void()> task) {
     const std::lock_guard lock(mutex_);
     tasks_.push_back(std::move(task));
     changed_.notify_one();
-}
-
-void Worker::stop() {
-    thread_.request_stop();
-    if (thread_.joinable()) thread_.join();
 }
 
 void Worker::main(const std::stop_token& stop) {
