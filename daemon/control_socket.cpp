@@ -31,8 +31,16 @@ std::string reason(int error) {
     return std::generic_category().message(error);
 }
 
-// A socket file without a listener is what a daemon left that was killed.
+// A socket file without a listener is what a daemon left that was killed. Anything else is not
+// ours to remove, which binding would do.
 void remove_stale(const std::string& path) {
+    struct stat info {};
+    if (lstat(path.c_str(), &info) != 0) return;
+    if (!S_ISSOCK(info.st_mode)) {
+        throw std::runtime_error("control.socket: " + path +
+                                 " is there already and is no socket; give another path or "
+                                 "remove it");
+    }
     const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (probe < 0) return;
     sockaddr_un address{};
