@@ -1,6 +1,7 @@
 #include "daemon/request_router.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 namespace shoal {
@@ -23,11 +24,6 @@ using mesh::wire::TokenizeReply;
 using mesh::wire::TokenizeRequest;
 
 namespace {
-
-// How long a request waits for a root, and a model's name for a device that holds it: elections
-// take about a second, a new file's announcement travels with the next heartbeat.
-constexpr auto kRootPatience = std::chrono::seconds(30);
-constexpr auto kModelPatience = std::chrono::seconds(5);
 
 // The model that a request names, or null for a request that names none.
 std::string* model_of(Request& request) {
@@ -68,13 +64,15 @@ Event tokenize(const model::Tokenizer& tokenizer, const Request& request) {
 }  // namespace
 
 RequestRouter::RequestRouter(ControlLoop& loop, Worker& worker, Catalogue& catalogue,
-                             PlanRoot& root, std::string default_model, Links links)
+                             PlanRoot& root, std::string default_model, Links links,
+                             Patience patience)
     : loop_(loop),
       worker_(worker),
       catalogue_(catalogue),
       plan_root_(root),
       default_model_(std::move(default_model)),
-      links_(std::move(links)) {}
+      links_(std::move(links)),
+      patience_(patience) {}
 
 RequestRouter::Ticket RequestRouter::start(Request request, Door door, Sink sink) {
     const Ticket ticket = next_ticket_++;
@@ -100,6 +98,9 @@ void RequestRouter::cancel(Ticket ticket) noexcept {
 
 void RequestRouter::begin(Ticket ticket, Request request, Door door, Sink sink) {
     if (auto failed = mesh::wire::validate(request, door)) return sink(*failed);
+    if (std::holds_alternative<CancelRequest>(request)) {
+        return sink(Failed{ErrorCode::bad_request, "nothing to cancel here"});
+    }
     if (std::holds_alternative<ModelsRequest>(request)) return sink(links_.models());
     if (std::holds_alternative<StatusRequest>(request) && (!root_ || *root_ == links_.self)) {
         return sink(links_.status());
@@ -144,6 +145,7 @@ void RequestRouter::take_path(Ticket ticket) {
             links_.catalogue_changed();
             *model_of(it->second.request) = hash;
             it->second.reading = false;
+            it->second.waiting_since = ControlLoop::Clock::now();
             route(ticket);
         });
     });
@@ -157,8 +159,13 @@ void RequestRouter::route(Ticket ticket) {
     if (*root_ == links_.self) {
         attached.at = root_;
         run_here({links_.self, ticket}, attached.request);
-    } else if (links_.send_request(*root_, {ticket, attached.request})) {
-        attached.at = root_;
+        return;
+    }
+    try {
+        if (links_.send_request(*root_, {ticket, attached.request})) attached.at = root_;
+    } catch (const std::length_error& e) {
+        // What was generated so far counts as well.
+        give_up(ticket, ErrorCode::too_large, e.what());
     }
 }
 
@@ -169,7 +176,7 @@ void RequestRouter::tick() {
         if (!attached.at && !attached.reading) waiting.push_back(ticket);
     }
     for (const Ticket ticket : waiting) {
-        if (now - attached_.at(ticket).waiting_since > kRootPatience) {
+        if (now - attached_.at(ticket).waiting_since > patience_.root) {
             give_up(ticket, ErrorCode::unavailable,
                     "no device of the cluster has become its root; see 'shoal status'");
         } else {
@@ -187,7 +194,7 @@ void RequestRouter::tick() {
         const bool root = root_ == links_.self;
         if (root && resolve(*model_of(u.request), why)) {
             run_here(u.origin, std::move(u.request));
-        } else if (now - u.since > kModelPatience) {
+        } else if (now - u.since > patience_.model) {
             reply(u.origin, Failed{root ? ErrorCode::not_found : ErrorCode::unavailable, why});
         } else {
             unresolved_.push_back(std::move(u));
@@ -200,23 +207,34 @@ void RequestRouter::on_root_changed(const std::optional<mesh::DeviceId>& root) {
     // What ran here for others comes again from the devices it came from. Some may have heard
     // of our election before us: what they sent waits among the unresolved.
     jobs_.clear();
-    if (root_ && *root_ != links_.self) unresolved_.clear();
+    const bool elsewhere = root_ && *root_ != links_.self;
+    std::erase_if(unresolved_, [&](const Unresolved& u) {
+        return elsewhere || u.origin.device == links_.self;  // our own are routed again below
+    });
     std::vector<Ticket> tickets;
     for (auto& [ticket, attached] : attached_) {
-        if (!attached.at) continue;
-        attached.waiting_since = ControlLoop::Clock::now();
-        attached.moved = attached.first_token.has_value();
-        tickets.push_back(ticket);
+        if (attached.at) wait_again(attached);
+        if (!attached.reading) tickets.push_back(ticket);
     }
     for (const Ticket ticket : tickets) route(ticket);
 }
 
+void RequestRouter::wait_again(Attached& attached) {
+    attached.at.reset();
+    attached.waiting_since = ControlLoop::Clock::now();
+    attached.moved = attached.moved || attached.first_token.has_value();
+}
+
 void RequestRouter::on_member_lost(const mesh::DeviceId& device) {
-    std::vector<JobId> orphans;
-    for (const auto& [job, origin] : jobs_) {
-        if (origin.device == device) orphans.push_back(job);
+    // A device that comes back at once and is root still has forgotten what we asked of it.
+    for (auto& [ticket, attached] : attached_) {
+        if (attached.at == device) wait_again(attached);
     }
-    for (const JobId job : orphans) plan_root_.cancel(job);
+    std::vector<Origin> orphans;
+    for (const auto& [job, origin] : jobs_) {
+        if (origin.device == device) orphans.push_back(origin);
+    }
+    for (const Origin& origin : orphans) forget(origin);
     std::erase_if(unresolved_, [&](const Unresolved& u) { return u.origin.device == device; });
 }
 
@@ -265,7 +283,22 @@ void RequestRouter::on_request(const mesh::DeviceId& from, mesh::wire::RequestFr
     if (const auto* cancelled = std::get_if<CancelRequest>(&frame.body)) {
         return cancel_here({from, cancelled->request});
     }
+    // A device that sends a request again has lost the first one's events.
+    forget(origin);
     run_here(origin, std::move(frame.body));
+}
+
+// Ends what runs here for a request, without a word: nobody waits for it.
+void RequestRouter::forget(const Origin& origin) {
+    std::erase_if(unresolved_, [&](const Unresolved& u) { return u.origin == origin; });
+    std::vector<JobId> jobs;
+    for (const auto& [job, from] : jobs_) {
+        if (from == origin) jobs.push_back(job);
+    }
+    for (const JobId job : jobs) {
+        jobs_.erase(job);
+        plan_root_.cancel(job);
+    }
 }
 
 void RequestRouter::run_here(const Origin& origin, Request request) {
@@ -275,7 +308,9 @@ void RequestRouter::run_here(const Origin& origin, Request request) {
     if (name == nullptr) return reply(origin, Failed{ErrorCode::bad_request, "not for the root"});
     const bool root = root_ == links_.self;
     const auto model = root ? resolve(*name, why) : std::nullopt;
-    if (!model) {
+    if (!model && unresolved_.size() >= kMaxUnresolved) {
+        reply(origin, Failed{ErrorCode::busy, why});
+    } else if (!model) {
         unresolved_.push_back({origin, std::move(request), ControlLoop::Clock::now()});
     } else if (std::holds_alternative<Generate>(request) ||
                std::holds_alternative<LoadRequest>(request)) {
@@ -313,18 +348,22 @@ void RequestRouter::run_tokenizer(const Origin& origin, Request request, const K
 // A long text takes a while, in which heartbeats must not wait.
 void RequestRouter::tokenize_on_worker(const Origin& origin, Request request) {
     worker_.post([this, origin, request = std::move(request), open = vocabulary_] {
-        Event event = tokenize(*open->tokenizer, request);
+        Event event;
+        try {
+            event = tokenize(*open->tokenizer, request);
+        } catch (const std::exception& e) {
+            event = Failed{ErrorCode::internal, e.what()};
+        }
         loop_.post([this, origin, event = std::move(event)] { reply(origin, event); });
     });
 }
 
 void RequestRouter::cancel_here(const Origin& origin) {
     for (const auto& [job, from] : jobs_) {
-        if (from.device == origin.device && from.id == origin.id) return plan_root_.cancel(job);
+        if (from == origin) return plan_root_.cancel(job);
     }
-    const auto it = std::find_if(unresolved_.begin(), unresolved_.end(), [&](const Unresolved& u) {
-        return u.origin.device == origin.device && u.origin.id == origin.id;
-    });
+    const auto it = std::find_if(unresolved_.begin(), unresolved_.end(),
+                                 [&](const Unresolved& u) { return u.origin == origin; });
     if (it == unresolved_.end()) return;
     unresolved_.erase(it);
     reply(origin, Failed{ErrorCode::cancelled, "cancelled"});
@@ -355,14 +394,17 @@ std::optional<KnownModel> RequestRouter::resolve(const std::string& wanted,
             found.push_back(&info);
         }
     }
-    if (name.empty() && found.empty() && known.models.size() == 1) {
-        found.push_back(&known.models[0]);
+    if (name.empty() && found.empty()) {
+        for (const mesh::wire::ModelInfo& info : known.models) found.push_back(&info);
     }
-    if (found.size() == 1) {
+    // One content under several names is one model.
+    const auto same = [&](const auto* info) { return info->hash == found[0]->hash; };
+    const bool one = !found.empty() && std::all_of(found.begin(), found.end(), same);
+    if (one) {
         return KnownModel{*mesh::ModelHash::from_hex(found[0]->hash), found[0]->name,
                           found[0]->file_bytes};
     }
-    if (found.size() > 1) {
+    if (!name.empty() && !found.empty()) {
         why = "several models are called \"" + name + "\"; give the hash from 'shoal models'";
     } else if (name.empty()) {
         why = known.models.empty() ? "no device of the cluster holds a model; give the path of a "

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -48,8 +49,21 @@ class RequestRouter final : public http::Service {
             vocabulary;
     };
 
+    /// How long a request waits for a root, and a model's name for a device that holds it:
+    /// elections take about a second, a new file's announcement travels with the next heartbeat.
+    struct Patience {
+        std::chrono::milliseconds root{30'000};
+        std::chrono::milliseconds model{5'000};
+    };
+    /// Requests that may wait for a model that no device is known to hold.
+    static constexpr std::size_t kMaxUnresolved = 256;
+
     RequestRouter(ControlLoop& loop, Worker& worker, Catalogue& catalogue, PlanRoot& root,
-                  std::string default_model, Links links);
+                  std::string default_model, Links links, Patience patience);
+    RequestRouter(ControlLoop& loop, Worker& worker, Catalogue& catalogue, PlanRoot& root,
+                  std::string default_model, Links links)
+        : RequestRouter(loop, worker, catalogue, root, std::move(default_model), std::move(links),
+                        Patience()) {}
 
     Ticket start(mesh::wire::Request request, mesh::wire::Door door, Sink sink) override;
     void cancel(Ticket ticket) noexcept override;
@@ -80,6 +94,7 @@ class RequestRouter final : public http::Service {
     struct Origin {
         mesh::DeviceId device;
         std::uint64_t id = 0;
+        bool operator==(const Origin&) const = default;
     };
     // A request for a model that no device is known to hold, yet.
     struct Unresolved {
@@ -99,6 +114,8 @@ class RequestRouter final : public http::Service {
     void run_tokenizer(const Origin& origin, mesh::wire::Request request, const KnownModel& model);
     void tokenize_on_worker(const Origin& origin, mesh::wire::Request request);
     void cancel_here(const Origin& origin);
+    void forget(const Origin& origin);
+    void wait_again(Attached& attached);
     void reply(const Origin& origin, const mesh::wire::Event& event);
     std::optional<KnownModel> resolve(const std::string& name, std::string& why) const;
 
@@ -108,6 +125,7 @@ class RequestRouter final : public http::Service {
     PlanRoot& plan_root_;
     const std::string default_model_;
     const Links links_;
+    const Patience patience_;
 
     std::atomic<Ticket> next_ticket_{1};
     std::optional<mesh::DeviceId> root_;
