@@ -7,6 +7,11 @@
 namespace shoal {
 namespace {
 
+// Stop strings are bytes, text is characters: one that begins within a character is none.
+bool begins_character(std::string_view stop) {
+    return !stop.empty() && (static_cast<unsigned char>(stop.front()) & 0xC0) != 0x80;
+}
+
 // The longest end of `text` that begins a stop string.
 std::size_t open_end(std::string_view text, const std::vector<std::string>& stops) {
     std::size_t longest = 0;
@@ -21,7 +26,9 @@ std::size_t open_end(std::string_view text, const std::vector<std::string>& stop
 }  // namespace
 
 TextStream::TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop)
-    : detokenizer_(tokenizer, false), stop_(std::move(stop)) {}
+    : detokenizer_(tokenizer, false), stop_(std::move(stop)) {
+    std::erase_if(stop_, [](const std::string& s) { return !begins_character(s); });
+}
 
 std::string TextStream::push(model::TokenId id) {
     held_ += detokenizer_.push(id);
@@ -29,6 +36,7 @@ std::string TextStream::push(model::TokenId id) {
 }
 
 std::string TextStream::finish() {
+    if (stopped_) return "";
     held_ += detokenizer_.flush();
     return release(true);
 }

@@ -20,7 +20,8 @@ class TextStream {
     std::string push(model::TokenId id);
     /// A stop string was found; nothing more is to be pushed.
     bool stopped() const noexcept { return stopped_; }
-    /// What was held back, when the generation ends for another reason.
+    /// What was held back, when the generation ends for another reason; nothing after a stop
+    /// string.
     std::string finish();
 
   private:
