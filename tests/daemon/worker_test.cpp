@@ -1,0 +1,44 @@
+#include "daemon/worker.hpp"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <future>
+#include <vector>
+
+#include "tests/daemon/support.hpp"
+
+using namespace shoal;
+using namespace shoal::tests;
+
+TEST_SUITE("Worker") {
+    TEST_CASE("tasks run one after another, in order") {
+        std::vector<int> order;
+        std::promise<void> done;
+        Worker worker;
+        for (int i = 0; i < 50; ++i) worker.post([&, i] { order.push_back(i); });
+        worker.post([&] { done.set_value(); });
+        done.get_future().wait();
+        for (int i = 0; i < 50; ++i) CHECK(order[static_cast<std::size_t>(i)] == i);
+    }
+
+    TEST_CASE("stopping waits for the task that runs and drops the rest") {
+        std::atomic<int> ran{0};
+        std::promise<void> begun;
+        std::promise<void> go;
+        Worker worker;
+        worker.post([&] {
+            begun.set_value();
+            go.get_future().wait();
+            ++ran;
+        });
+        worker.post([&] { ran += 100; });
+        begun.get_future().wait();
+        std::jthread later([&] { go.set_value(); });
+        worker.stop();
+        CHECK(ran == 1);
+        worker.post([&] { ran += 100; });
+        worker.stop();
+        CHECK(ran == 1);
+    }
+}
