@@ -234,12 +234,14 @@ class DllamaCluster:
 # ------------------------------------------------------------------ measuring and telling
 
 
-def measure(sides, processes, threads, runs):
+def measure(sides, processes, threads, devices, options):
     """{side name: {phase: {median, min, max, runs}}}, all sides taking turns."""
+    cores = set().union(*(cores_of(d, threads, options.pin) or os.sched_getaffinity(0)
+                          for d in range(devices)))
     samples = {side.name: [] for side in sides}
-    for run in range(runs):
+    for run in range(options.runs):
         for side in sides:
-            sample = observed(lambda: side.run(processes, threads))
+            sample = observed(lambda: side.run(processes, threads), cores)
             samples[side.name].append(sample)
             shown = ", ".join(f"{key} {value:.4g}" for key, value in sample.items())
             print(f"{threads} thread(s), run {run + 1}, {side.name}: {shown}", file=sys.stderr)
@@ -304,7 +306,7 @@ def one(options):
     if options.llama_bench and options.other:
         raise Failed("give --llama-bench or --other: they time generation differently")
     with Processes(options.priority) as processes:
-        results = {t: measure(sides, processes, t, options.runs) for t in options.threads}
+        results = {t: measure(sides, processes, t, 1, options) for t in options.threads}
     tell(options, "One device", results, [s.name for s in sides[1:]])
 
 
@@ -317,7 +319,8 @@ def cluster(options):
             sides = [ShoalCluster(options, network)]
             if options.dllama:
                 sides.append(DllamaCluster(options, network))
-            results = {t: measure(sides, processes, t, options.runs) for t in options.threads}
+            results = {t: measure(sides, processes, t, options.devices, options)
+                       for t in options.threads}
     net = {"loopback": "loopback", "plain": "bridged namespaces",
            "tbf": f"{options.rate_mbit} Mbit/s",
            "lan": f"{options.rate_mbit} Mbit/s, {options.delay_us} us one way"}[options.net]

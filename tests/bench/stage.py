@@ -85,24 +85,27 @@ class Processes:
             self.end(process)
 
 
-def cpu_seconds():
-    """Of the whole machine, and of our finished children."""
+def cpu_seconds(cores):
+    """Of these cores, and of our finished children."""
+    total = 0
     with open("/proc/stat") as f:
-        user, nice, system, _idle, _wait, _irq, _soft, stolen = map(
-            int, f.readline().split()[1:9])
+        for line in f:
+            name, *ticks = line.split()
+            if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
+                user, nice, system, _idle, _wait, _irq, _soft, stolen = map(int, ticks[:8])
+                total += user + nice + system + stolen
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return ((user + nice + system + stolen) / os.sysconf("SC_CLK_TCK"),
-            own.ru_utime + own.ru_stime)
+    return total / os.sysconf("SC_CLK_TCK"), own.ru_utime + own.ru_stime
 
 
-def observed(call):
-    """The call's result, with "other_load": the share of all cores that others took meanwhile
+def observed(call, cores):
+    """The call's result, with "other_load": the share of its cores that others took meanwhile
     (lan-switch counts among them: it is none of the devices)."""
-    (all_before, own_before), begin = cpu_seconds(), time.monotonic()
+    (all_before, own_before), begin = cpu_seconds(cores), time.monotonic()
     sample = call()
-    (all_after, own_after), wall = cpu_seconds(), time.monotonic() - begin
+    (all_after, own_after), wall = cpu_seconds(cores), time.monotonic() - begin
     others = (all_after - all_before) - (own_after - own_before)
-    sample["other_load"] = round(max(0.0, others / wall / os.cpu_count()), 3)
+    sample["other_load"] = round(max(0.0, others / wall / len(cores)), 3)
     return sample
 
 
