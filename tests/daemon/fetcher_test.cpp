@@ -148,8 +148,9 @@ TEST_SUITE("Fetcher") {
                  r.data.clear();
              }},
         };
-        for (const auto& [name, spoil] : ways) {
-            CAPTURE(name);
+        for (const auto& way : ways) {
+            const auto& spoil = way.second;
+            CAPTURE(way.first);
             std::filesystem::remove_all(holders.folder());
             holders.start(embedding());
             while (!holders.done && !holders.requests.empty()) {
