@@ -128,21 +128,6 @@ TEST_SUITE("ModelProvider") {
         CHECK(one.calls == 0);
     }
 
-    TEST_CASE_FIXTURE(Fixture, "what is given up is not delivered, even when it is ready") {
-        Result result;
-        get(want(this, false, result));
-        for (int i = 0; i < 20 && answer(); ++i) {
-        }
-        node->control.call([&] {
-            node->models.tick();
-            node->models.cancel(this);
-        });
-        node->control.drain();
-        CHECK(result.calls == 0);
-        get(want(this, false, result));
-        CHECK(served(result));
-    }
-
     TEST_CASE_FIXTURE(Fixture, "a file that comes later is used, not the pieces fetched before") {
         Result pieces;
         get(want(this, false, pieces));
