@@ -153,9 +153,11 @@ TEST_SUITE("json_requests") {
                                         {"ignore_eos", "0"},
                                         {"presence_penalty", "\"\""},
                                         {"penalty_last_n", "-1"}};
-        for (const auto& [name, value] : wrong) {
-            const auto error = error_with(quoted(name) + ":" + value);
-            INFO(std::string(std::string(name) + " = " + value));
+        for (const auto& field : wrong) {
+            const std::string name = field[0];
+            const std::string value = field[1];
+            const auto error = error_with(quoted(field[0]) + ":" + value);
+            INFO(std::string(name + " = " + value));
             CHECK(error.status == 400);
             CHECK(error.param == name);
             CHECK(error.message.starts_with(name));
