@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -67,7 +68,7 @@ struct ByteStream {
 /// Writes a record's fields; notes the first that is beyond its limit.
 class Writer {
   public:
-    explicit Writer(ByteStream& stream) : packer_(stream) {}
+    explicit Writer(ByteStream& stream) : stream_(stream), packer_(stream) {}
 
     msgpack::packer<ByteStream>& packer() noexcept { return packer_; }
     const std::string& beyond() const noexcept { return beyond_; }
@@ -88,9 +89,20 @@ class Writer {
     }
 
   private:
-    template <typename T>
-    requires std::is_arithmetic_v<T>
+    template <std::integral T>
     void put(const T& value, std::size_t, std::size_t) { packer_.pack(value); }
+    // The library would try each float as an integer first, which is undefined at 2^64: so they
+    // are written here, a double's marker and its bytes from the highest down.
+    template <std::floating_point T>
+    void put(const T& value, std::size_t, std::size_t) {
+        constexpr char kFloat64 = '\xcb';
+        const auto bits = std::bit_cast<std::uint64_t>(static_cast<double>(value));
+        stream_.write(&kFloat64, 1);
+        for (int shift = 56; shift >= 0; shift -= 8) {
+            const auto byte = static_cast<char>(static_cast<std::uint8_t>(bits >> shift));
+            stream_.write(&byte, 1);
+        }
+    }
     template <typename T>
     requires std::is_enum_v<T>
     void put(const T& value, std::size_t, std::size_t) {
@@ -121,7 +133,10 @@ class Writer {
     void put(const std::map<std::int32_t, float>& map, std::size_t limit, std::size_t) {
         if (!within(map.size(), limit, "entries")) return packer_.pack_map(0), void();
         packer_.pack_map(static_cast<std::uint32_t>(map.size()));
-        for (const auto& [key, value] : map) packer_.pack(key), packer_.pack(value);
+        for (const auto& [key, value] : map) {
+            packer_.pack(key);
+            put(value, kNoLimit, kNoLimit);
+        }
     }
 
     bool within(std::size_t size, std::size_t limit, const char* unit) {
@@ -134,6 +149,7 @@ class Writer {
         return false;
     }
 
+    ByteStream& stream_;
     msgpack::packer<ByteStream> packer_;
     const char* name_ = "";
     std::string beyond_;
@@ -267,7 +283,7 @@ class Reader {
     }
     template <std::floating_point T>
     void take(const msgpack::object& object, T& value, std::size_t, std::size_t) {
-        // The packer writes a float without a fraction as an integer.
+        // Other writers may send a float without a fraction as an integer.
         double wide = 0;
         switch (object.type) {
             case msgpack::type::FLOAT32:
