@@ -75,7 +75,7 @@ void ThreadPool::run_task() noexcept {
     helpers_.store(kOpen, std::memory_order_release);
     started_.fetch_add(1, std::memory_order_release);
     started_.notify_all();
-    work();
+    work(0);
     // Everything is taken. A worker that the scheduler has not let in yet is not waited for: on a
     // machine that is busy with other things that would cost more than the worker could save.
     auto left = helpers_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
@@ -96,12 +96,12 @@ bool ThreadPool::join() noexcept {
     return false;
 }
 
-void ThreadPool::work() noexcept {
+void ThreadPool::work(std::uint32_t worker) noexcept {
     const Task task = task_;
     for (;;) {
         const std::size_t begin = next_.fetch_add(task.chunk, std::memory_order_relaxed);
         if (begin >= task.count) return;
-        task.call(task.fn, begin, std::min(begin + task.chunk, task.count));
+        task.call(task.fn, begin, std::min(begin + task.chunk, task.count), worker);
     }
 }
 
@@ -114,7 +114,7 @@ void ThreadPool::worker_main(std::uint32_t index) noexcept {
         seen = started_.load(std::memory_order_acquire);
         if (stopping_.load(std::memory_order_relaxed)) return;
         if (!join()) continue;
-        work();
+        work(index);
         if (helpers_.fetch_sub(1, std::memory_order_acq_rel) == 1) helpers_.notify_one();
     }
 }

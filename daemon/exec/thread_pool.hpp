@@ -1,11 +1,12 @@
 // A persistent pool of compute threads that share loops with the calling thread.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace shoal::exec {
@@ -25,20 +26,28 @@ class ThreadPool {
         return static_cast<std::uint32_t>(workers_.size()) + 1;
     }
 
-    /// Calls fn(begin, end) for ranges of at most `chunk` that cover [0, count), on all threads;
-    /// returns when all are done. Faster threads take more. `fn` must not throw.
+    /// Calls fn(begin, end) or fn(begin, end, worker) for ranges of at most `chunk` (>= 1) that
+    /// cover [0, count), on all threads; returns when all are done. Faster threads take more.
+    /// Ranges begin at multiples of `chunk`, whatever the number of threads. `worker` is below
+    /// threads(), and no two calls at one time have the same: for scratch memory of each thread.
+    /// The caller is worker 0. `fn` must not throw.
     template <typename Fn>
     void run(std::size_t count, std::size_t chunk, Fn&& fn) noexcept {
-        if (count == 0) return;
+        const auto call = [](void* f, std::size_t begin, std::size_t end,
+                             [[maybe_unused]] std::uint32_t worker) noexcept {
+            auto& function = *static_cast<std::remove_reference_t<Fn>*>(f);
+            if constexpr (std::is_invocable_v<Fn&, std::size_t, std::size_t, std::uint32_t>) {
+                function(begin, end, worker);
+            } else {
+                function(begin, end);
+            }
+        };
         if (workers_.empty() || count <= chunk) {
-            fn(std::size_t{0}, count);
+            for (std::size_t i = 0; i < count; i += chunk)
+                call(&fn, i, std::min(i + chunk, count), 0);
             return;
         }
-        task_ = {&fn,
-                 [](void* f, std::size_t begin, std::size_t end) noexcept {
-                     (*static_cast<std::remove_reference_t<Fn>*>(f))(begin, end);
-                 },
-                 count, chunk};
+        task_ = {&fn, call, count, chunk};
         run_task();
     }
 
@@ -48,7 +57,7 @@ class ThreadPool {
   private:
     struct Task {
         void* fn = nullptr;
-        void (*call)(void*, std::size_t, std::size_t) noexcept = nullptr;
+        void (*call)(void*, std::size_t, std::size_t, std::uint32_t) noexcept = nullptr;
         std::size_t count = 0;
         std::size_t chunk = 1;
     };
@@ -58,7 +67,7 @@ class ThreadPool {
 
     void run_task() noexcept;
     bool join() noexcept;
-    void work() noexcept;
+    void work(std::uint32_t worker) noexcept;
     void worker_main(std::uint32_t index) noexcept;
 
     Task task_;                                          // changes only while helpers_ is 0

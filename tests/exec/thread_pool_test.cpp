@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <numeric>
 
@@ -14,13 +15,48 @@ TEST_CASE("every index is visited once, whatever the threads and chunks") {
         for (const std::size_t count : {0U, 1U, 7U, 64U, 1000U}) {
             for (const std::size_t chunk : {1U, 3U, 64U, 5000U}) {
                 std::vector<std::atomic<int>> visits(count);
+                std::atomic<int> odd_ranges{0};
                 pool.run(count, chunk, [&](std::size_t begin, std::size_t end) {
+                    if (begin % chunk != 0 || end != std::min(begin + chunk, count)) ++odd_ranges;
                     for (std::size_t i = begin; i < end; ++i) ++visits[i];
                 });
+                CHECK(odd_ranges == 0);
                 for (const auto& v : visits) CHECK(v == 1);
             }
         }
     }
+}
+
+TEST_CASE("no two calls at one time have the same worker's number") {
+    for (const std::uint32_t threads : {1U, 2U, 4U}) {
+        ThreadPool pool(threads);
+        std::vector<std::atomic<int>> inside(threads);
+        std::atomic<int> shared{0}, beyond{0};
+        for (int round = 0; round < 200; ++round) {
+            pool.run(64, 1, [&](std::size_t, std::size_t, std::uint32_t worker) {
+                if (worker >= threads) {
+                    ++beyond;
+                    return;
+                }
+                if (inside[worker].fetch_add(1) != 0) ++shared;
+                inside[worker].fetch_sub(1);
+            });
+        }
+        CHECK(beyond == 0);
+        CHECK(shared == 0);
+    }
+}
+
+TEST_CASE("the caller is worker 0") {
+    ThreadPool pool(3);
+    const auto caller = std::this_thread::get_id();
+    std::atomic<int> wrong{0};
+    for (int round = 0; round < 100; ++round) {
+        pool.run(16, 2, [&](std::size_t, std::size_t, std::uint32_t worker) {
+            if ((worker == 0) != (std::this_thread::get_id() == caller)) ++wrong;
+        });
+    }
+    CHECK(wrong == 0);
 }
 
 TEST_CASE("loop after loop sees what the one before wrote") {
