@@ -1,9 +1,14 @@
 #include "daemon/exec/thread_pool.hpp"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <climits>
 #include <cmath>
 #include <fstream>
 #include <string>
@@ -11,9 +16,15 @@
 namespace shoal::exec {
 namespace {
 
-// Rounds of spinning before a thread sleeps: some ten microseconds, about the gap between two
-// loops of a step. Longer would take the core from the data plane's I/O thread.
-constexpr int kSpinRounds = 400;
+// How long a thread spins before it sleeps. Two loops of a step lie up to a few microseconds
+// apart, and waking a sleeper costs some five: spinning a few times that long loses little where
+// sleeping would have been right, and much is won where it would not. Beyond it, what the caller
+// waits for is the network or the next request, and the core belongs to the data plane's I/O
+// thread and to other programs.
+constexpr std::chrono::nanoseconds kSpinTime = std::chrono::microseconds(20);
+
+// Set in helped_ while the caller sleeps.
+constexpr std::uint32_t kCallerSleeps = 1U << 31;
 
 void relax() noexcept {
 #if defined(__x86_64__)
@@ -23,14 +34,31 @@ void relax() noexcept {
 #endif
 }
 
-// Waits until `value` differs from `old`.
-template <typename T>
-void wait_while(const std::atomic<T>& value, T old) noexcept {
-    for (int i = 0; i < kSpinRounds; ++i) {
-        if (value.load(std::memory_order_acquire) != old) return;
-        relax();
+// The instruction takes 5 ns on one CPU and 50 on the next, so its number is measured.
+std::uint32_t spin_rounds() noexcept {
+    using Clock = std::chrono::steady_clock;
+    constexpr std::uint32_t kRounds = 128;
+    auto quickest = Clock::duration::max();
+    for (int i = 0; i < 3; ++i) {
+        const auto start = Clock::now();
+        for (std::uint32_t r = 0; r < kRounds; ++r) relax();
+        quickest = std::min(quickest, Clock::now() - start);
     }
-    value.wait(old, std::memory_order_acquire);
+    const auto rounds = kRounds * kSpinTime / std::max(quickest, Clock::duration(1));
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(rounds, 16, 100'000));
+}
+
+static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t) &&
+              std::atomic<std::uint32_t>::is_always_lock_free);
+
+// Sleeps while `word` is `value`; may return early. The futex is used directly because
+// std::atomic::wait adds a spin of its own that yields the core.
+void sleep_while(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
+    syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
+}
+
+void wake_all(std::atomic<std::uint32_t>& word) noexcept {
+    syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
 }
 
 // Cores that the cgroup's quota allows (cgroup v2), or 0 when there is no limit.
@@ -58,65 +86,89 @@ std::uint32_t ThreadPool::usable_cores() noexcept {
     return quota == 0 ? cores : std::min(cores, quota);
 }
 
-ThreadPool::ThreadPool(std::uint32_t threads) {
+ThreadPool::ThreadPool(std::uint32_t threads) : spin_rounds_(threads > 1 ? spin_rounds() : 0) {
     for (std::uint32_t i = 1; i < threads; ++i) {
         workers_.emplace_back([this, i] { worker_main(i); });
     }
 }
 
 ThreadPool::~ThreadPool() {
-    stopping_ = true;
-    started_.fetch_add(1, std::memory_order_release);
-    started_.notify_all();
+    open_.store(kStopping, std::memory_order_release);
+    wake_all(open_);
 }
 
 void ThreadPool::run_task() noexcept {
-    next_.store(0, std::memory_order_relaxed);
-    helpers_.store(kOpen, std::memory_order_release);
-    started_.fetch_add(1, std::memory_order_release);
-    started_.notify_all();
-    work(0);
+    assert(task_.ranges < kCallerSleeps);
+    helped_.store(0, std::memory_order_relaxed);
+    // The caller takes the first range itself. The store comes before the look at sleepers_ in
+    // the one order of both, as a worker's entry there comes before its last look at open_: one
+    // of the two sees the other, so no worker sleeps through a loop.
+    open_.store(task_.ranges - 1, std::memory_order_seq_cst);
+    if (sleepers_.load(std::memory_order_seq_cst) != 0) wake_all(open_);
+    call_range(0, 0);
+    const std::uint32_t own = 1 + work(0);
     // Everything is taken. A worker that the scheduler has not let in yet is not waited for: on a
     // machine that is busy with other things that would cost more than the worker could save.
-    auto left = helpers_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
-    for (; left != 0; left = helpers_.load(std::memory_order_acquire)) {
-        wait_while(helpers_, left);
-    }
+    if (own != task_.ranges) wait_for_helpers(task_.ranges - own);
 }
 
-// Joins the task that is open now, if one is. Only then may a worker look at it.
-bool ThreadPool::join() noexcept {
-    auto helpers = helpers_.load(std::memory_order_relaxed);
-    while ((helpers & kOpen) != 0) {
-        if (helpers_.compare_exchange_weak(helpers, helpers + 1, std::memory_order_acquire,
-                                           std::memory_order_relaxed)) {
-            return true;
-        }
+void ThreadPool::wait_for_helpers(std::uint32_t ranges) noexcept {
+    for (std::uint32_t i = 0; i < spin_rounds_; ++i) {
+        if (helped_.load(std::memory_order_acquire) == ranges) return;
+        relax();
     }
-    return false;
-}
-
-void ThreadPool::work(std::uint32_t worker) noexcept {
-    const Task task = task_;
     for (;;) {
-        const std::size_t begin = next_.fetch_add(task.chunk, std::memory_order_relaxed);
-        if (begin >= task.count) return;
-        task.call(task.fn, begin, std::min(begin + task.chunk, task.count), worker);
+        const std::uint32_t before = helped_.fetch_or(kCallerSleeps, std::memory_order_acq_rel);
+        if ((before & ~kCallerSleeps) == ranges) return;
+        sleep_while(helped_, before | kCallerSleeps);
     }
+}
+
+void ThreadPool::call_range(std::uint32_t index, std::uint32_t worker) noexcept {
+    const std::size_t begin = index * task_.chunk;
+    task_.call(task_.fn, begin, std::min(begin + task_.chunk, task_.count), worker);
+}
+
+// Takes ranges until there are none; returns how many. A thread that holds a range holds up the
+// loop's end, so task_ is that loop's until it has said that it is done.
+std::uint32_t ThreadPool::work(std::uint32_t worker) noexcept {
+    std::uint32_t done = 0;
+    std::uint32_t open = open_.load(std::memory_order_relaxed);
+    while (open != 0 && open != kStopping) {
+        if (!open_.compare_exchange_weak(open, open - 1, std::memory_order_acquire,
+                                         std::memory_order_relaxed)) {
+            continue;
+        }
+        call_range(task_.ranges - open, worker);
+        ++done;
+        open = open_.load(std::memory_order_relaxed);
+    }
+    return done;
 }
 
 void ThreadPool::worker_main(std::uint32_t index) noexcept {
     pthread_setname_np(pthread_self(), ("compute-" + std::to_string(index)).c_str());
-    std::uint32_t seen = 0;
-    for (;;) {
-        wait_while(started_, seen);
-        // Late workers skip the tasks that went by.
-        seen = started_.load(std::memory_order_acquire);
-        if (stopping_.load(std::memory_order_relaxed)) return;
-        if (!join()) continue;
-        work(index);
-        if (helpers_.fetch_sub(1, std::memory_order_acq_rel) == 1) helpers_.notify_one();
+    while (wait_for_work()) {
+        const std::uint32_t done = work(index);
+        if (done == 0) continue;
+        const std::uint32_t before = helped_.fetch_add(done, std::memory_order_acq_rel);
+        // A caller that sleeps looks again after each report; it alone knows the sum.
+        if ((before & kCallerSleeps) != 0) wake_all(helped_);
     }
+}
+
+// Returns when there may be a range to take: first spins, then sleeps. False: the pool ends.
+bool ThreadPool::wait_for_work() noexcept {
+    for (std::uint32_t i = 0; i < spin_rounds_; ++i) {
+        if (const auto open = open_.load(std::memory_order_relaxed); open != 0) {
+            return open != kStopping;
+        }
+        relax();
+    }
+    sleepers_.fetch_add(1, std::memory_order_seq_cst);
+    while (open_.load(std::memory_order_seq_cst) == 0) sleep_while(open_, 0);
+    sleepers_.fetch_sub(1, std::memory_order_relaxed);
+    return open_.load(std::memory_order_relaxed) != kStopping;
 }
 
 }  // namespace shoal::exec

@@ -12,8 +12,8 @@
 namespace shoal::exec {
 
 /// Owned by one thread, which calls run() and takes part in the work itself.
-/// Idle workers spin for a few microseconds, then sleep. A loop waits for workers that take part
-/// in it, never for one that comes too late.
+/// Idle workers spin for some twenty microseconds, then sleep. A loop waits for workers that take
+/// part in it, never for one that comes too late.
 class ThreadPool {
   public:
     /// `threads` counts the caller: 1 starts no thread. Throws std::system_error.
@@ -27,10 +27,10 @@ class ThreadPool {
     }
 
     /// Calls fn(begin, end) or fn(begin, end, worker) for ranges of at most `chunk` (>= 1) that
-    /// cover [0, count), on all threads; returns when all are done. Faster threads take more.
-    /// Ranges begin at multiples of `chunk`, whatever the number of threads. `worker` is below
-    /// threads(), and no two calls at one time have the same: for scratch memory of each thread.
-    /// The caller is worker 0. `fn` must not throw.
+    /// cover [0, count), on all threads; returns when all are done. Faster threads take more. Fewer
+    /// than 2^31 ranges. Ranges begin at multiples of `chunk`, whatever the number of threads.
+    /// `worker` is below threads(), and no two calls at one time have the same: for scratch memory
+    /// of each thread. The caller is worker 0. `fn` must not throw.
     template <typename Fn>
     void run(std::size_t count, std::size_t chunk, Fn&& fn) noexcept {
         const auto call = [](void* f, std::size_t begin, std::size_t end,
@@ -47,7 +47,7 @@ class ThreadPool {
                 call(&fn, i, std::min(i + chunk, count), 0);
             return;
         }
-        task_ = {&fn, call, count, chunk};
+        task_ = {&fn, call, count, chunk, static_cast<std::uint32_t>((count + chunk - 1) / chunk)};
         run_task();
     }
 
@@ -55,26 +55,30 @@ class ThreadPool {
     static std::uint32_t usable_cores() noexcept;
 
   private:
+    using Call = void (*)(void*, std::size_t, std::size_t, std::uint32_t) noexcept;
+
+    // What a worker needs to take part lies on one cache line: taking a range brings the task.
     struct Task {
         void* fn = nullptr;
-        void (*call)(void*, std::size_t, std::size_t, std::uint32_t) noexcept = nullptr;
+        Call call = nullptr;
         std::size_t count = 0;
         std::size_t chunk = 1;
+        std::uint32_t ranges = 0;
     };
-
-    /// Set in helpers_ while workers may join the task.
-    static constexpr std::uint32_t kOpen = 1U << 31;
+    static constexpr std::uint32_t kStopping = UINT32_MAX;  // in open_: workers end
 
     void run_task() noexcept;
-    bool join() noexcept;
-    void work(std::uint32_t worker) noexcept;
+    void call_range(std::uint32_t index, std::uint32_t worker) noexcept;
+    std::uint32_t work(std::uint32_t worker) noexcept;
+    void wait_for_helpers(std::uint32_t ranges) noexcept;
+    bool wait_for_work() noexcept;
     void worker_main(std::uint32_t index) noexcept;
 
-    Task task_;                                          // changes only while helpers_ is 0
-    alignas(64) std::atomic<std::size_t> next_{0};       // first index nobody has taken
-    alignas(64) std::atomic<std::uint32_t> started_{0};  // number of tasks; workers wait on it
-    alignas(64) std::atomic<std::uint32_t> helpers_{0};  // kOpen, and workers in the task
-    std::atomic<bool> stopping_{false};
+    const std::uint32_t spin_rounds_;
+    alignas(64) std::atomic<std::uint32_t> open_{0};  // ranges that nobody has taken
+    Task task_;                                       // changes only while no range is open or held
+    alignas(64) std::atomic<std::uint32_t> helped_{0};    // ranges done by workers; and a flag
+    alignas(64) std::atomic<std::uint32_t> sleepers_{0};  // workers that sleep or are about to
     std::vector<std::jthread> workers_;
 };
 
