@@ -80,8 +80,9 @@ double measure_speed(const kernels::Table& kernels, std::uint32_t threads) {
     exec::ThreadPool pool(threads);
     const auto pass = [&] {
         pool.run(kRows / 64, 1, [&](std::size_t begin, std::size_t end) {
-            kernels.matmul_q8_0({w.data(), stride, x.data(), x.size() * sizeof x[0], y.data(),
-                                 kRows, kCols, 1, begin * 64, end * 64});
+            kernels.matmul_for(kernels::DType::q8_0)({w.data(), stride, x.data(),
+                                                      x.size() * sizeof x[0], y.data(), kRows,
+                                                      kCols, 1, begin * 64, end * 64});
         });
     };
     pass();
@@ -101,7 +102,7 @@ double measure_speed(const kernels::Table& kernels, std::uint32_t threads) {
 
 const kernels::Table& choose_kernels(const std::string& cpu) {
     if (cpu == "auto") return *kernels::table_for(kernels::best_isa());
-    for (const kernels::Isa isa : {kernels::Isa::ref, kernels::Isa::avx2, kernels::Isa::neon}) {
+    for (const kernels::Isa isa : kernels::kIsas) {
         if (cpu != kernels::name(isa)) continue;
         if (const kernels::Table* table = kernels::table_for(isa)) return *table;
         throw std::runtime_error("device.cpu: this CPU has no " + cpu + "; use \"auto\"");

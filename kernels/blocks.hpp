@@ -72,6 +72,35 @@ static_assert(sizeof(BlockQ8_0) == block_shape(DType::q8_0).bytes);
 /// Columns of a K-quant superblock.
 inline constexpr std::size_t kSuperblock = 256;
 
+/// 256 columns in 16 groups of 16, 2.625 bits each.
+/// value[c] = d * (scales[c / 16] & 15) * q[c] - dmin * (scales[c / 16] >> 4)
+///   0  u8   scales[16]
+///  16  u8   qs[64]       byte 32 h + l: bits 2 t and 2 t + 1 are column 128 h + 32 t + l
+///  80  f16  d
+///  82  f16  dmin
+struct BlockQ2_K {
+    std::uint8_t scales[16];
+    std::uint8_t qs[64];
+    f16_bits d;
+    f16_bits dmin;
+};
+static_assert(sizeof(BlockQ2_K) == block_shape(DType::q2_k).bytes);
+
+/// 256 columns in 16 groups of 16, 3.4375 bits each. value[c] = d * (sc[c / 16] - 32) * (q[c] - 4)
+///   0  u8   hmask[32]    bit c / 32 of hmask[c % 32] is the third bit of q[c]
+///  32  u8   qs[64]       the lower two bits, as in Q2_K
+///  96  u8   scales[12]   six-bit sc: the lower four bits of sc[g] are a nibble of scales[g % 8],
+///                        the low one for g < 8; the upper two are bits 2 (g / 4) and
+///                        2 (g / 4) + 1 of scales[8 + g % 4]
+/// 108  f16  d
+struct BlockQ3_K {
+    std::uint8_t hmask[32];
+    std::uint8_t qs[64];
+    std::uint8_t scales[12];
+    f16_bits d;
+};
+static_assert(sizeof(BlockQ3_K) == block_shape(DType::q3_k).bytes);
+
 /// 256 columns in 8 groups of 32, 4.5 bits each.
 /// value[c] = d * sc[g] * q[c] - dmin * mn[g], g = c / 32
 ///   0  f16  d
@@ -117,5 +146,30 @@ struct BlockQ6_K {
     f16_bits d;
 };
 static_assert(sizeof(BlockQ6_K) == block_shape(DType::q6_k).bytes);
+
+/// The sixteen values of the non-linear four-bit types.
+inline constexpr std::int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                               1,    13,   25,  38,  53,  69,  89,  113};
+
+/// 32 columns, 4.5 bits each. value[c] = d * kIq4Values[q[c]]; laid out as Q4_0.
+struct BlockIQ4_NL {
+    f16_bits d;
+    std::uint8_t qs[16];
+};
+static_assert(sizeof(BlockIQ4_NL) == block_shape(DType::iq4_nl).bytes);
+
+/// 256 columns in 8 groups of 32, 4.25 bits each.
+/// value[c] = d * (sc[g] - 32) * kIq4Values[q[c]], g = c / 32
+///   0  f16  d
+///   2  u16  scales_h     bits 2 g and 2 g + 1 are the upper two of six-bit sc[g]
+///   4  u8   scales_l[4]  the lower four: low nibble of scales_l[g / 2] for even g, else high
+///   8  u8   qs[128]      16 bytes a group, nibbles as in Q4_0
+struct BlockIQ4_XS {
+    f16_bits d;
+    std::uint16_t scales_h;
+    std::uint8_t scales_l[4];
+    std::uint8_t qs[128];
+};
+static_assert(sizeof(BlockIQ4_XS) == block_shape(DType::iq4_xs).bytes);
 
 }  // namespace shoal::kernels

@@ -24,11 +24,26 @@ static_assert(std::endian::native == std::endian::little,
 namespace {
 
 #ifdef SHOAL_KERNELS_AVX2
+// The built-ins also check that the operating system saves the wide registers.
 bool has_avx2() noexcept {
-    // The built-in also checks that the operating system saves the wide registers.
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return false;
     unsigned a = 0, b = 0, c = 0, d = 0;
     return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
+bool has_avx_vnni() noexcept {
+    constexpr unsigned kAvxVnni = 1u << 4;
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvxVnni) != 0;
+}
+
+bool has_avx512() noexcept {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+bool has_avx512_vnni() noexcept {
+    return has_avx512() && __builtin_cpu_supports("avx512vnni");
 }
 #endif
 
@@ -41,34 +56,6 @@ bool has_neon() noexcept {
 
 }  // namespace
 
-Table::MatmulFn Table::matmul_for(DType type) const noexcept {
-    switch (type) {
-        case DType::f32:
-            return matmul_f32;
-        case DType::f16:
-            return matmul_f16;
-        case DType::bf16:
-            return matmul_bf16;
-        case DType::q4_0:
-            return matmul_q4_0;
-        case DType::q4_1:
-            return matmul_q4_1;
-        case DType::q5_0:
-            return matmul_q5_0;
-        case DType::q5_1:
-            return matmul_q5_1;
-        case DType::q8_0:
-            return matmul_q8_0;
-        case DType::q4_k:
-            return matmul_q4_k;
-        case DType::q5_k:
-            return matmul_q5_k;
-        case DType::q6_k:
-            return matmul_q6_k;
-    }
-    return nullptr;
-}
-
 const Table& reference() noexcept {
     return ref::kTable;
 }
@@ -77,24 +64,31 @@ const Table* table_for(Isa isa) noexcept {
     switch (isa) {
         case Isa::ref:
             return &ref::kTable;
-        case Isa::avx2:
 #ifdef SHOAL_KERNELS_AVX2
-            if (has_avx2()) return &x86::kAvx2Table;
+        case Isa::avx2:
+            return has_avx2() ? &x86::kAvx2Table : nullptr;
+        case Isa::avx_vnni:
+            return has_avx_vnni() ? &x86::kAvxVnniTable : nullptr;
+        case Isa::avx512:
+            return has_avx512() ? &x86::kAvx512Table : nullptr;
+        case Isa::avx512_vnni:
+            return has_avx512_vnni() ? &x86::kAvx512VnniTable : nullptr;
 #endif
-            return nullptr;
-        case Isa::neon:
 #ifdef SHOAL_KERNELS_NEON
-            if (has_neon()) return &arm::kNeonTable;
+        case Isa::neon:
+            return has_neon() ? &arm::kNeonTable : nullptr;
 #endif
+        default:
             return nullptr;
     }
-    return nullptr;
 }
 
 Isa best_isa() noexcept {
-    if (table_for(Isa::avx2) != nullptr) return Isa::avx2;
-    if (table_for(Isa::neon) != nullptr) return Isa::neon;
-    return Isa::ref;
+    Isa best = Isa::ref;
+    for (const Isa isa : kIsas) {
+        if (table_for(isa) != nullptr) best = isa;
+    }
+    return best;
 }
 
 const char* name(Isa isa) noexcept {
@@ -103,8 +97,18 @@ const char* name(Isa isa) noexcept {
             return "ref";
         case Isa::avx2:
             return "avx2";
+        case Isa::avx_vnni:
+            return "avx_vnni";
+        case Isa::avx512:
+            return "avx512";
+        case Isa::avx512_vnni:
+            return "avx512_vnni";
         case Isa::neon:
             return "neon";
+        case Isa::dotprod:
+            return "dotprod";
+        case Isa::i8mm:
+            return "i8mm";
     }
     return "unknown";
 }

@@ -9,7 +9,19 @@
 
 namespace shoal::kernels {
 
-enum class Isa : std::uint8_t { ref, avx2, neon };
+/// Sets of instructions with kernels of their own, in each family from the oldest on.
+enum class Isa : std::uint8_t {
+    ref,  ///< portable
+    avx2,
+    avx_vnni,
+    avx512,
+    avx512_vnni,
+    neon,
+    dotprod,
+    i8mm,
+};
+inline constexpr Isa kIsas[] = {Isa::ref,         Isa::avx2, Isa::avx_vnni, Isa::avx512,
+                                Isa::avx512_vnni, Isa::neon, Isa::dotprod,  Isa::i8mm};
 
 /// How a matmul of a weight type reads its activations.
 enum class ActivationFormat : std::uint8_t { f32, q8 };
@@ -31,6 +43,30 @@ struct Matmul {
     std::size_t rows;       ///< rows of x, at least 1
     std::size_t out_begin;  ///< first output row of W
     std::size_t out_end;    ///< one past the last
+};
+
+/// One panel of packed weights: rows of W as the ISA streams them, see kernels/panel.hpp.
+struct Pack {
+    const std::byte* w;       ///< the panel's first row, in file layout; read
+    std::size_t w_stride;     ///< bytes from one row of W to the next
+    std::size_t rows;         ///< rows of W to pack, 1..kPanelRows; the others become zeros
+    std::size_t group_begin;  ///< first group of 32 columns of the file's row
+    std::size_t group_end;    ///< one past the last
+    std::byte* out;           ///< panel_bytes(type, group_begin, group_end); written
+};
+
+/// W @ x (rows,n) -> y (rows,d) with W in panels: output rows [out_begin, out_end).
+struct PanelMatmul {
+    const std::byte* w;        ///< panels, one after another; read
+    std::size_t group_begin;   ///< columns of the file's rows that the panels hold, in groups
+    std::size_t group_end;     ///< of 32; one past the last
+    const ActivationBlock* x;  ///< (rows, groups); x[0] meets group_begin; read
+    std::size_t x_stride;      ///< bytes from one row of x to the next
+    float* y;                  ///< (rows, d); aliases no input; columns out_begin.. written
+    std::size_t y_stride;      ///< floats from one row of y to the next
+    std::size_t rows;          ///< rows of x, at least 1
+    std::size_t out_begin;     ///< first output row; a multiple of kPanelRows
+    std::size_t out_end;       ///< one past the last; a multiple of kPanelRows or d
 };
 
 /// Element type of K and V in the cache.
@@ -70,12 +106,16 @@ struct Table {
     /// every product; a block below 2^-100 is all zeros. Bit-equal on all ISAs.
     void (*quantize_activations)(const float* x, ActivationBlock* out, std::size_t n) noexcept;
 
-    /// Indexed by matmul_for(); y[r][o] = sum_k W[o,k] x[r,k].
+    /// y[r][o] = sum_k W[o,k] x[r,k] of weights in file layout, by type_index.
     /// A result depends only on its row and its W row: not on rows, out_begin or out_end.
     using MatmulFn = void (*)(const Matmul&) noexcept;
-    MatmulFn matmul_f32, matmul_f16, matmul_bf16;
-    MatmulFn matmul_q4_0, matmul_q4_1, matmul_q5_0, matmul_q5_1, matmul_q8_0;
-    MatmulFn matmul_q4_k, matmul_q5_k, matmul_q6_k;
+    MatmulFn matmul[kDTypeCount];
+    /// The same of packed weights, bit-equal to the above, and what packs them. Null for types
+    /// that this ISA reads as the file has them.
+    using PackFn = void (*)(const Pack&) noexcept;
+    PackFn pack[kDTypeCount];
+    using PanelMatmulFn = void (*)(const PanelMatmul&) noexcept;
+    PanelMatmulFn panel_matmul[kDTypeCount];
 
     /// out[i] = x[i] / sqrt(mean(x^2) + eps) * w[i]; out may be x.
     void (*rms_norm)(const float* x, const float* w, float* out, std::size_t n, float eps) noexcept;
@@ -104,8 +144,16 @@ struct Table {
     void (*accumulate_q8_0)(const std::byte* x, float* acc, std::size_t n) noexcept;
     void (*accumulate_f16)(const std::uint16_t* x, float* acc, std::size_t n) noexcept;
 
-    /// The matmul of a weight type; null for an unknown type.
-    MatmulFn matmul_for(DType type) const noexcept;
+    /// The entries of a weight type; null for an unknown type.
+    MatmulFn matmul_for(DType type) const noexcept {
+        return is_known(type) ? matmul[type_index(type)] : nullptr;
+    }
+    PackFn pack_for(DType type) const noexcept {
+        return is_known(type) ? pack[type_index(type)] : nullptr;
+    }
+    PanelMatmulFn panel_matmul_for(DType type) const noexcept {
+        return is_known(type) ? panel_matmul[type_index(type)] : nullptr;
+    }
 };
 
 /// The portable table.

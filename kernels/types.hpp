@@ -16,11 +16,29 @@ enum class DType : std::uint32_t {
     q5_0 = 6,
     q5_1 = 7,
     q8_0 = 8,
+    q2_k = 10,
+    q3_k = 11,
     q4_k = 12,
     q5_k = 13,
     q6_k = 14,
+    iq4_nl = 20,
+    iq4_xs = 23,
     bf16 = 30,
 };
+
+/// Every type that this build knows. A table's entries by type are in this order.
+inline constexpr DType kDTypes[] = {DType::f32,  DType::f16,    DType::bf16,  DType::q4_0,
+                                    DType::q4_1, DType::q5_0,   DType::q5_1,  DType::q8_0,
+                                    DType::q2_k, DType::q3_k,   DType::q4_k,  DType::q5_k,
+                                    DType::q6_k, DType::iq4_nl, DType::iq4_xs};
+inline constexpr std::size_t kDTypeCount = sizeof kDTypes / sizeof kDTypes[0];
+
+/// The place of a type in kDTypes; kDTypeCount for a type that this build does not know.
+constexpr std::size_t type_index(DType type) noexcept {
+    std::size_t i = 0;
+    while (i < kDTypeCount && kDTypes[i] != type) ++i;
+    return i;
+}
 
 /// A row of a tensor is a sequence of blocks; `elements` values take `bytes` bytes.
 struct BlockShape {
@@ -47,12 +65,20 @@ constexpr BlockShape block_shape(DType type) noexcept {
             return {32, 24};
         case DType::q8_0:
             return {32, 34};
+        case DType::q2_k:
+            return {256, 84};
+        case DType::q3_k:
+            return {256, 110};
         case DType::q4_k:
             return {256, 144};
         case DType::q5_k:
             return {256, 176};
         case DType::q6_k:
             return {256, 210};
+        case DType::iq4_nl:
+            return {32, 18};
+        case DType::iq4_xs:
+            return {256, 136};
     }
     return {0, 0};
 }
@@ -91,12 +117,20 @@ constexpr const char* name(DType type) noexcept {
             return "q5_1";
         case DType::q8_0:
             return "q8_0";
+        case DType::q2_k:
+            return "q2_k";
+        case DType::q3_k:
+            return "q3_k";
         case DType::q4_k:
             return "q4_k";
         case DType::q5_k:
             return "q5_k";
         case DType::q6_k:
             return "q6_k";
+        case DType::iq4_nl:
+            return "iq4_nl";
+        case DType::iq4_xs:
+            return "iq4_xs";
     }
     return "unknown";
 }
@@ -107,10 +141,13 @@ inline constexpr std::size_t kActivationBlock = 32;
 
 /// One block of quantised activations: x[i] ~ d * qs[i].
 struct ActivationBlock {
+    std::int8_t qs[kActivationBlock];
     float d;    ///< scale: max |x| / 127
     float sum;  ///< d * sum of qs, for types with a minimum
-    std::int8_t qs[kActivationBlock];
+    /// Minus the sum of all qs and of the last sixteen. A kernel that multiplies unsigned codes
+    /// starts from these, scaled by the code of zero, and so takes off what that code contributes.
+    std::int32_t minus_sum, minus_tail;
 };
-static_assert(sizeof(ActivationBlock) == 40);
+static_assert(sizeof(ActivationBlock) == 48);
 
 }  // namespace shoal::kernels

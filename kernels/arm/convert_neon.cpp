@@ -90,21 +90,22 @@ void f16_to_f32(const std::uint16_t* x, float* out, std::size_t n) noexcept {
 }
 
 void quantize_activations(const float* x, ActivationBlock* out, std::size_t n) noexcept {
-    const Bytes zero = {vdupq_n_s8(0), vdupq_n_s8(0)};
     for (std::size_t b = 0; b < n / kActivationBlock; ++b, ++out) {
         const Block block = load_block(x + b * kActivationBlock);
         const std::uint32_t magnitude = max_magnitude(block);
         if (magnitude >= kInfinityBits || magnitude < kTinyBits) {
-            out->d = magnitude >= kInfinityBits ? as_float(kNanBits) : 0.0f;
-            out->sum = out->d;
-            store_bytes(out->qs, zero);
+            const float d = magnitude >= kInfinityBits ? as_float(kNanBits) : 0.0f;
+            *out = {{}, d, d, 0, 0};
             continue;
         }
         const float max = as_float(magnitude);
         const Bytes q = round_to_bytes(scaled(block, 127.0f / max));
-        const int sum = vaddlvq_s8(q.lo) + vaddlvq_s8(q.hi);
+        const int tail = vaddlvq_s8(q.hi);
+        const int sum = vaddlvq_s8(q.lo) + tail;
         out->d = max / 127.0f;
         out->sum = out->d * static_cast<float>(sum);
+        out->minus_sum = -sum;
+        out->minus_tail = -tail;
         store_bytes(out->qs, q);
     }
 }

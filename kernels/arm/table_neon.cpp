@@ -1,21 +1,16 @@
 #include "kernels/arm/neon.hpp"
+#include "kernels/ref/ref.hpp"
 
 namespace shoal::kernels::arm {
 
 const Table kNeonTable = {
     .name = "neon",
     .quantize_activations = quantize_activations,
-    .matmul_f32 = matmul_f32,
-    .matmul_f16 = matmul_f16,
-    .matmul_bf16 = matmul_bf16,
-    .matmul_q4_0 = matmul_q4_0,
-    .matmul_q4_1 = matmul_q4_1,
-    .matmul_q5_0 = matmul_q5_0,
-    .matmul_q5_1 = matmul_q5_1,
-    .matmul_q8_0 = matmul_q8_0,
-    .matmul_q4_k = matmul_q4_k,
-    .matmul_q5_k = matmul_q5_k,
-    .matmul_q6_k = matmul_q6_k,
+    .matmul = {matmul_f32, matmul_f16, matmul_bf16, matmul_q4_0, matmul_q4_1, matmul_q5_0,
+               matmul_q5_1, matmul_q8_0, ref::matmul_q2_k, ref::matmul_q3_k, matmul_q4_k, matmul_q5_k,
+               matmul_q6_k, ref::matmul_iq4_nl, ref::matmul_iq4_xs},
+    .pack = {},
+    .panel_matmul = {},
     .rms_norm = rms_norm,
     .rope = rope,
     .silu_mul = silu_mul,

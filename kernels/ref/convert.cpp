@@ -36,7 +36,7 @@ void f16_to_f32(const std::uint16_t* x, float* out, std::size_t n) noexcept {
 void quantize_activations(const float* x, ActivationBlock* out, std::size_t n) noexcept {
     for (std::size_t b = 0; b < n / kActivationBlock; ++b, x += kActivationBlock) {
         ActivationBlock& block = out[b];
-        std::memset(block.qs, 0, sizeof block.qs);
+        block = {};
         const std::uint32_t magnitude = max_magnitude(x);
         if (magnitude >= kInfinityBits || magnitude < kTinyBits) {
             block.d = magnitude >= kInfinityBits ? std::bit_cast<float>(kNanBits) : 0.0f;
@@ -45,14 +45,14 @@ void quantize_activations(const float* x, ActivationBlock* out, std::size_t n) n
         }
         const float max = std::bit_cast<float>(magnitude);
         const float inverse = 127.0f / max;
-        int sum = 0;
         for (std::size_t i = 0; i < kActivationBlock; ++i) {
             const int q = static_cast<int>(std::nearbyintf(x[i] * inverse));
             block.qs[i] = static_cast<std::int8_t>(q);
-            sum += q;
+            block.minus_sum -= q;
+            if (i >= kActivationBlock / 2) block.minus_tail -= q;
         }
         block.d = max / 127.0f;
-        block.sum = block.d * static_cast<float>(sum);
+        block.sum = block.d * static_cast<float>(-block.minus_sum);
     }
 }
 

@@ -16,7 +16,7 @@ void dequantize_blocks(const std::byte* blocks, float* out, std::size_t n) noexc
             for (std::size_t i = 0; i < 32; ++i) {
                 // The product is exact (at most 24 significant bits): adding the minimum is the
                 // one rounding.
-                out[i] = c.d * static_cast<float>(c.mul[i / 16] * c.q[i]) + c.min;
+                out[i] = c.d * static_cast<float>(c.mul[i / 16] * c.q[i]) + c.min[i / 16];
             }
         }
     }
@@ -49,12 +49,20 @@ void dequantize(DType type, const std::byte* blocks, float* out, std::size_t n) 
             return dequantize_blocks<BlockQ5_1, 32>(blocks, out, n);
         case DType::q8_0:
             return dequantize_blocks<BlockQ8_0, 32>(blocks, out, n);
+        case DType::q2_k:
+            return dequantize_blocks<BlockQ2_K, kSuperblock>(blocks, out, n);
+        case DType::q3_k:
+            return dequantize_blocks<BlockQ3_K, kSuperblock>(blocks, out, n);
         case DType::q4_k:
             return dequantize_blocks<BlockQ4_K, kSuperblock>(blocks, out, n);
         case DType::q5_k:
             return dequantize_blocks<BlockQ5_K, kSuperblock>(blocks, out, n);
         case DType::q6_k:
             return dequantize_blocks<BlockQ6_K, kSuperblock>(blocks, out, n);
+        case DType::iq4_nl:
+            return dequantize_blocks<BlockIQ4_NL, 32>(blocks, out, n);
+        case DType::iq4_xs:
+            return dequantize_blocks<BlockIQ4_XS, kSuperblock>(blocks, out, n);
     }
     assert(false && "dequantize: unknown type");
 }

@@ -67,7 +67,12 @@ double dot(const Columns& w, const ActivationBlock& x) noexcept {
     for (std::size_t i = 0; i < 16; ++i) halves[0] += w.q[i] * x.qs[i];
     for (std::size_t i = 16; i < 32; ++i) halves[1] += w.q[i] * x.qs[i];
     const std::int32_t sum = w.mul[0] * halves[0] + w.mul[1] * halves[1];
-    return static_cast<double>(w.d) * x.d * sum + static_cast<double>(w.min) * x.sum;
+    const double minimum = w.min[0] == w.min[1]
+                               ? static_cast<double>(w.min[0]) * x.sum
+                               : (static_cast<double>(w.min[0]) * (x.minus_tail - x.minus_sum) -
+                                  static_cast<double>(w.min[1]) * x.minus_tail) *
+                                     x.d;
+    return static_cast<double>(w.d) * x.d * sum + minimum;
 }
 
 /// Block holds `Elements` columns; x has one activation block for each 32 of them.
@@ -130,6 +135,18 @@ void matmul_q5_k(const Matmul& m) noexcept {
 }
 void matmul_q6_k(const Matmul& m) noexcept {
     matmul_blocks<BlockQ6_K, kSuperblock>(m);
+}
+void matmul_q2_k(const Matmul& m) noexcept {
+    matmul_blocks<BlockQ2_K, kSuperblock>(m);
+}
+void matmul_q3_k(const Matmul& m) noexcept {
+    matmul_blocks<BlockQ3_K, kSuperblock>(m);
+}
+void matmul_iq4_nl(const Matmul& m) noexcept {
+    matmul_blocks<BlockIQ4_NL, 32>(m);
+}
+void matmul_iq4_xs(const Matmul& m) noexcept {
+    matmul_blocks<BlockIQ4_XS, kSuperblock>(m);
 }
 
 }  // namespace shoal::kernels::ref

@@ -155,6 +155,11 @@ void quantize(DType type, const float* x, std::byte* blocks, std::size_t n) noex
             return ref::quantize_q5_k(x, blocks, n);
         case DType::q6_k:
             return ref::quantize_q6_k(x, blocks, n);
+        case DType::q2_k:
+        case DType::q3_k:
+        case DType::iq4_nl:
+        case DType::iq4_xs:
+            break;
     }
     assert(false && "quantize: unknown type");
 }

@@ -19,6 +19,10 @@ void matmul_q8_0(const Matmul& m) noexcept;
 void matmul_q4_k(const Matmul& m) noexcept;
 void matmul_q5_k(const Matmul& m) noexcept;
 void matmul_q6_k(const Matmul& m) noexcept;
+void matmul_q2_k(const Matmul& m) noexcept;
+void matmul_q3_k(const Matmul& m) noexcept;
+void matmul_iq4_nl(const Matmul& m) noexcept;
+void matmul_iq4_xs(const Matmul& m) noexcept;
 
 void rms_norm(const float* x, const float* w, float* out, std::size_t n, float eps) noexcept;
 void rope(float* x, std::size_t heads, std::size_t head_dim, std::size_t rot, RopeKind kind,

@@ -48,10 +48,8 @@ __m256i round_to_bytes(const Block& x) noexcept {
     return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-int sum_bytes(__m256i q) noexcept {
-    const __m256i words = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
-    const __m256i sums = _mm256_madd_epi16(words, _mm256_set1_epi16(1));
-    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+int sum_words(__m128i words) noexcept {
+    __m128i s = _mm_madd_epi16(words, _mm_set1_epi16(1));
     s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
     s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
     return _mm_cvtsi128_si32(s);
@@ -99,16 +97,20 @@ void quantize_activations(const float* x, ActivationBlock* out, std::size_t n) n
         const Block block = load_block(x + b * kActivationBlock);
         const std::uint32_t magnitude = max_magnitude(block);
         if (magnitude >= kInfinityBits || magnitude < kTinyBits) {
-            out->d = magnitude >= kInfinityBits ? as_float(kNanBits) : 0.0f;
-            out->sum = out->d;
-            store256(out->qs, _mm256_setzero_si256());
+            const float d = magnitude >= kInfinityBits ? as_float(kNanBits) : 0.0f;
+            *out = {{}, d, d, 0, 0};
             continue;
         }
         const float max = as_float(magnitude);
         const __m256i q = round_to_bytes(scaled(block, 127.0f / max));
         out->d = max / 127.0f;
-        out->sum = out->d * static_cast<float>(sum_bytes(q));
         store256(out->qs, q);
+        const __m256i words = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
+        const __m128i tail = _mm256_extracti128_si256(words, 1);
+        const int sum = sum_words(_mm_add_epi16(_mm256_castsi256_si128(words), tail));
+        out->sum = out->d * static_cast<float>(sum);
+        out->minus_sum = -sum;
+        out->minus_tail = -sum_words(tail);
     }
 }
 

@@ -1,32 +1,8 @@
-#include "kernels/x86/avx2.hpp"
+#include "kernels/x86/panel_avx2.hpp"
+#include "kernels/x86/tables.hpp"
 
 namespace shoal::kernels::x86 {
 
-const Table kAvx2Table = {
-    .name = "avx2",
-    .quantize_activations = quantize_activations,
-    .matmul_f32 = matmul_f32,
-    .matmul_f16 = matmul_f16,
-    .matmul_bf16 = matmul_bf16,
-    .matmul_q4_0 = matmul_q4_0,
-    .matmul_q4_1 = matmul_q4_1,
-    .matmul_q5_0 = matmul_q5_0,
-    .matmul_q5_1 = matmul_q5_1,
-    .matmul_q8_0 = matmul_q8_0,
-    .matmul_q4_k = matmul_q4_k,
-    .matmul_q5_k = matmul_q5_k,
-    .matmul_q6_k = matmul_q6_k,
-    .rms_norm = rms_norm,
-    .rope = rope,
-    .silu_mul = silu_mul,
-    .add = add,
-    .attend_f32 = attend_f32,
-    .attend_f16 = attend_f16,
-    .f32_to_f16 = f32_to_f16,
-    .f16_to_f32 = f16_to_f32,
-    .quantize_q8_0 = quantize_q8_0,
-    .accumulate_q8_0 = accumulate_q8_0,
-    .accumulate_f16 = accumulate_f16,
-};
+constinit const Table kAvx2Table = table<Rows8>("avx2");
 
 }  // namespace shoal::kernels::x86

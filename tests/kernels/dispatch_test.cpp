@@ -14,25 +14,40 @@ TEST_CASE("the reference runs everywhere and the best ISA has a table") {
     CHECK(table_for(static_cast<Isa>(99)) == nullptr);
 }
 
-TEST_CASE("a CPU of this build's family runs the ISA that its flags promise") {
+TEST_CASE("a CPU runs the kernels of its own family that its flags promise, and the best of them") {
+    Isa best = Isa::ref;
+    const auto expect = [&](Isa isa, bool promised) {
+        CAPTURE(std::string(name(isa)));
+        CHECK((table_for(isa) != nullptr) == promised);
+        if (promised) best = isa;
+    };
 #if defined(__x86_64__)
-    CHECK(table_for(Isa::neon) == nullptr);
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        CHECK(best_isa() == Isa::avx2);
-    } else {
-        CHECK(best_isa() == Isa::ref);
-    }
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    expect(Isa::avx2, avx2);
+    if (table_for(Isa::avx_vnni) != nullptr) best = Isa::avx_vnni;
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    expect(Isa::avx512, avx512);
+    expect(Isa::avx512_vnni, avx512 && __builtin_cpu_supports("avx512vnni"));
+    for (const Isa isa : {Isa::neon, Isa::dotprod, Isa::i8mm}) expect(isa, false);
 #elif defined(__aarch64__)
-    CHECK(table_for(Isa::avx2) == nullptr);
-    CHECK(best_isa() == Isa::neon);
+    for (const Isa isa : {Isa::avx2, Isa::avx_vnni, Isa::avx512, Isa::avx512_vnni}) {
+        expect(isa, false);
+    }
+    expect(Isa::neon, true);
 #endif
+    CHECK(best_isa() == best);
 }
 
 TEST_CASE("no table has a hole") {
     for (const Table* table : all_tables()) {
         CAPTURE(label(table));
-        for (const DType type : kAllTypes) CHECK((table->matmul_for(type) != nullptr));
+        for (const DType type : kDTypes) CHECK((table->matmul_for(type) != nullptr));
         CHECK((table->matmul_for(static_cast<DType>(99)) == nullptr));
+        CHECK((table->pack_for(static_cast<DType>(99)) == nullptr));
+        for (const DType type : kDTypes) {
+            CHECK((table->pack_for(type) == nullptr) == (table->panel_matmul_for(type) == nullptr));
+        }
         CHECK((table->quantize_activations != nullptr));
         CHECK((table->rms_norm != nullptr));
         CHECK((table->rope != nullptr));

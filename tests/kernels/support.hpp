@@ -16,14 +16,10 @@ namespace shoal::kernels::test {
 
 inline constexpr double kEpsilon = 0x1p-24;  // unit round-off of f32
 
-inline constexpr DType kAllTypes[] = {DType::f32,  DType::f16,  DType::bf16, DType::q8_0,
-                                      DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1,
-                                      DType::q4_k, DType::q5_k, DType::q6_k};
-
 /// Every table that this CPU can run, the reference first.
 inline std::vector<const Table*> all_tables() {
     std::vector<const Table*> tables;
-    for (const Isa isa : {Isa::ref, Isa::avx2, Isa::neon}) {
+    for (const Isa isa : kIsas) {
         if (const Table* table = table_for(isa)) tables.push_back(table);
     }
     return tables;

@@ -1,0 +1,384 @@
+// Products of packed weights (kernels/panel.hpp) with quantised activations, the same on all
+// vector ISAs.
+//
+// Lanes are rows of W, so each (W row, x row) has one lane of one accumulator and adds along k
+// group by group:
+//   for each part of a group:  acc = fma(f32(integer sum) * s, d, acc)
+//                              acc = fma(m, d * sum of the part's codes of x, acc)
+// No other rounding exists, so results are bit-equal whatever the ISA, the tile, the batch or the
+// split, and for packed weights as for those in file layout.
+//
+// A few rows of x (decode) read panels as they stream by. Many rows (prefill) meet codes that were
+// expanded to bytes once, a stretch of columns that fits the first-level cache at a time.
+#pragma once
+
+#include "kernels/kernels.hpp"
+#include "kernels/vector/panel_formats.hpp"
+#include "kernels/vector/tiling.hpp"
+
+namespace shoal::kernels::vector {
+namespace {
+
+/// Groups that are expanded at a time: 16 KiB of codes for two panels.
+constexpr std::size_t kStretch = 16;
+
+/// How far ahead of its use a stream of weights is asked for.
+constexpr std::size_t kPrefetchBytes = 2048;
+
+/// Expanded codes: bytes by slab, then the scales and minimums of each part as f32. Formats whose
+/// bytes mean the same share it.
+template <int Bits, int ZeroShift, std::size_t Parts, bool Minimum>
+struct Expanded {
+    static constexpr std::size_t kParts = Parts;
+    static constexpr bool kMinimum = Minimum;
+    static constexpr int kBits = Bits;
+    static constexpr int kZeroShift = ZeroShift;
+    static constexpr std::size_t kCodeBytes = kSlabs * kSlabBytes;
+    static constexpr std::size_t kRowFloats = kPanelRows * sizeof(float);
+    static constexpr std::size_t kScaleBytes = kParts * (kMinimum ? 2 : 1) * kRowFloats;
+    static constexpr PanelShape kShape = {0, 0, kCodeBytes + kScaleBytes};
+};
+template <class Format>
+using ExpandedOf = Expanded<Format::kBits, Format::kZeroShift, Format::kParts, Format::kMinimum>;
+
+/// What a tile multiplies: weights from `w` on for the groups [begin, end).
+struct TileArgs {
+    const std::byte* w[2];  ///< panels
+    std::size_t begin, end;
+    const std::byte* x;  ///< activations of the tile's first row, of group `begin`
+    std::size_t x_stride;
+    float* y;  ///< the tile's first row and column
+    std::size_t y_stride;
+    std::size_t outs;  ///< W rows that y has room for
+    bool resume;       ///< sums go on from y instead of zero
+};
+
+template <class V, class Format>
+struct Source {
+    static typename V::B code(const std::byte* group, std::size_t row, std::size_t slab) noexcept {
+        return Format::code(group + Format::kShape.scale_bytes + row * kSlabColumns, slab);
+    }
+    static void scales(const std::byte* head, const std::byte* group, std::size_t row,
+                       typename V::F* s, typename V::F* m) noexcept {
+        Format::scales(head, group, row, s, m);
+    }
+};
+
+template <class V, int Bits, int ZeroShift, std::size_t Parts, bool Minimum>
+struct Source<V, Expanded<Bits, ZeroShift, Parts, Minimum>> {
+    using E = Expanded<Bits, ZeroShift, Parts, Minimum>;
+    static typename V::B code(const std::byte* group, std::size_t row, std::size_t slab) noexcept {
+        return V::load(group + slab * kSlabBytes + row * kSlabColumns);
+    }
+    static void scales(const std::byte*, const std::byte* group, std::size_t row, typename V::F* s,
+                       typename V::F* m) noexcept {
+        const auto at = [&](std::size_t i) noexcept {
+            return V::load_floats(group + E::kCodeBytes + i * E::kRowFloats + row * sizeof(float));
+        };
+        SHOAL_UNROLL
+        for (std::size_t p = 0; p < E::kParts; ++p) {
+            s[p] = at(p);
+            if constexpr (E::kMinimum) m[p] = at(E::kParts + p);
+        }
+    }
+};
+
+/// H vectors of W rows times C rows of x.
+template <class V, class Format, std::size_t H, std::size_t C>
+struct PanelTile {
+    using F = typename V::F;
+    using I = typename V::I;
+    using B = typename V::B;
+    using From = Source<V, Format>;
+    static constexpr std::size_t kVectors = kPanelRows / V::kLanes;  ///< of a panel
+    static constexpr std::size_t kPanels = (H + kVectors - 1) / kVectors;
+    static constexpr std::size_t kParts = Format::kParts;
+    static constexpr std::size_t kPartSlabs = kSlabs / kParts;
+    using Dot = typename V::template Dot<Format::kBits, kPartSlabs>;
+
+    static constexpr std::size_t panel(std::size_t h) noexcept { return h / kVectors; }
+    static constexpr std::size_t row(std::size_t h) noexcept { return h % kVectors * V::kLanes; }
+
+    const std::byte* at[kPanels];
+    const std::byte* head[kPanels];
+    const ActivationBlock* x[C];
+    F acc[C][H];
+
+    void run(const TileArgs& a) noexcept {
+        SHOAL_UNROLL
+        for (std::size_t p = 0; p < kPanels; ++p) head[p] = at[p] = a.w[p];
+        SHOAL_UNROLL
+        for (std::size_t c = 0; c < C; ++c) {
+            const void* row = a.x + c * a.x_stride;
+            x[c] = static_cast<const ActivationBlock*>(row);
+        }
+        start(a);
+        for (std::size_t g = a.begin; g < a.end; ++g) {
+            if constexpr (Format::kShape.head_bytes != 0) {
+                if (g == a.begin || g % kSuperblockGroups == 0) next_superblock();
+            }
+            group();
+            SHOAL_UNROLL
+            for (std::size_t p = 0; p < kPanels; ++p) {
+                at[p] += Format::kShape.scale_bytes + Format::kShape.code_bytes;
+            }
+            SHOAL_UNROLL
+            for (std::size_t c = 0; c < C; ++c) ++x[c];
+        }
+        finish(a);
+    }
+
+    void next_superblock() noexcept {
+        SHOAL_UNROLL
+        for (std::size_t p = 0; p < kPanels; ++p) {
+            head[p] = at[p];
+            at[p] += Format::kShape.head_bytes;
+        }
+    }
+
+    void group() noexcept {
+        F s[H][kParts];
+        F m[H][kParts];
+        SHOAL_UNROLL
+        for (std::size_t h = 0; h < H; ++h) {
+            From::scales(head[panel(h)], at[panel(h)], row(h), s[h], m[h]);
+        }
+        SHOAL_UNROLL
+        for (std::size_t p = 0; p < kParts; ++p) {
+            Dot dot[C][H];
+            multiply(p, dot);
+            SHOAL_UNROLL
+            for (std::size_t c = 0; c < C; ++c) {
+                SHOAL_UNROLL
+                for (std::size_t h = 0; h < H; ++h) {
+                    F t = V::mul(V::to_float(dot[c][h].sum()), s[h][p]);
+                    if constexpr (Format::kMinimum && kParts == 2) {
+                        t = V::fma(m[h][p], V::to_float(V::negated_int(zero(c, p))), t);
+                    }
+                    acc[c][h] = V::fma(t, V::all(&x[c]->d), acc[c][h]);
+                    if constexpr (Format::kMinimum && kParts == 1) {
+                        acc[c][h] = V::fma(m[h][0], V::all(&x[c]->sum), acc[c][h]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Minus the sum of the part's codes of x.
+    I zero(std::size_t c, std::size_t part) const noexcept {
+        if constexpr (kParts == 1) return V::all_ints(&x[c]->minus_sum);
+        const I tail = V::all_ints(&x[c]->minus_tail);
+        return part == 1 ? tail : V::sub_ints(V::all_ints(&x[c]->minus_sum), tail);
+    }
+
+    void multiply(std::size_t part, Dot (&dot)[C][H]) const noexcept {
+        SHOAL_UNROLL
+        for (std::size_t c = 0; c < C; ++c) {
+            I from = V::zero_ints();
+            if constexpr (Format::kZeroShift != kNoZero) {
+                from = V::template shift_left<Format::kZeroShift>(zero(c, part));
+            }
+            SHOAL_UNROLL
+            for (std::size_t h = 0; h < H; ++h) dot[c][h].start(from);
+        }
+        SHOAL_UNROLL
+        for (std::size_t s = 0; s < kPartSlabs; ++s) {
+            const std::size_t slab = part * kPartSlabs + s;
+            B w[H];
+            SHOAL_UNROLL
+            for (std::size_t h = 0; h < H; ++h) w[h] = From::code(at[panel(h)], row(h), slab);
+            SHOAL_UNROLL
+            for (std::size_t c = 0; c < C; ++c) {
+                const B inputs = V::all_slab(x[c]->qs + slab * kSlabColumns);
+                SHOAL_UNROLL
+                for (std::size_t h = 0; h < H; ++h) dot[c][h].step(s, w[h], inputs);
+            }
+        }
+    }
+
+    void start(const TileArgs& a) noexcept {
+        SHOAL_UNROLL
+        for (std::size_t c = 0; c < C; ++c) {
+            SHOAL_UNROLL
+            for (std::size_t h = 0; h < H; ++h) {
+                acc[c][h] = V::zero();
+                if (!a.resume) continue;
+                const std::size_t first = h * V::kLanes;
+                const float* y = a.y + c * a.y_stride + first;
+                if (first + V::kLanes <= a.outs) {
+                    acc[c][h] = V::load(y);
+                } else if (first < a.outs) {
+                    acc[c][h] = V::load_first(y, a.outs - first);
+                }
+            }
+        }
+    }
+
+    void finish(const TileArgs& a) noexcept {
+        SHOAL_UNROLL
+        for (std::size_t c = 0; c < C; ++c) {
+            SHOAL_UNROLL
+            for (std::size_t h = 0; h < H; ++h) {
+                const std::size_t first = h * V::kLanes;
+                float* y = a.y + c * a.y_stride + first;
+                if (first + V::kLanes <= a.outs) {
+                    V::store(y, acc[c][h]);
+                } else if (first < a.outs) {
+                    V::store_first(y, acc[c][h], a.outs - first);
+                }
+            }
+        }
+    }
+};
+
+/// The size of the tiles that take what those of C rows leave.
+constexpr std::size_t smaller(std::size_t c) noexcept {
+    return c / 2;
+}
+
+/// All rows of x in tiles of at most C, the largest first.
+template <class V, class Format, std::size_t H, std::size_t C>
+inline void run_tiles(TileArgs a, std::size_t rows) noexcept {
+    for (; rows >= C; rows -= C) {
+        PanelTile<V, Format, H, C> tile;
+        tile.run(a);
+        a.x += C * a.x_stride;
+        a.y += C * a.y_stride;
+    }
+    if constexpr (C > 1) {
+        if (rows != 0) run_tiles<V, Format, H, smaller(C)>(a, rows);
+    }
+}
+
+/// Panels of one stretch of columns, as bytes and floats.
+template <class V, class Format>
+inline void expand(const std::byte* at, std::size_t begin, std::size_t end,
+                   std::byte* out) noexcept {
+    using E = ExpandedOf<Format>;
+    using F = typename V::F;
+    const std::byte* head = at;
+    for (std::size_t g = begin; g < end; ++g) {
+        if (Format::kShape.head_bytes != 0 && (g == begin || g % kSuperblockGroups == 0)) {
+            head = at;
+            at += Format::kShape.head_bytes;
+        }
+        SHOAL_UNROLL
+        for (std::size_t row = 0; row < kPanelRows; row += V::kLanes) {
+            SHOAL_UNROLL
+            for (std::size_t s = 0; s < kSlabs; ++s) {
+                V::store_bytes(out + s * kSlabBytes + row * kSlabColumns,
+                               Source<V, Format>::code(at, row, s));
+            }
+            F scale[E::kParts];
+            F minimum[E::kParts];
+            Format::scales(head, at, row, scale, minimum);
+            const auto put = [&](std::size_t i, F v) noexcept {
+                V::store_floats(out + E::kCodeBytes + i * E::kRowFloats + row * sizeof(float), v);
+            };
+            SHOAL_UNROLL
+            for (std::size_t p = 0; p < E::kParts; ++p) {
+                put(p, scale[p]);
+                if constexpr (E::kMinimum) put(E::kParts + p, minimum[p]);
+            }
+        }
+        at += Format::kShape.scale_bytes + Format::kShape.code_bytes;
+        out += E::kShape.code_bytes;
+    }
+}
+
+/// Bytes before group `end` of a panel that starts at group `begin`.
+template <class Format>
+constexpr std::size_t offset(std::size_t begin, std::size_t end) noexcept {
+    return panel_bytes(Format::kType, begin, end);
+}
+
+/// One or two panels times all rows of x, columns [begin, end) of the panels, which start there.
+template <class V, class Format>
+inline void run_panels(const TileArgs& a, std::size_t panels, std::size_t rows) noexcept {
+    if (rows <= V::kStreamRows) {
+        for (std::size_t p = 0; p < panels; ++p) {
+            TileArgs one = a;
+            one.w[0] = a.w[p];
+            one.y += p * kPanelRows;
+            one.outs -= p * kPanelRows;
+            run_tiles<V, Format, V::kStreamVectors, V::kStreamTile>(one, rows);
+        }
+        return;
+    }
+    using E = ExpandedOf<Format>;
+    alignas(64) std::byte codes[2][kStretch * E::kShape.code_bytes];
+    for (std::size_t p = 0; p < panels; ++p) {
+        expand<V, Format>(a.w[p], a.begin, a.end, codes[p]);
+    }
+    TileArgs tile = a;
+    tile.w[0] = codes[0];
+    // A lone last panel is multiplied twice; y has no room for the second result.
+    tile.w[1] = codes[panels - 1];
+    run_tiles<V, E, V::kTileVectors, V::kTile>(tile, rows);
+}
+
+template <class V, class Format>
+inline void panel_matmul(const PanelMatmul& m) noexcept {
+    const std::size_t stride = panel_bytes(Format::kType, m.group_begin, m.group_end);
+    const bool stream = m.rows <= V::kStreamRows;
+    constexpr std::size_t kPanels = V::kTileVectors * V::kLanes / kPanelRows;
+    TileArgs a;
+    a.x_stride = m.x_stride;
+    a.y_stride = m.y_stride;
+    for (std::size_t out = m.out_begin; out < m.out_end;) {
+        const std::size_t left = m.out_end - out;
+        const std::size_t panels = !stream && kPanels == 2 && left > kPanelRows ? 2 : 1;
+        a.outs = left < panels * kPanelRows ? left : panels * kPanelRows;
+        a.y = m.y + out;
+        const std::byte* w = m.w + out / kPanelRows * stride;
+        for (a.begin = m.group_begin; a.begin < m.group_end; a.begin = a.end) {
+            a.end = m.group_end;
+            // Stretches end where superblocks do.
+            const std::size_t next = a.begin / kStretch * kStretch + kStretch;
+            if (!stream && next < a.end) a.end = next;
+            a.resume = a.begin != m.group_begin;
+            const void* x = m.x;
+            a.x = static_cast<const std::byte*>(x) +
+                  (a.begin - m.group_begin) * sizeof(ActivationBlock);
+            a.w[0] = w + offset<Format>(m.group_begin, a.begin);
+            a.w[1] = a.w[0] + stride;
+            run_panels<V, Format>(a, panels, m.rows);
+        }
+        out += panels * kPanelRows;
+    }
+}
+
+/// Weights in file layout: each stretch of a panel is packed into the cache, then as above.
+template <class V, class Format, Table::PackFn kPack>
+inline void file_matmul(const Matmul& m) noexcept {
+    constexpr std::size_t kPanels = V::kTileVectors * V::kLanes / kPanelRows;
+    constexpr std::size_t kBytes = panel_bytes(Format::kType, 0, kStretch);
+    alignas(64) std::byte packed[2][kBytes];
+    const std::size_t groups = m.cols / kActivationBlock;
+    TileArgs a;
+    a.x_stride = m.x_stride;
+    a.y_stride = m.y_stride;
+    for (std::size_t out = m.out_begin; out < m.out_end;) {
+        const std::size_t left = m.out_end - out;
+        const std::size_t panels = kPanels == 2 && left > kPanelRows ? 2 : 1;
+        a.outs = left < panels * kPanelRows ? left : panels * kPanelRows;
+        a.y = m.y + out;
+        for (a.begin = 0; a.begin < groups; a.begin = a.end) {
+            a.end = groups - a.begin < kStretch ? groups : a.begin + kStretch;
+            a.resume = a.begin != 0;
+            a.x = static_cast<const std::byte*>(m.x) + a.begin * sizeof(ActivationBlock);
+            for (std::size_t p = 0; p < panels; ++p) {
+                const std::size_t first = p * kPanelRows;
+                const std::size_t rows = a.outs - first < kPanelRows ? a.outs - first : kPanelRows;
+                kPack({m.w + (out + first) * m.w_stride, m.w_stride, rows, a.begin, a.end,
+                       packed[p]});
+                a.w[p] = packed[p];
+            }
+            run_panels<V, Format>(a, panels, m.rows);
+        }
+        out += panels * kPanelRows;
+    }
+}
+
+}  // namespace
+}  // namespace shoal::kernels::vector

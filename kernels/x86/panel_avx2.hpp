@@ -1,0 +1,140 @@
+// Vectors of eight rows for kernels/vector/panel_matmul.hpp: AVX2, and AVX-VNNI where the compiler
+// is told that the CPU has it.
+#pragma once
+
+#include "kernels/vector/panel_matmul.hpp"
+#include "kernels/x86/vector_avx2.hpp"
+
+namespace shoal::kernels::x86 {
+namespace {
+
+struct Rows8 {
+    static constexpr std::size_t kLanes = 8;
+    static constexpr bool kSigned = false;
+    using F = __m256;
+    using I = __m256i;
+    using B = __m256i;
+
+    // Two vectors of rows by three rows of x: six sums and six integer sums, two vectors of codes
+    // and one of x fit sixteen registers.
+    static constexpr std::size_t kTileVectors = 2;
+    static constexpr std::size_t kTile = 3;
+    static constexpr std::size_t kStreamVectors = 2;
+    static constexpr std::size_t kStreamTile = 3;
+    static constexpr std::size_t kStreamRows = 6;
+
+    static B load(const std::byte* at) noexcept { return load256(at); }
+    static void store_bytes(std::byte* at, B v) noexcept {
+        _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(at)), v);
+    }
+    template <int N>
+    static B bits(B v, std::size_t shift) noexcept {
+        const B mask = _mm256_set1_epi8((1 << N) - 1);
+        return _mm256_and_si256(shift == 0 ? v : _mm256_srli_epi16(v, static_cast<int>(shift)),
+                                mask);
+    }
+    template <int N>
+    static B up(B v) noexcept {
+        return _mm256_slli_epi16(v, N);
+    }
+    static B either(B a, B b) noexcept { return _mm256_or_si256(a, b); }
+    static B lookup(const std::uint8_t* table, B v) noexcept {
+        return _mm256_shuffle_epi8(load128_twice(table), v);
+    }
+    static B all_slab(const std::int8_t* at) noexcept {
+        return _mm256_set1_epi32(static_cast<int>(load_u32(at)));
+    }
+
+    static F from_f16(const std::byte* at) noexcept { return _mm256_cvtph_ps(load128(at)); }
+    static __m128i load64(const std::byte* at) noexcept {
+        return _mm_loadl_epi64(static_cast<const __m128i*>(static_cast<const void*>(at)));
+    }
+    static F from_u8(const std::byte* at) noexcept {
+        return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(load64(at)));
+    }
+    static F from_i8(const std::byte* at) noexcept {
+        return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load64(at)));
+    }
+    static F from_low_nibbles(const std::byte* at) noexcept {
+        const __m256i bytes = _mm256_cvtepu8_epi32(load64(at));
+        return _mm256_cvtepi32_ps(_mm256_and_si256(bytes, _mm256_set1_epi32(15)));
+    }
+    static F from_high_nibbles(const std::byte* at) noexcept {
+        return _mm256_cvtepi32_ps(_mm256_srli_epi32(_mm256_cvtepu8_epi32(load64(at)), 4));
+    }
+
+    static F zero() noexcept { return _mm256_setzero_ps(); }
+    static F all(const float* at) noexcept { return _mm256_broadcast_ss(at); }
+    static F load(const float* at) noexcept { return _mm256_loadu_ps(at); }
+    static F load_first(const float* at, std::size_t n) noexcept { return V8::load_first(at, n); }
+    static void store(float* at, F v) noexcept { _mm256_storeu_ps(at, v); }
+    static void store_first(float* at, F v, std::size_t n) noexcept { V8::store_first(at, v, n); }
+    static F load_floats(const std::byte* at) noexcept { return _mm256_castsi256_ps(load256(at)); }
+    static void store_floats(std::byte* at, F v) noexcept {
+        store_bytes(at, _mm256_castps_si256(v));
+    }
+    static F mul(F a, F b) noexcept { return _mm256_mul_ps(a, b); }
+    static F fma(F a, F b, F c) noexcept { return _mm256_fmadd_ps(a, b, c); }
+    static F negated(F a) noexcept { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
+    static F to_float(I v) noexcept { return _mm256_cvtepi32_ps(v); }
+
+    static I zero_ints() noexcept { return _mm256_setzero_si256(); }
+    static I all_ints(const std::int32_t* at) noexcept { return _mm256_set1_epi32(*at); }
+    static I sub_ints(I a, I b) noexcept { return _mm256_sub_epi32(a, b); }
+    static I negated_int(I a) noexcept { return _mm256_sub_epi32(zero_ints(), a); }
+    template <int N>
+    static I shift_left(I a) noexcept {
+        return _mm256_slli_epi32(a, N);
+    }
+
+#ifdef __AVXVNNI__
+    template <int Bits, std::size_t Slabs>
+    struct Dot {
+        I total;
+        void start(I from) noexcept { total = from; }
+        void step(std::size_t, B w, B x) noexcept { total = _mm256_dpbusd_avx_epi32(total, w, x); }
+        I sum() const noexcept { return total; }
+    };
+#else
+    /// Products of unsigned codes and signed bytes are added in pairs of 16 bits, and over as many
+    /// slabs as cannot overflow: 2 (2^Bits - 1) 127 each.
+    template <int Bits, std::size_t Slabs>
+    struct Dot {
+        static constexpr std::size_t kFits = Bits <= 4 ? 8 : Bits == 5 ? 4 : 2;
+        static constexpr std::size_t kRun = kFits < Slabs ? kFits : Slabs;
+        I total;
+        I words;
+        void start(I from) noexcept { total = from; }
+        void step(std::size_t s, B w, B x) noexcept {
+            const I products = _mm256_maddubs_epi16(w, x);
+            words = s % kRun == 0 ? products : _mm256_add_epi16(words, products);
+            if (s % kRun == kRun - 1) {
+                const I sums = _mm256_madd_epi16(words, _mm256_set1_epi16(1));
+                total = _mm256_add_epi32(total, sums);
+            }
+        }
+        I sum() const noexcept { return total; }
+    };
+    /// Bytes go as two nibbles, since pairs of whole ones would overflow 16 bits.
+    template <std::size_t Slabs>
+    struct Dot<8, Slabs> {
+        I total;
+        I low, high;
+        void start(I from) noexcept { total = from; }
+        void step(std::size_t s, B w, B x) noexcept {
+            const I a = _mm256_maddubs_epi16(bits<4>(w, 0), x);
+            const I b = _mm256_maddubs_epi16(bits<4>(w, 4), x);
+            low = s == 0 ? a : _mm256_add_epi16(low, a);
+            high = s == 0 ? b : _mm256_add_epi16(high, b);
+        }
+        I sum() const noexcept {
+            const I a = _mm256_madd_epi16(low, _mm256_set1_epi16(1));
+            const I b = _mm256_madd_epi16(high, _mm256_set1_epi16(16));
+            return _mm256_add_epi32(total, _mm256_add_epi32(a, b));
+        }
+    };
+#endif
+};
+
+}  // namespace
+}  // namespace shoal::kernels::x86

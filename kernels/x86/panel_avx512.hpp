@@ -1,0 +1,169 @@
+// Vectors of sixteen rows for kernels/vector/panel_matmul.hpp: AVX-512, with or without VNNI as the
+// compiler is told.
+#pragma once
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/vector/panel_matmul.hpp"
+
+namespace shoal::kernels::x86 {
+namespace {
+
+struct Rows16 {
+    static constexpr std::size_t kLanes = 16;
+    static constexpr bool kSigned = false;
+    using F = __m512;
+    using I = __m512i;
+    using B = __m512i;
+
+    // Two vectors of rows by six rows of x: twelve sums and twelve integer sums, two vectors of
+    // codes and one of x of 32 registers.
+    static constexpr std::size_t kTileVectors = 2;
+    static constexpr std::size_t kTile = 6;
+    static constexpr std::size_t kStreamVectors = 1;
+    static constexpr std::size_t kStreamTile = 8;
+    static constexpr std::size_t kStreamRows = 8;
+
+    static B load(const std::byte* at) noexcept { return _mm512_loadu_si512(at); }
+    static void store_bytes(std::byte* at, B v) noexcept { _mm512_storeu_si512(at, v); }
+    /// The instruction takes a literal; every case but one goes when `shift` is known.
+    static B shifted(B v, std::size_t shift) noexcept {
+        switch (shift) {
+            case 1:
+                return _mm512_srli_epi16(v, 1);
+            case 2:
+                return _mm512_srli_epi16(v, 2);
+            case 3:
+                return _mm512_srli_epi16(v, 3);
+            case 4:
+                return _mm512_srli_epi16(v, 4);
+            case 5:
+                return _mm512_srli_epi16(v, 5);
+            case 6:
+                return _mm512_srli_epi16(v, 6);
+            case 7:
+                return _mm512_srli_epi16(v, 7);
+            default:
+                return v;
+        }
+    }
+    template <int N>
+    static B bits(B v, std::size_t shift) noexcept {
+        return _mm512_and_si512(shifted(v, shift), _mm512_set1_epi8((1 << N) - 1));
+    }
+    template <int N>
+    static B up(B v) noexcept {
+        return _mm512_slli_epi16(v, N);
+    }
+    static B either(B a, B b) noexcept { return _mm512_or_si512(a, b); }
+    static B lookup(const std::uint8_t* table, B v) noexcept {
+        return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(load128(table)), v);
+    }
+    static __m128i load128(const void* at) noexcept {
+        return _mm_loadu_si128(static_cast<const __m128i*>(at));
+    }
+    static B all_slab(const std::int8_t* at) noexcept {
+        int word;
+        memcpy(&word, at, sizeof word);
+        return _mm512_set1_epi32(word);
+    }
+
+    static F from_f16(const std::byte* at) noexcept {
+        const void* p = at;
+        return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+    }
+    static F from_u8(const std::byte* at) noexcept {
+        return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load128(at)));
+    }
+    static F from_i8(const std::byte* at) noexcept {
+        return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load128(at)));
+    }
+    static F from_low_nibbles(const std::byte* at) noexcept {
+        const __m512i bytes = _mm512_cvtepu8_epi32(load128(at));
+        return _mm512_cvtepi32_ps(_mm512_and_si512(bytes, _mm512_set1_epi32(15)));
+    }
+    static F from_high_nibbles(const std::byte* at) noexcept {
+        return _mm512_cvtepi32_ps(_mm512_srli_epi32(_mm512_cvtepu8_epi32(load128(at)), 4));
+    }
+
+    static __mmask16 first(std::size_t n) noexcept { return static_cast<__mmask16>((1u << n) - 1); }
+    static F zero() noexcept { return _mm512_setzero_ps(); }
+    static F all(const float* at) noexcept { return _mm512_set1_ps(*at); }
+    static F load(const float* at) noexcept { return _mm512_loadu_ps(at); }
+    static F load_first(const float* at, std::size_t n) noexcept {
+        return _mm512_maskz_loadu_ps(first(n), at);
+    }
+    static void store(float* at, F v) noexcept { _mm512_storeu_ps(at, v); }
+    static void store_first(float* at, F v, std::size_t n) noexcept {
+        _mm512_mask_storeu_ps(at, first(n), v);
+    }
+    static F load_floats(const std::byte* at) noexcept {
+        return _mm512_castsi512_ps(_mm512_loadu_si512(at));
+    }
+    static void store_floats(std::byte* at, F v) noexcept {
+        _mm512_storeu_si512(at, _mm512_castps_si512(v));
+    }
+    static F mul(F a, F b) noexcept { return _mm512_mul_ps(a, b); }
+    static F fma(F a, F b, F c) noexcept { return _mm512_fmadd_ps(a, b, c); }
+    static F negated(F a) noexcept { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
+    static F to_float(I v) noexcept { return _mm512_cvtepi32_ps(v); }
+
+    static I zero_ints() noexcept { return _mm512_setzero_si512(); }
+    static I all_ints(const std::int32_t* at) noexcept { return _mm512_set1_epi32(*at); }
+    static I sub_ints(I a, I b) noexcept { return _mm512_sub_epi32(a, b); }
+    static I negated_int(I a) noexcept { return _mm512_sub_epi32(zero_ints(), a); }
+    template <int N>
+    static I shift_left(I a) noexcept {
+        return _mm512_slli_epi32(a, N);
+    }
+
+#ifdef __AVX512VNNI__
+    template <int Bits, std::size_t Slabs>
+    struct Dot {
+        I total;
+        void start(I from) noexcept { total = from; }
+        void step(std::size_t, B w, B x) noexcept { total = _mm512_dpbusd_epi32(total, w, x); }
+        I sum() const noexcept { return total; }
+    };
+#else
+    /// See kernels/x86/panel_avx2.hpp.
+    template <int Bits, std::size_t Slabs>
+    struct Dot {
+        static constexpr std::size_t kFits = Bits <= 4 ? 8 : Bits == 5 ? 4 : 2;
+        static constexpr std::size_t kRun = kFits < Slabs ? kFits : Slabs;
+        I total;
+        I words;
+        void start(I from) noexcept { total = from; }
+        void step(std::size_t s, B w, B x) noexcept {
+            const I products = _mm512_maddubs_epi16(w, x);
+            words = s % kRun == 0 ? products : _mm512_add_epi16(words, products);
+            if (s % kRun == kRun - 1) {
+                const I sums = _mm512_madd_epi16(words, _mm512_set1_epi16(1));
+                total = _mm512_add_epi32(total, sums);
+            }
+        }
+        I sum() const noexcept { return total; }
+    };
+    template <std::size_t Slabs>
+    struct Dot<8, Slabs> {
+        I total;
+        I low, high;
+        void start(I from) noexcept { total = from; }
+        void step(std::size_t s, B w, B x) noexcept {
+            const I a = _mm512_maddubs_epi16(bits<4>(w, 0), x);
+            const I b = _mm512_maddubs_epi16(bits<4>(w, 4), x);
+            low = s == 0 ? a : _mm512_add_epi16(low, a);
+            high = s == 0 ? b : _mm512_add_epi16(high, b);
+        }
+        I sum() const noexcept {
+            const I a = _mm512_madd_epi16(low, _mm512_set1_epi16(1));
+            const I b = _mm512_madd_epi16(high, _mm512_set1_epi16(16));
+            return _mm512_add_epi32(total, _mm512_add_epi32(a, b));
+        }
+    };
+#endif
+};
+
+}  // namespace
+}  // namespace shoal::kernels::x86
