@@ -12,6 +12,16 @@ std::string flag_name(const Key& key) {
     return "--" + std::string(key.name);
 }
 
+// The member that a flag without a value sets, or null.
+bool* flag_without_value(CommandLine& line, std::string_view argument) {
+    if (argument == "--help" || argument == "-h") return &line.help;
+    if (argument == "--version") return &line.version;
+    if (argument == "--check") return &line.check;
+    if (argument == "--cpu") return &line.cpu;
+    if (argument == "--json") return &line.json;
+    return nullptr;
+}
+
 [[noreturn]] void fail(const std::string& where, const std::string& what) {
     throw ConfigError(where + ": " + what);
 }
@@ -22,12 +32,8 @@ CommandLine parse_command_line(std::span<const char* const> arguments) {
     CommandLine line;
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         const std::string_view argument = arguments[i];
-        if (argument == "--help" || argument == "-h") {
-            line.help = true;
-            continue;
-        }
-        if (argument == "--version" || argument == "--check") {
-            (argument == "--check" ? line.check : line.version) = true;
+        if (bool* alone = flag_without_value(line, argument)) {
+            *alone = true;
             continue;
         }
         if (!argument.starts_with("--")) {
@@ -59,6 +65,7 @@ CommandLine parse_command_line(std::span<const char* const> arguments) {
             line.file = text;
         }
     }
+    if (line.json && !line.cpu) fail("--json", "goes with --cpu only");
     return line;
 }
 

@@ -96,6 +96,8 @@ std::string help_text() {
         "  --config FILE  read settings from this file, not /etc/shoal/shoald.toml; or "
         "SHOAL_CONFIG\n"
         "  --check        only check the settings\n"
+        "  --cpu          only show the instruction sets and threads that these settings choose\n"
+        "  --json         with --cpu: as JSON\n"
         "  --version      show the version\n"
         "  --help         show this text\n\n";
     out += wrapped(

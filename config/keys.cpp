@@ -10,7 +10,6 @@
 namespace shoal::config {
 namespace {
 
-constexpr std::array<std::string_view, 4> kCpuNames = {"auto", "ref", "avx2", "neon"};
 constexpr std::array<std::string_view, 3> kKvNames = {"auto", "f32", "f16"};
 constexpr std::array<std::string_view, 3> kCollectivesNames = {"q8_0", "f16", "f32"};
 constexpr std::array<std::string_view, 4> kLogNames = {"error", "warn", "info", "debug"};
@@ -138,15 +137,17 @@ constexpr std::array kKeys = {
             "The wish to be root. The highest priority in the cluster is elected; devices of "
             "equal priority are ordered by capability."),
     integer("device.threads", device<&D::threads>, "threads", 0, 1024,
-            "Threads that compute. 0: one on every usable core."),
+            "Threads that compute. 0: one for every physical core, within the affinity mask and "
+            "the cgroup's quota."),
     bytes("device.memory_limit_bytes", device<&D::memory_limit_bytes>, 0, kMaxBytesValue,
           "Memory that models may take: weights, KV cache and buffers. 0: what is available."),
     bytes("device.speed_bytes", device<&D::speed_bytes>, 0, kMaxBytesValue,
           "Weights that this device multiplies in a second, by which shares are dealt out. 0: "
           "measured at the start."),
-    choice("device.cpu", device<&D::cpu>, kCpuNames,
-           "Instruction set of the kernels. auto: the best that the processor has; one that it "
-           "lacks is an error at the start."),
+    // Which names there are only the kernels know; the daemon refuses others at the start.
+    text("device.cpu", device<&D::cpu>, 1, 32, check_name,
+         "Instruction set of the kernels. auto: the best that the processor has; one that it "
+         "lacks is an error at the start. `shoald --cpu` lists them."),
 
     path("cluster.key_file", cluster<&C::key_file>, 1, kMaxPathBytes,
          "The 32-byte secret that the devices of a cluster share. Make one with "

@@ -32,11 +32,14 @@ struct CommandLine {
     bool help = false;
     bool version = false;
     bool check = false;  ///< only check the settings
+    bool cpu = false;    ///< only show what will compute, and how
+    bool json = false;   ///< of cpu: as JSON
     std::string file;    ///< of --config; empty: none named
     Texts flags;         ///< of --section.key=value, in order
 };
 
-/// Read `--config FILE`, `--check`, `--help`, `--version` and `--section.key=value`. A value may
+/// Read `--config FILE`, `--check`, `--cpu`, `--json`, `--help`, `--version` and
+/// `--section.key=value`. A value may
 /// follow as the next argument; a boolean key alone means true. `arguments` excludes the
 /// program's name. Throws ConfigError for anything else.
 CommandLine parse_command_line(std::span<const char* const> arguments);

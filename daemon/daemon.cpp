@@ -61,10 +61,9 @@ mesh::NodeConfig node_config(const config::Settings& s) {
 Daemon::Daemon(config::Settings settings)
     : settings_(std::move(settings)),
       kernels_(choose_kernels(settings_.device.cpu)),
-      threads_(settings_.device.threads != 0 ? settings_.device.threads
-                                             : exec::ThreadPool::usable_cores()),
+      placement_(place_threads(settings_.device.threads)),
       speed_(settings_.device.speed_bytes != 0 ? static_cast<double>(settings_.device.speed_bytes)
-                                               : measure_speed(kernels_, threads_)),
+                                               : measure_speed(kernels_, placement_)),
       identity_(mesh::load_or_create_identity(settings_.device.state_dir)),
       key_(mesh::load_cluster_key(settings_.cluster.key_file)),
       catalogue_(settings_.device.state_dir),
@@ -100,8 +99,8 @@ Daemon::~Daemon() {
 void Daemon::run(const std::function<void()>& ready) {
     add_sources();
     spdlog::info("shoald {}: device {} ({}, {} threads), cluster {}, control socket {}", version(),
-                 identity_.id.hex().substr(0, 8), kernels_.name, threads_, key_.fingerprint(),
-                 settings_.control.socket);
+                 identity_.id.hex().substr(0, 8), kernels_.name, placement_.threads,
+                 key_.fingerprint(), settings_.control.socket);
     if (http_) spdlog::info("HTTP on {}:{}", settings_.http.listen, http_->port());
     scan_models();
     tick();
@@ -153,7 +152,7 @@ mesh::DeviceDescription Daemon::description() const {
     if (settings_.device.memory_limit_bytes != 0) {
         d.memory_available = std::min(d.memory_available, settings_.device.memory_limit_bytes);
     }
-    d.threads = threads_;
+    d.threads = placement_.threads;
     d.cpu = kernels_.name;
     d.version = version();
     d.priority = settings_.device.priority;
@@ -172,7 +171,8 @@ mesh::DeviceDescription Daemon::description() const {
 
 std::unique_ptr<Engine> Daemon::make_engine() {
     Engine::Options options;
-    options.threads = threads_;
+    options.threads = placement_.threads;
+    options.cpus = placement_.allowed;
     options.max_prompt_tokens = settings_.models.max_prompt_tokens;
     return std::make_unique<Engine>(
         kernels_, options,

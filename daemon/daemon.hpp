@@ -70,7 +70,7 @@ class Daemon {
 
     const config::Settings settings_;
     const kernels::Table& kernels_;
-    const std::uint32_t threads_;
+    const Placement placement_;
     const double speed_;
     const mesh::Identity identity_;
     const mesh::ClusterKey key_;

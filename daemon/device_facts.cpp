@@ -1,5 +1,7 @@
 #include "daemon/device_facts.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,10 +10,14 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
-#include <stdexcept>
-#include <vector>
+#include <thread>
+#include <utility>
 
+#include "config/load.hpp"
+#include "config/syntax.hpp"
+#include "daemon/exec/cpu_topology.hpp"
 #include "daemon/exec/thread_pool.hpp"
 
 namespace shoal {
@@ -37,6 +43,33 @@ std::uint64_t cgroup_number(const std::filesystem::path& path) {
     std::ifstream file(path);
     std::uint64_t value = 0;
     return file >> value ? value : 0;
+}
+
+// Weight bytes per second of the quickest of some passes over a matrix.
+double measured_speed(const kernels::Table& kernels, std::uint32_t threads) {
+    const std::size_t stride = kernels::row_bytes(kernels::DType::q8_0, kCols);
+    std::vector<std::byte> w(kRows * stride, std::byte{1});
+    std::vector<kernels::ActivationBlock> x(kCols / kernels::kActivationBlock);
+    std::vector<float> y(kRows);
+    exec::ThreadPool pool(threads);
+    const auto pass = [&] {
+        pool.run(kRows / 64, 1, [&](std::size_t begin, std::size_t end) {
+            kernels.matmul_for(kernels::DType::q8_0)({w.data(), stride, x.data(),
+                                                      x.size() * sizeof x[0], y.data(), kRows,
+                                                      kCols, 1, begin * 64, end * 64});
+        });
+    };
+    pass();
+    using Clock = std::chrono::steady_clock;
+    const auto end = Clock::now() + kMeasureTime;
+    // The quickest pass: what others do on the device meanwhile is not its speed.
+    auto quickest = Clock::duration::max();
+    do {
+        const auto start = Clock::now();
+        pass();
+        quickest = std::min(quickest, Clock::now() - start);
+    } while (Clock::now() < end);
+    return static_cast<double>(w.size()) / std::chrono::duration<double>(quickest).count();
 }
 
 }  // namespace
@@ -72,42 +105,77 @@ std::string host_name() {
     return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "device";
 }
 
-double measure_speed(const kernels::Table& kernels, std::uint32_t threads) {
-    const std::size_t stride = kernels::row_bytes(kernels::DType::q8_0, kCols);
-    std::vector<std::byte> w(kRows * stride, std::byte{1});
-    std::vector<kernels::ActivationBlock> x(kCols / kernels::kActivationBlock);
-    std::vector<float> y(kRows);
-    exec::ThreadPool pool(threads);
-    const auto pass = [&] {
-        pool.run(kRows / 64, 1, [&](std::size_t begin, std::size_t end) {
-            kernels.matmul_for(kernels::DType::q8_0)({w.data(), stride, x.data(),
-                                                      x.size() * sizeof x[0], y.data(), kRows,
-                                                      kCols, 1, begin * 64, end * 64});
-        });
-    };
-    pass();
-    using Clock = std::chrono::steady_clock;
-    const auto end = Clock::now() + kMeasureTime;
-    // The quickest pass: what others do on the device meanwhile is not its speed.
-    auto quickest = Clock::duration::max();
-    do {
-        const auto start = Clock::now();
-        pass();
-        quickest = std::min(quickest, Clock::now() - start);
-    } while (Clock::now() < end);
-    const double speed =
-        static_cast<double>(w.size()) / std::chrono::duration<double>(quickest).count();
+double measure_speed(const kernels::Table& kernels, const Placement& placement) {
+    // On a thread of its own: the caller's CPUs stay as they are.
+    double speed = 0;
+    std::jthread([&] {
+        exec::run_on(placement.allowed);
+        speed = measured_speed(kernels, placement.threads);
+    }).join();
     return std::exp2(std::round(std::log2(speed) * 2) / 2);
 }
 
 const kernels::Table& choose_kernels(const std::string& cpu) {
     if (cpu == "auto") return *kernels::table_for(kernels::best_isa());
+    std::string here = "auto";
+    bool known = false;
     for (const kernels::Isa isa : kernels::kIsas) {
-        if (cpu != kernels::name(isa)) continue;
-        if (const kernels::Table* table = kernels::table_for(isa)) return *table;
-        throw std::runtime_error("device.cpu: this CPU has no " + cpu + "; use \"auto\"");
+        const kernels::Table* table = kernels::table_for(isa);
+        if (cpu == kernels::name(isa)) {
+            if (table != nullptr) return *table;
+            known = true;
+        }
+        if (table != nullptr) here += std::string(", ") + kernels::name(isa);
     }
-    throw std::runtime_error("device.cpu: unknown instruction set \"" + cpu + "\"");
+    throw config::ConfigError(
+        "device.cpu: " + config::shown(cpu) +
+        (known ? " is not an instruction set of this CPU" : " is no instruction set that I know") +
+        "; use one of " + here);
+}
+
+Placement place_threads(std::uint32_t threads) {
+    const exec::CpuTopology topology = exec::read_topology();
+    Placement placement;
+    placement.threads = exec::thread_count(topology, threads);
+    placement.cpus = exec::choose_cpus(topology, threads);
+    placement.allowed = exec::allowed_cpus(topology, placement.cpus);
+    if (placement.allowed.size() == topology.cpus.size()) placement.allowed.clear();
+    return placement;
+}
+
+std::string cpu_text(const config::DeviceSettings& settings) {
+    const kernels::Table& chosen = choose_kernels(settings.cpu);
+    std::string text = "Instruction sets\n";
+    for (const kernels::Isa isa : kernels::kIsas) {
+        const kernels::Table* table = kernels::table_for(isa);
+        const char* state = table == nullptr ? "not here" : table == &chosen ? "chosen" : "here";
+        text += fmt::format("  {:<12} {}\n", kernels::name(isa), state);
+    }
+    const Placement placement = place_threads(settings.threads);
+    text += fmt::format("Threads        {}{}\n", placement.threads,
+                        settings.threads == 0 ? "" : " (device.threads)");
+    text += fmt::format("CPUs           {} (cores first, fast ones first)\n",
+                        fmt::join(placement.cpus, " "));
+    text += placement.allowed.empty()
+                ? "Kept to        any CPU; the scheduler chooses\n"
+                : fmt::format("Kept to        {}\n", fmt::join(placement.allowed, " "));
+    return text;
+}
+
+std::string cpu_json(const config::DeviceSettings& settings) {
+    const kernels::Table& chosen = choose_kernels(settings.cpu);
+    nlohmann::ordered_json sets = nlohmann::ordered_json::array();
+    for (const kernels::Isa isa : kernels::kIsas) {
+        sets.push_back(
+            {{"name", kernels::name(isa)}, {"here", kernels::table_for(isa) != nullptr}});
+    }
+    const Placement placement = place_threads(settings.threads);
+    const nlohmann::ordered_json json = {{"cpu", chosen.name},
+                                         {"instruction_sets", std::move(sets)},
+                                         {"threads", placement.threads},
+                                         {"cpus", placement.cpus},
+                                         {"kept_to", placement.allowed}};
+    return json.dump() + '\n';
 }
 
 }  // namespace shoal

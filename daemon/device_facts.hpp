@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "config/settings.hpp"
 #include "kernels/kernels.hpp"
 
 namespace shoal {
@@ -16,15 +18,29 @@ struct Memory {
 /// From /proc/meminfo, bounded by the cgroup's limit; zeros when unknown.
 Memory read_memory();
 
+/// The threads that compute.
+struct Placement {
+    std::uint32_t threads = 1;
+    std::vector<std::uint32_t> cpus;     ///< worth taking, in this order
+    std::vector<std::uint32_t> allowed;  ///< on which the threads are kept; empty: all
+};
+
+/// For a setting of device.threads, from what the system says now.
+Placement place_threads(std::uint32_t threads);
+
 std::string host_name();
 
-/// Bytes of Q8_0 weights that `threads` threads multiply by a vector in a second, to the nearest
-/// power of the square root of two: near-equal devices are then planned as equal, and noise does
-/// not move work about. Takes about a tenth of a second.
-double measure_speed(const kernels::Table& kernels, std::uint32_t threads);
+/// Bytes of Q8_0 weights that the placement's threads multiply by a vector in a second, to the
+/// nearest power of the square root of two: near-equal devices are then planned as equal, and noise
+/// does not move work about. Takes about a tenth of a second.
+double measure_speed(const kernels::Table& kernels, const Placement& placement);
 
-/// The table of a configured instruction set; "auto" is the best one. Throws std::runtime_error
-/// when the name is unknown or this CPU lacks it.
+/// The table of a configured instruction set; "auto" is the best one. Throws config::ConfigError,
+/// which lists what this CPU has, when the name is unknown or the CPU lacks it.
 const kernels::Table& choose_kernels(const std::string& cpu);
+
+/// What `settings` choose on this CPU, for people and for programs. Throws as choose_kernels.
+std::string cpu_text(const config::DeviceSettings& settings);
+std::string cpu_json(const config::DeviceSettings& settings);
 
 }  // namespace shoal

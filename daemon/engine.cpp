@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "daemon/exchange_collective.hpp"
+#include "daemon/exec/cpu_topology.hpp"
 #include "daemon/root_loop.hpp"
 #include "mesh/exchange/data_plane.hpp"
 
@@ -49,6 +50,8 @@ Engine::Engine(const kernels::Table& kernels, const Options& options,
     thread_ = std::jthread([&, this](const std::stop_token& stop) {
         pthread_setname_np(pthread_self(), "engine");
         try {
+            // The pool's threads take this over.
+            exec::run_on(options_.cpus);
             pool_ = std::make_unique<exec::ThreadPool>(options_.threads);
             if (make_data_plane) data_plane_ = make_data_plane();
             if (data_plane_) data_port_ = data_plane_->port();

@@ -62,6 +62,7 @@ class Engine {
 
     struct Options {
         std::uint32_t threads = 1;
+        std::vector<std::uint32_t> cpus;                 ///< of these threads; empty: any
         std::uint32_t parallel = 4;                      ///< jobs run together
         std::uint32_t max_prompt_tokens = 0;             ///< 0: the context is the limit
         std::chrono::milliseconds join_timeout{10000};   ///< for all devices to connect

@@ -15,6 +15,7 @@
 #include "config/keys.hpp"
 #include "config/load.hpp"
 #include "daemon/daemon.hpp"
+#include "daemon/device_facts.hpp"
 #include "daemon/version.hpp"
 
 namespace {
@@ -85,7 +86,17 @@ int main(int argc, char** argv) {
             return 0;
         }
         const Settings settings = load_settings({line.file, environment_texts(), line.flags});
-        if (line.check) return 0;
+        if (line.cpu) {
+            std::fputs(
+                (line.json ? shoal::cpu_json(settings.device) : shoal::cpu_text(settings.device))
+                    .c_str(),
+                stdout);
+            return 0;
+        }
+        if (line.check) {
+            static_cast<void>(shoal::choose_kernels(settings.device.cpu));
+            return 0;
+        }
         set_log_level(settings.log.level);
         return serve(settings);
     } catch (const ConfigError& error) {

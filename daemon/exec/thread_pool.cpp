@@ -2,15 +2,12 @@
 
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cassert>
 #include <chrono>
 #include <climits>
-#include <cmath>
-#include <fstream>
 #include <string>
 
 namespace shoal::exec {
@@ -61,30 +58,7 @@ void wake_all(std::atomic<std::uint32_t>& word) noexcept {
     syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
 }
 
-// Cores that the cgroup's quota allows (cgroup v2), or 0 when there is no limit.
-std::uint32_t cgroup_cores() {
-    std::ifstream file("/sys/fs/cgroup/cpu.max");
-    std::string quota;
-    double period = 0;
-    if (!(file >> quota >> period) || quota == "max" || period <= 0) return 0;
-    char* end = nullptr;
-    const double value = std::strtod(quota.c_str(), &end);
-    if (end == quota.c_str() || value <= 0) return 0;
-    return static_cast<std::uint32_t>(std::ceil(value / period));
-}
-
 }  // namespace
-
-std::uint32_t ThreadPool::usable_cores() noexcept {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    std::uint32_t cores = std::max(1U, std::thread::hardware_concurrency());
-    if (sched_getaffinity(0, sizeof set, &set) == 0) {
-        cores = static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&set)));
-    }
-    const std::uint32_t quota = cgroup_cores();
-    return quota == 0 ? cores : std::min(cores, quota);
-}
 
 ThreadPool::ThreadPool(std::uint32_t threads) : spin_rounds_(threads > 1 ? spin_rounds() : 0) {
     for (std::uint32_t i = 1; i < threads; ++i) {

@@ -51,9 +51,6 @@ class ThreadPool {
         run_task();
     }
 
-    /// Threads that this process may use: its affinity mask, bounded by the cgroup's CPU quota.
-    static std::uint32_t usable_cores() noexcept;
-
   private:
     using Call = void (*)(void*, std::size_t, std::size_t, std::uint32_t) noexcept;
 

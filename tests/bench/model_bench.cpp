@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "daemon/device_facts.hpp"
+#include "daemon/exec/cpu_topology.hpp"
 #include "daemon/exec/executor.hpp"
 #include "daemon/exec/runner.hpp"
 #include "daemon/model/gguf.hpp"
@@ -24,7 +25,7 @@ using Clock = std::chrono::steady_clock;
 
 struct Options {
     std::string model;
-    std::uint32_t threads = exec::ThreadPool::usable_cores();
+    std::uint32_t threads = exec::thread_count(exec::read_topology(), 0);
     std::uint32_t prompt = 512;
     std::uint32_t generate = 64;
     std::uint32_t sequences = 1;

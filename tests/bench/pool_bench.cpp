@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "daemon/exec/cpu_topology.hpp"
 #include "daemon/exec/thread_pool.hpp"
 
 namespace {
@@ -64,8 +65,8 @@ double median(int samples, const Fn& sample) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const auto threads =
-        argc > 1 ? static_cast<std::uint32_t>(std::atoi(argv[1])) : ThreadPool::usable_cores();
+    const auto threads = argc > 1 ? static_cast<std::uint32_t>(std::atoi(argv[1]))
+                                  : shoal::exec::thread_count(shoal::exec::read_topology(), 0);
     ThreadPool pool(threads);
     pin(pool);
     constexpr int kBatch = 100;

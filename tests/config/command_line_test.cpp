@@ -51,6 +51,11 @@ TEST_CASE("the file, help and version have flags of their own") {
     CHECK(parse({"-h"}).help);
     CHECK(parse({"--version"}).version);
     CHECK(parse({}).flags.empty());
+    CHECK_FALSE(parse({"--check"}).cpu);
+    CHECK(parse({"--cpu"}).cpu);
+    CHECK_FALSE(parse({"--cpu"}).json);
+    CHECK(parse({"--json", "--cpu"}).json);
+    CHECK(error_of({"--json"}) == "--json: goes with --cpu only");
 }
 
 TEST_CASE("a repeated flag counts by its last value") {

@@ -1,4 +1,5 @@
 #include <cstddef>
+#include <set>
 
 #include "tests/kernels/support.hpp"
 
@@ -12,6 +13,16 @@ TEST_CASE("the reference runs everywhere and the best ISA has a table") {
     REQUIRE(table_for(best_isa()) != nullptr);
     CHECK(std::string(table_for(best_isa())->name) == name(best_isa()));
     CHECK(table_for(static_cast<Isa>(99)) == nullptr);
+}
+
+TEST_CASE("every ISA has a name of its own, and its table says it") {
+    std::set<std::string> names;
+    for (const Isa isa : kIsas) {
+        CHECK(names.insert(name(isa)).second);
+        CHECK(names.count("unknown") == 0);
+        if (const Table* table = table_for(isa)) CHECK(std::string(table->name) == name(isa));
+    }
+    CHECK(std::string(name(static_cast<Isa>(99))) == "unknown");
 }
 
 TEST_CASE("a CPU runs the kernels of its own family that its flags promise, and the best of them") {

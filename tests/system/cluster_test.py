@@ -181,6 +181,48 @@ class ClusterTest(unittest.TestCase):
             self.assertIn("another shoald", second.log())
 
 
+class CpuTest(unittest.TestCase):
+    """The instruction set: chosen by flag or environment, shown wherever devices are."""
+
+    @staticmethod
+    def shoald(*flags, **environment):
+        return subprocess.run([os.environ["SHOALD"], *flags], capture_output=True, text=True,
+                              env={**os.environ, **environment}, timeout=PATIENCE)
+
+    def test_it_is_shown_without_starting_anything(self):
+        chosen = json.loads(self.shoald("--cpu", "--json").stdout)
+        here = [s["name"] for s in chosen["instruction_sets"] if s["here"]]
+        self.assertIn(chosen["cpu"], here)
+        for name in here:
+            shown = json.loads(self.shoald("--cpu", "--json", SHOAL_DEVICE_CPU=name).stdout)
+            self.assertEqual(shown["cpu"], name)
+        text = self.shoald("--cpu", "--device.threads=3")
+        self.assertEqual(text.returncode, 0)
+        self.assertRegex(text.stdout, rf"{chosen['cpu']} +chosen\n")
+        self.assertRegex(text.stdout, r"Threads +3 ")
+
+    def test_one_that_cannot_be_had_is_refused_at_the_start(self):
+        for flags in [[], ["--check"], ["--cpu"]]:
+            refused = self.shoald(*flags, SHOAL_DEVICE_CPU="sse9")
+            self.assertEqual(refused.returncode, 2)
+            self.assertIn('"sse9"', refused.stderr)
+            self.assertIn("use one of auto, ref", refused.stderr)
+
+    def test_every_device_tells_the_others_its_own(self):
+        with Cluster(2) as cluster:
+            cluster.devices[1].settings["device.cpu"] = "ref"
+            cluster.start()
+            best = json.loads(self.shoald("--cpu", "--json").stdout)["cpu"]
+            for device in cluster.devices:
+                shown = {d["name"]: d["cpu"] for d in device.status()["devices"]}
+                self.assertEqual(sorted(shown.values()), sorted([best, "ref"]))
+                text = device.shoal("status").stdout
+                self.assertRegex(text, r"\bref x1\b")
+                _, _, body = device.http("GET", "/v1/cluster")
+                served = {d["name"]: d["cpu"] for d in json.loads(body)["devices"]}
+                self.assertEqual(served, shown)
+
+
 class HttpTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
