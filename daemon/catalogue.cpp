@@ -93,10 +93,7 @@ class MappedSource final : public model::WeightSource {
     std::span<const std::byte> header_bytes() const noexcept override {
         return source_.header_bytes();
     }
-    void read(const model::Piece& piece, std::uint64_t offset,
-              std::span<std::byte> out) const override {
-        source_.read(piece, offset, out);
-    }
+    model::MappedRows rows(const model::Piece& piece) const override { return source_.rows(piece); }
 
   private:
     model::GgufFile file_;

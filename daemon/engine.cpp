@@ -158,11 +158,12 @@ std::unique_ptr<Engine::Loaded> Engine::load_slice(const PlanSpec& spec,
     const OpenModel& model = *spec.model;
     const shard::Slice& slice = spec.slices[spec.rank];
     auto loaded = std::make_unique<Loaded>();
-    loaded->weights = exec::SliceWeights::load(*model.source, model.hparams, slice,
-                                               [&](std::uint64_t done, std::uint64_t total) {
-                                                   if (ending.stop_requested()) throw PlanEnded();
-                                                   callbacks_.loading(spec.id, done, total);
-                                               });
+    loaded->weights =
+        exec::SliceWeights::load(*model.source, model.hparams, slice, kernels_, *pool_,
+                                 [&](std::uint64_t done, std::uint64_t total) {
+                                     if (ending.stop_requested()) throw PlanEnded();
+                                     callbacks_.loading(spec.id, done, total);
+                                 });
     loaded->executor = std::make_unique<exec::Executor>(model.hparams, slice, loaded->weights,
                                                         kernels_, *pool_, spec.options);
     HeldBytes held;

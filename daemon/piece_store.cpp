@@ -114,13 +114,18 @@ class StoreSource final : public model::WeightSource {
         return header_file_.bytes();
     }
 
-    void read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const override {
+    model::MappedRows rows(const Piece& piece) const override {
         const TensorInfo& info = header_.tensor(piece.tensor);
+        if (!model::fits(info, piece)) throw ModelError("no such piece of tensor " + piece.tensor);
         const auto [first, last] = stored_.equal_range(piece.tensor);
         for (auto it = first; it != last; ++it) {
-            if (!contains(it->second.piece, piece)) continue;
-            copy(info, it->second.piece, it->second.file->bytes(), piece, offset, out);
-            return;
+            const Piece& outer = it->second.piece;
+            if (!contains(outer, piece)) continue;
+            const std::size_t stride =
+                kernels::row_bytes(info.type, outer.col_end - outer.col_begin);
+            return {it->second.file->bytes().data() + (piece.row_begin - outer.row_begin) * stride +
+                        kernels::row_bytes(info.type, piece.col_begin - outer.col_begin),
+                    stride};
         }
         throw ModelError(folder_.string() + ": no stored piece holds rows " +
                          std::to_string(piece.row_begin) + ".." + std::to_string(piece.row_end) +
@@ -132,19 +137,6 @@ class StoreSource final : public model::WeightSource {
         Piece piece;
         std::unique_ptr<Mapped> file;
     };
-
-    static void copy(const TensorInfo& info, const Piece& outer, std::span<const std::byte> bytes,
-                     const Piece& inner, std::uint64_t offset, std::span<std::byte> out) {
-        if (!model::fits(info, inner) || offset > model::piece_bytes(info, inner) ||
-            out.size() > model::piece_bytes(info, inner) - offset) {
-            throw ModelError("no such piece of tensor " + inner.tensor);
-        }
-        const std::size_t stride = kernels::row_bytes(info.type, outer.col_end - outer.col_begin);
-        const std::size_t width = kernels::row_bytes(info.type, inner.col_end - inner.col_begin);
-        const std::byte* base = bytes.data() + (inner.row_begin - outer.row_begin) * stride +
-                                kernels::row_bytes(info.type, inner.col_begin - outer.col_begin);
-        model::copy_rows(base, stride, width, offset, out);
-    }
 
     const std::filesystem::path folder_;
     const Mapped header_file_;

@@ -145,14 +145,14 @@ struct Table {
     void (*accumulate_f16)(const std::uint16_t* x, float* acc, std::size_t n) noexcept;
 
     /// The entries of a weight type; null for an unknown type.
-    MatmulFn matmul_for(DType type) const noexcept {
-        return is_known(type) ? matmul[type_index(type)] : nullptr;
-    }
-    PackFn pack_for(DType type) const noexcept {
-        return is_known(type) ? pack[type_index(type)] : nullptr;
-    }
-    PanelMatmulFn panel_matmul_for(DType type) const noexcept {
-        return is_known(type) ? panel_matmul[type_index(type)] : nullptr;
+    MatmulFn matmul_for(DType type) const noexcept { return entry(matmul, type); }
+    PackFn pack_for(DType type) const noexcept { return entry(pack, type); }
+    PanelMatmulFn panel_matmul_for(DType type) const noexcept { return entry(panel_matmul, type); }
+
+    template <class Fn>
+    static Fn entry(const Fn (&by_type)[kDTypeCount], DType type) noexcept {
+        const std::size_t i = type_index(type);
+        return i < kDTypeCount ? by_type[i] : nullptr;
     }
 };
 

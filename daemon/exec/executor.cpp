@@ -38,8 +38,8 @@ Executor::Executor(const model::Hparams& hparams, const shard::Slice& slice,
       kv_dim_(slice.kv_heads.size() * hparams.head_dim),
       inv_freq_(hparams.inverse_frequencies()),
       cache_(kv_shape(hparams, slice, options), options.kv_positions),
-      linear_(kernels, pool,
-              options.max_rows * std::max<std::size_t>(hparams.dim, widest_cut(hparams, slice))),
+      linear_(kernels, pool, options.max_rows,
+              std::max<std::size_t>(hparams.dim, widest_cut(hparams, slice))),
       attention_(kernels, pool, cache_, slice, hparams.group(), options.kv_positions),
       all_reduce_(kernels, options.collectives, hparams.dim,
                   std::size_t{options.max_rows} * hparams.dim) {
@@ -68,7 +68,7 @@ std::uint64_t Executor::buffer_bytes(const model::Hparams& hp, const shard::Slic
         std::uint64_t{3} * hp.dim + slice.q_heads.size() * hp.head_dim +
         2 * slice.kv_heads.size() * hp.head_dim + 2 * slice.ffn.size() + widest + hp.rope_dim;
     return options.max_rows * (row_floats * sizeof(float) + std::uint64_t{4} * hp.dim) +
-           Linear::buffer_bytes(options.max_rows * std::max<std::uint64_t>(hp.dim, widest)) +
+           Linear::buffer_bytes(options.max_rows, std::max<std::uint64_t>(hp.dim, widest)) +
            std::uint64_t{options.max_outputs} * slice.vocab.size() * sizeof(float) +
            Attention::buffer_bytes(slice, hp.group(), hp.head_dim, options.kv_positions, threads);
 }

@@ -21,21 +21,30 @@ class Linear {
         float* y;
     };
 
-    /// `max_values`: the largest rows * columns of an input.
-    Linear(const kernels::Table& kernels, ThreadPool& pool, std::size_t max_values);
+    /// The largest input is (max_rows, max_cols). Throws std::bad_alloc.
+    Linear(const kernels::Table& kernels, ThreadPool& pool, std::size_t max_rows,
+           std::size_t max_cols);
 
     /// Compute all products of x (rows, cols); matrices without rows are skipped.
     void run(const float* x, std::size_t rows, std::size_t cols,
              std::initializer_list<Product> products) noexcept;
 
-    static std::size_t buffer_bytes(std::size_t max_values) noexcept;
+    static std::size_t buffer_bytes(std::size_t max_rows, std::size_t max_cols) noexcept;
 
   private:
+    // Rows [row, row + rows) of x times rows [out_begin, out_end) of a matrix.
+    struct Block {
+        std::size_t row, rows;
+        std::size_t out_begin, out_end;
+    };
+
     void quantize(const float* x, std::size_t rows, std::size_t cols) noexcept;
+    void multiply(const Product& p, const float* x, std::size_t cols, const Block& b) noexcept;
+    kernels::ActivationBlock* quantized_row(std::size_t row, std::size_t stride) noexcept;
 
     const kernels::Table& kernels_;
     ThreadPool& pool_;
-    std::vector<kernels::ActivationBlock> quantized_;
+    std::vector<std::byte> quantized_;  // rows of ActivationBlock
 };
 
 }  // namespace shoal::exec

@@ -27,13 +27,19 @@ Piece whole(const TensorInfo& info);
 /// Requires: the piece fits `info` (see fits).
 std::uint64_t piece_bytes(const TensorInfo& info, const Piece& piece) noexcept;
 
+/// Bytes of the piece's groups of 32 columns [group_begin, group_end) in panels
+/// (kernels/panel.hpp). Requires: a quantised type.
+std::uint64_t packed_piece_bytes(const TensorInfo& info, const Piece& piece,
+                                 std::uint64_t group_begin, std::uint64_t group_end) noexcept;
+
 /// True when the piece is a non-empty rectangle of the tensor on its block borders.
 bool fits(const TensorInfo& info, const Piece& piece) noexcept;
 
-/// Copy bytes [offset, offset + out.size()) of rows of `width` bytes that lie `stride` apart in
-/// memory, as if they lay one after another.
-void copy_rows(const std::byte* base, std::size_t stride, std::size_t width, std::uint64_t offset,
-               std::span<std::byte> out) noexcept;
+/// A piece as it lies in memory: rows of the piece's width, `stride` bytes apart.
+struct MappedRows {
+    const std::byte* data = nullptr;
+    std::size_t stride = 0;
+};
 
 /// Where a device reads weights from: a mapped file, or the store of shipped pieces.
 class WeightSource {
@@ -42,9 +48,12 @@ class WeightSource {
     virtual const GgufHeader& header() const noexcept = 0;
     /// The file from its start to the first tensor.
     virtual std::span<const std::byte> header_bytes() const noexcept = 0;
-    /// Copy bytes [offset, offset + out.size()) of the densely stored piece. Thread-safe.
-    /// Throws ModelError when the piece is not there or cannot be read.
-    virtual void read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const = 0;
+    /// Where the piece lies, as long as the source lives. Thread-safe.
+    /// Throws ModelError when the piece is not there.
+    virtual MappedRows rows(const Piece& piece) const = 0;
+    /// Copy bytes [offset, offset + out.size()) of the piece as if its rows were stored one after
+    /// another. Thread-safe. Throws ModelError when the piece is not there or is smaller.
+    void read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const;
 };
 
 /// Reads from a mapped file, which must outlive it.
@@ -55,7 +64,7 @@ class FileSource final : public WeightSource {
     std::span<const std::byte> header_bytes() const noexcept override {
         return file_.bytes().subspan(0, file_.header().header_bytes());
     }
-    void read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const override;
+    MappedRows rows(const Piece& piece) const override;
 
   private:
     const GgufFile& file_;

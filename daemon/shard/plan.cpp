@@ -73,22 +73,28 @@ std::vector<Slice> cut_by_speed(const GgufHeader& header, const Hparams& hp,
     return slices;
 }
 
-void add_layer_pieces(const GgufHeader& header, const Hparams& hp, const Slice& slice,
-                      std::uint32_t l, std::vector<Piece>& out) {
+SlicePart row_cut(const TensorInfo& info, std::uint64_t begin, std::uint64_t end) {
+    return {{info.name, begin, end, 0, info.cols}, {0, static_cast<std::uint32_t>(info.cols)}};
+}
+
+void add_layer_parts(const GgufHeader& header, const Hparams& hp, const Slice& slice,
+                     std::uint32_t l, std::vector<SlicePart>& out) {
     const auto rows = [&](std::string_view part, std::uint64_t begin, std::uint64_t end) {
         const TensorInfo& info = header.tensor(layer(l, part));
-        if (begin != end) out.push_back({info.name, begin, end, 0, info.cols});
+        if (begin != end) out.push_back(row_cut(info, begin, end));
     };
     const auto columns = [&](std::string_view part, std::uint32_t begin, std::uint32_t end) {
         const TensorInfo& info = header.tensor(layer(l, part));
         const Range stored = stored_columns(info.type, {begin, end});
-        if (begin != end) out.push_back({info.name, 0, info.rows, stored.begin, stored.end});
+        if (begin == end) return;
+        out.push_back({{info.name, 0, info.rows, stored.begin, stored.end}, {begin, end}});
     };
     const std::uint32_t hd = hp.head_dim;
     const Range q{slice.q_heads.begin * hd, slice.q_heads.end * hd};
     const Range kv{slice.kv_heads.begin * hd, slice.kv_heads.end * hd};
     const auto all = [&](std::string_view part) {
-        out.push_back(model::whole(header.tensor(layer(l, part))));
+        const TensorInfo& info = header.tensor(layer(l, part));
+        out.push_back(row_cut(info, 0, info.rows));
     };
     all("attn_norm.weight");
     all("ffn_norm.weight");
@@ -125,22 +131,44 @@ Range stored_columns(kernels::DType type, Range own) noexcept {
     return {own.begin / block * block, (own.end + block - 1) / block * block};
 }
 
-std::vector<Piece> slice_pieces(const GgufHeader& header, const Hparams& hp, const Slice& slice) {
-    std::vector<Piece> out;
-    for (std::uint32_t l = 0; l < hp.n_layers; ++l) add_layer_pieces(header, hp, slice, l, out);
-    out.push_back(model::whole(header.tensor(model::tensor_name::kOutputNorm)));
+Range SlicePart::own_groups() const noexcept {
+    const auto first = static_cast<std::uint32_t>(piece.col_begin);
+    const std::uint32_t group = kernels::kActivationBlock;
+    return {(own.begin - first) / group, (own.end - first + group - 1) / group};
+}
+
+std::vector<SlicePart> slice_parts(const GgufHeader& header, const Hparams& hp,
+                                   const Slice& slice) {
+    std::vector<SlicePart> out;
+    for (std::uint32_t l = 0; l < hp.n_layers; ++l) add_layer_parts(header, hp, slice, l, out);
+    const TensorInfo& norm = header.tensor(model::tensor_name::kOutputNorm);
+    out.push_back(row_cut(norm, 0, norm.rows));
     if (!slice.vocab.empty()) {
         const TensorInfo& head = header.tensor(hp.tied_output ? model::tensor_name::kEmbedding
                                                               : model::tensor_name::kOutput);
-        out.push_back({head.name, slice.vocab.begin, slice.vocab.end, 0, head.cols});
+        out.push_back(row_cut(head, slice.vocab.begin, slice.vocab.end));
     }
     return out;
 }
 
+std::vector<Piece> slice_pieces(const GgufHeader& header, const Hparams& hp, const Slice& slice) {
+    std::vector<Piece> out;
+    for (SlicePart& part : slice_parts(header, hp, slice)) out.push_back(std::move(part.piece));
+    return out;
+}
+
+std::uint64_t held_bytes(const TensorInfo& info, const SlicePart& part) noexcept {
+    const Piece& piece = part.piece;
+    if (info.rows == 1) return (piece.col_end - piece.col_begin) * sizeof(float);
+    if (kernels::is_float(info.type)) return model::piece_bytes(info, piece);
+    const Range groups = part.own_groups();
+    return model::packed_piece_bytes(info, piece, groups.begin, groups.end);
+}
+
 std::uint64_t slice_weight_bytes(const GgufHeader& header, const Hparams& hp, const Slice& slice) {
     std::uint64_t bytes = 0;
-    for (const Piece& piece : slice_pieces(header, hp, slice)) {
-        bytes += model::piece_bytes(header.tensor(piece.tensor), piece);
+    for (const SlicePart& part : slice_parts(header, hp, slice)) {
+        bytes += held_bytes(header.tensor(part.piece.tensor), part);
     }
     return bytes;
 }

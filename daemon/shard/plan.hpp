@@ -57,11 +57,29 @@ class PlanError : public std::runtime_error {
 std::vector<Slice> make_plan(const model::GgufHeader& header, const model::Hparams& hparams,
                              std::span<const Device> devices, const Demand& demand);
 
-/// The pieces that a device with this slice loads, in the order of the layers.
+/// A piece of a slice and the columns of it that the slice computes with. Column cuts keep the
+/// pieces on whole blocks: the columns outside their own are multiplied by zeros.
+struct SlicePart {
+    model::Piece piece;
+    Range own;  ///< columns of the tensor
+
+    /// The groups of 32 columns, counted from the piece's first, that have own columns.
+    Range own_groups() const noexcept;
+};
+
+/// The parts that a device with this slice loads, in the order of the layers.
+std::vector<SlicePart> slice_parts(const model::GgufHeader& header, const model::Hparams& hparams,
+                                   const Slice& slice);
+
+/// Their pieces.
 std::vector<model::Piece> slice_pieces(const model::GgufHeader& header,
                                        const model::Hparams& hparams, const Slice& slice);
 
-/// Bytes of those pieces.
+/// Bytes that a device takes to hold a part: vectors as f32, quantised matrices packed
+/// (kernels/panel.hpp), other matrices as the file has them.
+std::uint64_t held_bytes(const model::TensorInfo& info, const SlicePart& part) noexcept;
+
+/// Bytes held for all parts of a slice.
 std::uint64_t slice_weight_bytes(const model::GgufHeader& header, const model::Hparams& hparams,
                                  const Slice& slice);
 

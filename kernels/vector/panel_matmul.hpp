@@ -317,34 +317,47 @@ inline void run_panels(const TileArgs& a, std::size_t panels, std::size_t rows) 
     run_tiles<V, E, V::kTileVectors, V::kTile>(tile, rows);
 }
 
+/// Panels of output rows [out_begin, out_end) that meet x together.
+template <class V>
+inline std::size_t panels_at(std::size_t out, const PanelMatmul& m) noexcept {
+    constexpr bool kPair = V::kTileVectors * V::kLanes > kPanelRows;
+    return kPair && m.rows > V::kStreamRows && m.out_end - out > kPanelRows ? 2 : 1;
+}
+
+/// Groups [begin, end) of all panels.
 template <class V, class Format>
-inline void panel_matmul(const PanelMatmul& m) noexcept {
+inline void run_groups(const PanelMatmul& m, std::size_t begin, std::size_t end) noexcept {
     const std::size_t stride = panel_bytes(Format::kType, m.group_begin, m.group_end);
-    const bool stream = m.rows <= V::kStreamRows;
-    constexpr std::size_t kPanels = V::kTileVectors * V::kLanes / kPanelRows;
+    const void* x = m.x;
     TileArgs a;
+    a.begin = begin;
+    a.end = end;
+    a.x = static_cast<const std::byte*>(x) + (begin - m.group_begin) * sizeof(ActivationBlock);
     a.x_stride = m.x_stride;
     a.y_stride = m.y_stride;
+    a.resume = begin != m.group_begin;
     for (std::size_t out = m.out_begin; out < m.out_end;) {
+        const std::size_t panels = panels_at<V>(out, m);
         const std::size_t left = m.out_end - out;
-        const std::size_t panels = !stream && kPanels == 2 && left > kPanelRows ? 2 : 1;
         a.outs = left < panels * kPanelRows ? left : panels * kPanelRows;
         a.y = m.y + out;
-        const std::byte* w = m.w + out / kPanelRows * stride;
-        for (a.begin = m.group_begin; a.begin < m.group_end; a.begin = a.end) {
-            a.end = m.group_end;
-            // Stretches end where superblocks do.
-            const std::size_t next = a.begin / kStretch * kStretch + kStretch;
-            if (!stream && next < a.end) a.end = next;
-            a.resume = a.begin != m.group_begin;
-            const void* x = m.x;
-            a.x = static_cast<const std::byte*>(x) +
-                  (a.begin - m.group_begin) * sizeof(ActivationBlock);
-            a.w[0] = w + offset<Format>(m.group_begin, a.begin);
-            a.w[1] = a.w[0] + stride;
-            run_panels<V, Format>(a, panels, m.rows);
-        }
+        a.w[0] = m.w + out / kPanelRows * stride + offset<Format>(m.group_begin, begin);
+        a.w[1] = a.w[0] + stride;
+        run_panels<V, Format>(a, panels, m.rows);
         out += panels * kPanelRows;
+    }
+}
+
+template <class V, class Format>
+inline void panel_matmul(const PanelMatmul& m) noexcept {
+    if (m.rows <= V::kStreamRows) return run_groups<V, Format>(m, m.group_begin, m.group_end);
+    // All panels meet a stretch of x before the next: its rows stay in the second-level cache.
+    for (std::size_t begin = m.group_begin; begin < m.group_end;) {
+        // Stretches end where superblocks do.
+        const std::size_t next = begin / kStretch * kStretch + kStretch;
+        const std::size_t end = next < m.group_end ? next : m.group_end;
+        run_groups<V, Format>(m, begin, end);
+        begin = end;
     }
 }
 

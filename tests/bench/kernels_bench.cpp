@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kernels/kernels.hpp"
+#include "kernels/panel.hpp"
 
 using namespace shoal::kernels;
 
@@ -27,10 +28,7 @@ struct Options {
     double seconds = 0.3;
 };
 
-constexpr DType kTypes[] = {DType::f32,  DType::f16,  DType::bf16, DType::q8_0,
-                            DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1,
-                            DType::q4_k, DType::q5_k, DType::q6_k};
-constexpr std::size_t kRows[] = {1, 2, 4, 8, 32, 128};
+constexpr std::size_t kRows[] = {1, 2, 4, 8, 16, 128, 512};
 
 /// CPU time of this thread: other load on the machine disturbs it less than it does the clock.
 double now() {
@@ -62,8 +60,16 @@ std::vector<float> random_floats(std::size_t n) {
     return x;
 }
 
+void report(const Table& table, DType type, const char* layout, std::size_t rows, double bytes,
+            double macs, double seconds) {
+    std::printf("%-11s %-6s %-6s rows %4zu  %7.2f GB/s of weights  %7.1f GMAC/s\n", table.name,
+                name(type), layout, rows, bytes / seconds * 1e-9, macs / seconds * 1e-9);
+}
+
+/// Products of weights in file layout and, where the table packs them, in panels; and packing.
 void bench_matmul(const Table& table, DType type, const Options& options) {
     const std::size_t bytes = row_bytes(type, options.cols);
+    const std::size_t groups = options.cols / kActivationBlock;
     // One random row, repeated: quantising them all would take longer than the measurement.
     const auto row = random_floats(options.cols);
     std::vector<std::byte> w(bytes * options.outputs);
@@ -71,30 +77,48 @@ void bench_matmul(const Table& table, DType type, const Options& options) {
     for (std::size_t o = 1; o < options.outputs; ++o) {
         std::memcpy(w.data() + o * bytes, w.data(), bytes);
     }
+    std::vector<std::byte> packed(packed_bytes(type, options.outputs, 0, groups));
+    const auto pack = table.pack_for(type);
+    if (pack != nullptr) {
+        const double t = time_of(options.seconds, [&] {
+            for (std::size_t o = 0; o < options.outputs; o += kPanelRows) {
+                pack({w.data() + o * bytes, bytes, kPanelRows, 0, groups,
+                      packed.data() + o / kPanelRows * panel_bytes(type, 0, groups)});
+            }
+        });
+        std::printf("%-11s %-6s pack              %7.2f GB/s of weights\n", table.name, name(type),
+                    static_cast<double>(w.size()) / t * 1e-9);
+    }
     const bool q8 = activation_format(type) == ActivationFormat::q8;
     for (const std::size_t rows : kRows) {
         const auto x = random_floats(rows * options.cols);
         std::vector<ActivationBlock> blocks(x.size() / kActivationBlock);
         table.quantize_activations(x.data(), blocks.data(), x.size());
+        const std::size_t stride = groups * sizeof(ActivationBlock);
         // Short calls, so that the fastest of many meets no interruption.
-        const std::size_t outputs = std::max<std::size_t>(options.outputs / rows, 128);
+        const std::size_t outputs =
+            rows == 1 ? options.outputs
+                      : std::max<std::size_t>(options.outputs / rows / 32 * 32, 128);
         std::vector<float> y(rows * outputs);
+        const double weight_bytes = static_cast<double>(outputs * bytes);
+        const double macs = static_cast<double>(outputs * options.cols * rows);
         const Matmul m{w.data(),
                        bytes,
                        q8 ? static_cast<const void*>(blocks.data()) : x.data(),
-                       q8 ? options.cols / kActivationBlock * sizeof(ActivationBlock)
-                          : options.cols * sizeof(float),
+                       q8 ? stride : options.cols * sizeof(float),
                        y.data(),
                        outputs,
                        options.cols,
                        rows,
                        0,
                        outputs};
-        const double t = time_of(options.seconds, [&] { table.matmul_for(type)(m); });
-        const double weight_bytes = static_cast<double>(outputs * bytes);
-        const double flops = 2.0 * static_cast<double>(outputs * options.cols * rows);
-        std::printf("%-5s matmul %-5s rows %4zu  %8.2f GB/s of weights  %8.1f GFLOP/s\n",
-                    table.name, name(type), rows, weight_bytes / t * 1e-9, flops / t * 1e-9);
+        report(table, type, "file", rows, weight_bytes, macs,
+               time_of(options.seconds, [&] { table.matmul_for(type)(m); }));
+        if (pack == nullptr) continue;
+        const PanelMatmul p{packed.data(), 0,    groups, blocks.data(), stride, y.data(),
+                            outputs,       rows, 0,      outputs};
+        report(table, type, "packed", rows, weight_bytes, macs,
+               time_of(options.seconds, [&] { table.panel_matmul_for(type)(p); }));
     }
 }
 
@@ -186,10 +210,10 @@ Options parse(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     const Options options = parse(argc, argv);
-    for (const Isa isa : {Isa::ref, Isa::avx2, Isa::neon}) {
+    for (const Isa isa : kIsas) {
         const Table* table = table_for(isa);
         if (table == nullptr || (!options.isa.empty() && options.isa != table->name)) continue;
-        for (const DType type : kTypes) {
+        for (const DType type : kDTypes) {
             if (options.type.empty() || options.type == name(type)) {
                 bench_matmul(*table, type, options);
             }

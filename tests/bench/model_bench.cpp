@@ -106,8 +106,8 @@ int bench(const Options& o) {
     const model::FileSource source(file);
     const auto plan = shard::make_plan(file.header(), hp, std::vector<shard::Device>(1), {});
     exec::ThreadPool pool(o.threads);
-    const auto weights =
-        exec::SliceWeights::load(source, hp, plan[0], [](std::uint64_t, std::uint64_t) {});
+    const auto weights = exec::SliceWeights::load(source, hp, plan[0], kernels, pool,
+                                                  [](std::uint64_t, std::uint64_t) {});
     exec::ExecutorOptions options;
     options.kv_type = o.kv == "f32" ? kernels::KvType::f32 : kernels::KvType::f16;
     options.max_rows = std::max(o.batch, o.sequences);

@@ -16,7 +16,8 @@ struct LocalCluster::Device {
     Device(const model::WeightSource& source, const model::Hparams& hp, const shard::Slice& slice,
            const ClusterOptions& options)
         : pool(options.threads),
-          weights(exec::SliceWeights::load(source, hp, slice, [](std::uint64_t, std::uint64_t) {})),
+          weights(exec::SliceWeights::load(source, hp, slice, *kernels::table_for(options.isa),
+                                           pool, [](std::uint64_t, std::uint64_t) {})),
           executor(hp, slice, weights, *kernels::table_for(options.isa), pool, options.exec) {}
 };
 
