@@ -156,10 +156,13 @@ void quantize(DType type, const float* x, std::byte* blocks, std::size_t n) noex
         case DType::q6_k:
             return ref::quantize_q6_k(x, blocks, n);
         case DType::q2_k:
+            return ref::quantize_q2_k(x, blocks, n);
         case DType::q3_k:
+            return ref::quantize_q3_k(x, blocks, n);
         case DType::iq4_nl:
+            return ref::quantize_iq4_nl(x, blocks, n);
         case DType::iq4_xs:
-            break;
+            return ref::quantize_iq4_xs(x, blocks, n);
     }
     assert(false && "quantize: unknown type");
 }

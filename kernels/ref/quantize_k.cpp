@@ -1,12 +1,11 @@
-// Quantisers for writers and tools: K-quant superblocks.
+// Quantisers for writers and tools: Q4_K, Q5_K and Q6_K.
 //
-// Each group first gets the scale (and minimum) of least weighted squared error: for a fan of
-// scales round the obvious one, round the values, then solve for the scale and minimum that fit
-// those integers best, and keep the best fit. The group scales are then rounded to integers under
-// the superblock's f16 scales, and the values are rounded once more under what a reader will see.
+// Each group first gets the scale (and minimum) of least weighted squared error (kernels/ref/fit).
+// The group scales are then rounded to integers under the superblock's f16 scales, and the values
+// are rounded once more under what a reader will see.
 #include <cstring>
 
-#include "kernels/ref/quantize.hpp"
+#include "kernels/ref/fit.hpp"
 #include "kernels/ref/unpack.hpp"
 
 namespace shoal::kernels::ref {
@@ -15,77 +14,10 @@ namespace {
 constexpr std::size_t kGroup = 32;
 constexpr std::size_t kGroups = kSuperblock / kGroup;
 
-struct Fit {
-    float scale = 0;  ///< at least 0
-    float min = 0;    ///< subtracted; at least 0
-};
-
-/// Larger values matter more: their products are larger.
-void weigh(const float* x, float* weights) noexcept {
-    float squares = 0;
-    for (std::size_t i = 0; i < kGroup; ++i) squares += x[i] * x[i];
-    const float rms = std::sqrt(squares / static_cast<float>(kGroup));
-    for (std::size_t i = 0; i < kGroup; ++i) weights[i] = rms + std::fabs(x[i]);
-}
-
-double fit_error(const float* x, const float* weights, const Fit& fit, int top) noexcept {
-    const float inverse = inverse_or_zero(fit.scale);
-    double error = 0;
-    for (std::size_t i = 0; i < kGroup; ++i) {
-        const int q = nearest((x[i] + fit.min) * inverse, 0, top);
-        const double miss = static_cast<double>(fit.scale) * q - fit.min - x[i];
-        error += weights[i] * miss * miss;
-    }
-    return error;
-}
-
-/// The least-squares scale and minimum for the integers that `trial` rounds to.
-Fit solve(const float* x, const float* weights, const Fit& trial, int top) noexcept {
-    const float inverse = inverse_or_zero(trial.scale);
-    double w = 0, wx = 0, wq = 0, wqq = 0, wqx = 0;
-    for (std::size_t i = 0; i < kGroup; ++i) {
-        const double q = nearest((x[i] + trial.min) * inverse, 0, top);
-        w += weights[i];
-        wx += static_cast<double>(weights[i]) * x[i];
-        wq += weights[i] * q;
-        wqq += weights[i] * q * q;
-        wqx += weights[i] * q * x[i];
-    }
-    const double determinant = w * wqq - wq * wq;
-    if (!(determinant > 0)) return trial;
-    const double scale = (w * wqx - wq * wx) / determinant;
-    const double min = (wq * wqx - wqq * wx) / determinant;
-    if (min >= 0) return {static_cast<float>(scale), static_cast<float>(min)};
-    // The format can only subtract, so the best is then to subtract nothing.
-    return {static_cast<float>(wqx / wqq), 0.0f};
-}
-
 Fit fit_group(const float* x, int top) noexcept {
-    float low = 0;  // a minimum above zero cannot be stored
-    float high = x[0];
-    for (std::size_t i = 0; i < kGroup; ++i) {
-        low = x[i] < low ? x[i] : low;
-        high = x[i] > high ? x[i] : high;
-    }
-    const float range = high - low;
-    if (!(range > 0) || !std::isfinite(range)) return {0, -low};
     float weights[kGroup];
-    weigh(x, weights);
-    Fit best{range / static_cast<float>(top), -low};
-    double best_error = fit_error(x, weights, best, top);
-    // Fewer steps than `top` clip nothing but waste codes, more steps clip the outermost values.
-    constexpr int kSteps = 20;
-    for (int step = 0; step <= kSteps; ++step) {
-        const float steps = static_cast<float>(top) - 1.0f + 0.1f * static_cast<float>(step);
-        const Fit fit = solve(x, weights, {range / steps, -low}, top);
-        if (!(fit.scale > 0)) continue;
-        const double error = fit_error(x, weights, fit, top);
-        if (error < best_error) {
-            best = fit;
-            best_error = error;
-        }
-    }
-    return best;
+    weigh(x, kGroup, weights);
+    return fit_affine(x, weights, kGroup, top, 1);
 }
 
 /// Both six-bit numbers of each group, in the order that group_scale() reads.
@@ -137,32 +69,11 @@ void pack_pairs(const std::uint8_t* q, std::uint8_t* qs) noexcept {
     }
 }
 
-/// The scale of least weighted squared error of 16 values in -32..31.
+/// The scale of 16 values in -32..31, the squares weighted by x^2.
 float fit_sixteen(const float* x) noexcept {
-    float extreme = 0;
-    for (std::size_t i = 0; i < 16; ++i) {
-        if (std::fabs(x[i]) > std::fabs(extreme)) extreme = x[i];
-    }
-    if (!(std::fabs(extreme) > 0) || !std::isfinite(extreme)) return 0;
-    float best = extreme / -32.0f;
-    double best_gain = -1;
-    constexpr int kSteps = 9;
-    for (int step = -kSteps; step <= kSteps; ++step) {
-        const float inverse = -(32.0f + 0.1f * static_cast<float>(step)) / extreme;
-        double wqx = 0, wqq = 0;
-        for (std::size_t i = 0; i < 16; ++i) {
-            const double q = nearest(x[i] * inverse, -32, 31);
-            const double weight = static_cast<double>(x[i]) * x[i];
-            wqx += weight * q * x[i];
-            wqq += weight * q * q;
-        }
-        // With the best scale wqx / wqq the error falls by wqx^2 / wqq.
-        if (wqq > 0 && wqx * wqx / wqq > best_gain) {
-            best_gain = wqx * wqx / wqq;
-            best = static_cast<float>(wqx / wqq);
-        }
-    }
-    return best;
+    float weights[16];
+    for (std::size_t i = 0; i < 16; ++i) weights[i] = x[i] * x[i];
+    return fit_symmetric(x, weights, 16, 32);
 }
 
 void encode(const float* x, BlockQ6_K& block) noexcept {
