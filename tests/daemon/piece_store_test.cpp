@@ -221,7 +221,8 @@ TEST_SUITE("PieceStore") {
             if (a > b) std::swap(a, b);
             return shard::Range{a, b};
         };
-        for (const std::string type : {"f32", "f16", "q8_0", "q4_0", "q4_k_m", "q5_k_m"}) {
+        for (const std::string type :
+             {"f32", "f16", "q8_0", "q4_0", "q3_k_m", "iq4_xs", "q4_k_m", "q5_k_m"}) {
             CAPTURE(type);
             TemporaryFolder temporary;
             ScriptedHolders holders(typed_model(type), temporary.folder);

@@ -94,7 +94,8 @@ TEST_CASE("N devices compute what one device computes, for every architecture") 
 
 TEST_CASE("quantised slices differ from the whole by rounding only") {
     for (const char* type :
-         {"q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k", "q4_k_m"}) {
+         {"q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl",
+          "iq4_xs", "q2_k_mixed", "q3_k_m", "q4_k_m", "iq4_xs_mixed"}) {
         const MadeModel model(tiny("llama", type));
         LocalCluster one(*model.file, options(1));
         const Generated expected = one.generate(kPrompt, 1, {}, true);

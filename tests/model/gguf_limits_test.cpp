@@ -83,7 +83,7 @@ std::string alignment_message(std::uint64_t value) {
 std::string unsupported(const char* type) {
     return fmt::format(
         "{} is not supported; supported are F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, "
-        "Q4_K, Q5_K, Q6_K, BF16: use the model in one of these",
+        "Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, BF16: use the model in one of these",
         type);
 }
 

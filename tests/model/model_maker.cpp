@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <utility>
@@ -86,7 +87,10 @@ class Maker {
 
     /// W (rows, cols) whose product with values of about 1 has values of about `gain`.
     void matrix(std::string name, std::uint64_t rows, std::uint64_t cols, float gain) {
-        const DType type = weight_type(shape_.type, name, cols, shape_.n_layers, shape_.tied);
+        // A shape without KV heads is refused before any byte is written.
+        const std::uint32_t group = shape_.n_heads / std::max(shape_.n_kv_heads, 1U);
+        const DType type =
+            weight_type(shape_.type, name, cols, {shape_.n_layers, group, shape_.tied});
         add(std::move(name), type, cols, rows, 0, gain / std::sqrt(static_cast<float>(cols)));
     }
 
@@ -157,6 +161,17 @@ ModelShape llama3(std::uint32_t layers, std::uint32_t dim, std::uint32_t heads,
     return shape;
 }
 
+ModelTraits traits_of(const model::GgufHeader& header) {
+    const std::string_view architecture = header.get_string("general.architecture");
+    const auto number = [&](const char* key) {
+        return static_cast<std::uint32_t>(
+            header.get_uint_or(fmt::format("{}.{}", architecture, key), 1));
+    };
+    const std::uint32_t kv_heads = std::max(number("attention.head_count_kv"), 1U);
+    return {number("block_count"), number("attention.head_count") / kv_heads,
+            header.find_tensor(model::tensor_name::kOutput) == nullptr};
+}
+
 }  // namespace
 
 ModelShape named_shape(std::string_view name) {
@@ -192,9 +207,7 @@ void requantise(const std::filesystem::path& from, std::string_view type,
     check_weight_type(type);
     const model::GgufFile file(from);
     const model::GgufHeader& header = file.header();
-    const auto layers = static_cast<std::uint32_t>(header.get_uint_or(
-        fmt::format("{}.block_count", header.get_string("general.architecture")), 1));
-    const bool tied = header.find_tensor(model::tensor_name::kOutput) == nullptr;
+    const ModelTraits traits = traits_of(header);
 
     GgufWriter writer;
     writer.copy_metadata(file);
@@ -202,7 +215,7 @@ void requantise(const std::filesystem::path& from, std::string_view type,
     writer.set("general.quantization_version", std::uint32_t{2});
     for (const model::TensorInfo& info : header.tensors()) {
         const DType target =
-            info.rows == 1 ? DType::f32 : weight_type(type, info.name, info.cols, layers, tied);
+            info.rows == 1 ? DType::f32 : weight_type(type, info.name, info.cols, traits);
         const auto source = [&file, &info](std::uint64_t row, std::span<float> out) {
             const std::size_t row_bytes = kernels::row_bytes(info.type, info.cols);
             kernels::dequantize(info.type, file.data(info).data() + row * row_bytes, out.data(),

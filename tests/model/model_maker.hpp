@@ -15,8 +15,9 @@ namespace shoal::tests {
 /// about two million multiplications.
 struct ModelShape {
     std::string architecture = "llama";  ///< "llama", "qwen2" or "qwen3"
-    /// The weights' type: the name of a DType, or a mixture ("q4_k_m", "q5_k_m"). Norms and
-    /// biases are always f32. Rows that a type's blocks do not fit get the next type that fits.
+    /// The weights' type: the name of a DType, or a mixture ("q2_k_mixed", "q2_k_s", "q3_k_s",
+    /// "q3_k_m", "q3_k_l", "q4_k_m", "q5_k_m", "iq4_nl_mixed", "iq4_xs_mixed"). Norms and biases
+    /// are always f32. Rows that a type's blocks do not fit get the next type that fits.
     std::string type = "f32";
     std::uint32_t n_layers = 2;
     std::uint32_t dim = 256;
@@ -52,9 +53,16 @@ void requantise(const std::filesystem::path& from, std::string_view type,
 
 /// Throws ModelError when `type` is not one of ModelShape::type.
 void check_weight_type(std::string_view type);
+/// What mixtures look at beside a tensor's name.
+struct ModelTraits {
+    std::uint32_t n_layers;
+    std::uint32_t group;  ///< query heads of a KV head
+    bool tied;            ///< the embedding is the LM head too
+};
+
 /// The type that a weight gets. Requires: check_weight_type(type).
 kernels::DType weight_type(std::string_view type, std::string_view tensor, std::uint64_t cols,
-                           std::uint32_t n_layers, bool tied);
+                           const ModelTraits& traits);
 /// The number of general.file_type. Requires: check_weight_type(type).
 std::uint32_t file_type(std::string_view type);
 /// The names that check_weight_type accepts, for messages.

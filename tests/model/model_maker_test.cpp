@@ -77,8 +77,11 @@ TEST_SUITE("model maker") {
             shape.architecture = architecture;
             check(shape);
         }
-        for (const char* type : {"f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0",
-                                 "q4_k", "q5_k", "q6_k", "q4_k_m", "q5_k_m"}) {
+        for (const char* type :
+             {"f32",    "f16",    "bf16",   "q4_0",       "q4_1",         "q5_0",
+              "q5_1",   "q8_0",   "q2_k",   "q3_k",       "q4_k",         "q5_k",
+              "q6_k",   "iq4_nl", "iq4_xs", "q2_k_mixed", "q2_k_s",       "q3_k_s",
+              "q3_k_m", "q3_k_l", "q4_k_m", "q5_k_m",     "iq4_nl_mixed", "iq4_xs_mixed"}) {
             shape.type = type;
             shape.tied = !shape.tied;
             shape.rope_freqs = !shape.tied;
@@ -163,19 +166,82 @@ TEST_SUITE("model maker") {
         CHECK(type("blk.0.ffn_up.weight") == DType::q4_k);
     }
 
+    TEST_CASE("the low mixtures spend bits as published files do") {
+        struct Row {
+            const char* mixture;
+            const char* tensor;
+            std::uint32_t group;
+            DType type;
+        };
+        const Row rows[] = {
+            {"q2_k_mixed", "blk.9.attn_v.weight", 4, DType::q4_k},
+            {"q2_k_mixed", "blk.9.attn_v.weight", 3, DType::q3_k},
+            {"q2_k_mixed", "blk.9.attn_output.weight", 4, DType::q3_k},
+            {"q2_k_mixed", "blk.9.ffn_down.weight", 4, DType::q3_k},
+            {"q2_k_mixed", "blk.9.ffn_up.weight", 4, DType::q2_k},
+            {"q2_k_s", "blk.9.attn_v.weight", 4, DType::q4_k},
+            {"q2_k_s", "blk.9.attn_v.weight", 3, DType::q2_k},
+            {"q2_k_s", "blk.3.ffn_down.weight", 1, DType::q4_k},
+            {"q2_k_s", "blk.4.ffn_down.weight", 1, DType::q2_k},
+            {"q3_k_s", "blk.0.ffn_down.weight", 4, DType::q3_k},
+            {"q3_k_m", "blk.1.attn_v.weight", 4, DType::q5_k},
+            {"q3_k_m", "blk.2.attn_v.weight", 4, DType::q4_k},
+            {"q3_k_m", "blk.1.ffn_down.weight", 4, DType::q5_k},
+            {"q3_k_m", "blk.2.ffn_down.weight", 4, DType::q4_k},
+            {"q3_k_m", "blk.2.attn_output.weight", 4, DType::q4_k},
+            {"q3_k_m", "blk.2.attn_q.weight", 4, DType::q3_k},
+            {"q3_k_l", "blk.9.ffn_down.weight", 4, DType::q5_k},
+            {"q3_k_l", "blk.9.attn_output.weight", 4, DType::q5_k},
+            {"q3_k_l", "blk.9.ffn_gate.weight", 4, DType::q3_k},
+            {"iq4_nl_mixed", "blk.9.attn_v.weight", 4, DType::q5_k},
+            {"iq4_nl_mixed", "blk.4.ffn_down.weight", 4, DType::iq4_nl},
+            {"iq4_xs_mixed", "blk.3.ffn_down.weight", 4, DType::q5_k},
+            {"iq4_xs_mixed", "blk.9.attn_v.weight", 2, DType::iq4_xs},
+        };
+        for (const Row& row : rows) {
+            CAPTURE(row.mixture);
+            CAPTURE(row.tensor);
+            CAPTURE(row.group);
+            CHECK(weight_type(row.mixture, row.tensor, 256, {32, row.group, false}) == row.type);
+            CHECK(weight_type(row.mixture, "output.weight", 256, {32, row.group, false}) ==
+                  DType::q6_k);
+            CHECK(weight_type(row.mixture, "token_embd.weight", 256, {32, row.group, true}) ==
+                  DType::q6_k);
+        }
+    }
+
+    TEST_CASE_FIXTURE(TemporaryFolder, "files are called as published ones are") {
+        ModelShape shape = small_shape();
+        const std::pair<const char*, const char*> names[] = {
+            {"q2_k_mixed", "Q2_K"},     {"q2_k_s", "Q2_K_S"},       {"q3_k_s", "Q3_K_S"},
+            {"q3_k_m", "Q3_K_M"},       {"q3_k_l", "Q3_K_L"},       {"q2_k", "Q2_K"},
+            {"iq4_nl_mixed", "IQ4_NL"}, {"iq4_xs_mixed", "IQ4_XS"}, {"iq4_xs", "IQ4_XS"}};
+        for (const auto& entry : names) {
+            shape.type = entry.first;
+            make_model(shape, folder / "m");
+            CHECK(model::quantisation_name(GgufFile(folder / "m").header()) == entry.second);
+        }
+    }
+
     TEST_CASE("rows that blocks do not fit get the next type that fits") {
-        CHECK(weight_type("q4_k", "x", 256, 1, false) == DType::q4_k);
-        CHECK(weight_type("q4_k", "x", 96, 1, false) == DType::q5_0);
-        CHECK(weight_type("q5_k", "x", 96, 1, false) == DType::q5_1);
-        CHECK(weight_type("q6_k", "x", 96, 1, false) == DType::q8_0);
-        CHECK(weight_type("q8_0", "x", 40, 1, false) == DType::f16);
-        CHECK(weight_type("f32", "x", 40, 1, false) == DType::f32);
+        const auto type = [](const char* name, std::uint64_t cols) {
+            return weight_type(name, "x", cols, {1, 1, false});
+        };
+        CHECK(type("q4_k", 256) == DType::q4_k);
+        CHECK(type("q2_k", 96) == DType::iq4_nl);
+        CHECK(type("q3_k", 96) == DType::iq4_nl);
+        CHECK(type("iq4_xs", 96) == DType::iq4_nl);
+        CHECK(type("q4_k", 96) == DType::q5_0);
+        CHECK(type("q5_k", 96) == DType::q5_1);
+        CHECK(type("q6_k", 96) == DType::q8_0);
+        CHECK(type("q8_0", 40) == DType::f16);
+        CHECK(type("f32", 40) == DType::f32);
     }
 
     TEST_CASE_FIXTURE(TemporaryFolder, "requantising an exact model equals making it so") {
         ModelShape shape = small_shape();
         make_model(shape, folder / "f32");
-        for (const char* type : {"q4_0", "q4_k_m", "f16"}) {
+        for (const char* type : {"q4_0", "q4_k_m", "q2_k_mixed", "iq4_xs", "f16"}) {
             shape.type = type;
             make_model(shape, folder / "made");
             requantise(folder / "f32", type, folder / "turned", 2);
