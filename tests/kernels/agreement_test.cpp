@@ -1,7 +1,7 @@
 // One CPU cannot compare AVX2 with NEON. These checksums can: kernels written over eight lanes give
 // the same bits on every vector ISA, so one constant stands for all of them. A deliberate change of
 // the order of additions changes the constants, and must change them on every ISA alike.
-#include "tests/kernels/support.hpp"
+#include "tests/kernels/products.hpp"
 
 using namespace shoal::kernels;
 using namespace shoal::kernels::test;
@@ -37,6 +37,40 @@ std::uint64_t product_checksum(const Table& table, DType type) {
     std::vector<float> y(d * rows);
     table.matmul_for(type)({w.data(), row_bytes(type, cols), x.data(), cols * sizeof(float),
                             y.data(), d, cols, rows, 0, d});
+    return checksum(y);
+}
+
+/// Rows of blocks of any bits whose f16 fields are between 2^-6 and 2^-5, of either sign.
+std::vector<std::byte> exact_blocks(DType type, std::size_t rows, std::size_t cols) {
+    const BlockShape shape = block_shape(type);
+    std::vector<std::byte> w(rows * row_bytes(type, cols));
+    std::uint32_t seed = 7;
+    for (std::size_t at = 0; at < w.size(); ++at) {
+        seed = seed * 1664525u + 1013904223u;
+        w[at] = static_cast<std::byte>(seed >> 24);
+        const std::size_t scales = Weights::scale_offset(type);
+        const std::size_t bytes = Weights::has_minimum(type) ? 4 : 2;
+        const std::size_t in_block = at % shape.bytes;
+        const bool upper = in_block >= scales && (in_block - scales) % 2 == 1;
+        if (upper && in_block < scales + bytes) {
+            w[at] = (w[at] & std::byte{0x83}) | std::byte{0x24};
+        }
+    }
+    return w;
+}
+
+std::uint64_t quantised_checksum(const Table& table, DType type) {
+    const std::size_t cols = 768;
+    const std::size_t d = 21;
+    const std::size_t rows = 7;
+    const auto w = exact_blocks(type, d, cols);
+    const auto values = exact_floats(cols * rows, 2);
+    std::vector<ActivationBlock> x(values.size() / kActivationBlock);
+    table.quantize_activations(values.data(), x.data(), values.size());
+    std::vector<float> y(d * rows);
+    table.matmul_for(type)({w.data(), row_bytes(type, cols), x.data(),
+                            cols / kActivationBlock * sizeof(ActivationBlock), y.data(), d, cols,
+                            rows, 0, d});
     return checksum(y);
 }
 
@@ -87,6 +121,27 @@ TEST_CASE("float kernels give the same bits on every vector ISA") {
         CHECK(attention_checksum(*table, KvType::f32) == 0x2afaf9e22d23d903u);
         CHECK(attention_checksum(*table, KvType::f16) == 0x107aebb1828f156au);
         CHECK(silu_checksum(*table) == 0xbda651b273c889d6u);
+    }
+}
+
+TEST_CASE("products of quantised types give the same bits on every vector ISA that packs them") {
+    struct Row {
+        DType type;
+        std::uint64_t checksum;
+    };
+    const Row rows[] = {{DType::q4_0, 0x00aea3d3370a7998u},   {DType::q4_1, 0x8e813b10c045874fu},
+                        {DType::q5_0, 0x071b766c8b85b6c3u},   {DType::q5_1, 0xedafd848c2feaa82u},
+                        {DType::q8_0, 0x262b8775105364aau},   {DType::q2_k, 0xb10ea6d14467e233u},
+                        {DType::q3_k, 0x90bbbf7592779532u},   {DType::q4_k, 0x4cd78385cb490b02u},
+                        {DType::q5_k, 0x31e8c21d5a043819u},   {DType::q6_k, 0x2cbc7395b94e3586u},
+                        {DType::iq4_nl, 0x16a7498e683e7d19u}, {DType::iq4_xs, 0x6818fa604c93888eu}};
+    for (const Table* table : isa_tables()) {
+        CAPTURE(label(table));
+        for (const Row& row : rows) {
+            if (table->pack_for(row.type) == nullptr) continue;
+            CAPTURE(label(row.type));
+            CHECK(quantised_checksum(*table, row.type) == row.checksum);
+        }
     }
 }
 
