@@ -10,7 +10,7 @@
 namespace shoal::config {
 namespace {
 
-constexpr std::array<std::string_view, 3> kKvNames = {"auto", "f32", "f16"};
+constexpr std::array<std::string_view, 4> kKvNames = {"auto", "f32", "f16", "q8_0"};
 constexpr std::array<std::string_view, 3> kCollectivesNames = {"q8_0", "f16", "f32"};
 constexpr std::array<std::string_view, 4> kLogNames = {"error", "warn", "info", "debug"};
 
@@ -187,7 +187,8 @@ constexpr std::array kKeys = {
             "Longest sequence of prompt and answer. 0: the model's own, as far as memory "
             "allows."),
     choice("models.kv", models<&M::kv>, kKvNames,
-           "Element type of the KV cache. auto: f32 for F32 models, f16 for all others."),
+           "Element type of the KV cache. auto: f32 for F32 models, f16 for all others. q8_0 takes "
+           "half the memory of f16 and needs heads of a multiple of 32 elements."),
     choice("models.collectives", models<&M::collectives>, kCollectivesNames,
            "Form in which partial sums travel between devices. q8_0 moves the least; f32 is "
            "exact. The root's choice counts."),

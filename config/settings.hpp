@@ -10,7 +10,7 @@
 namespace shoal::config {
 
 /// The element type of the KV cache.
-enum class KvType : std::uint8_t { automatic, f32, f16 };
+enum class KvType : std::uint8_t { automatic, f32, f16, q8_0 };
 /// The form in which partial sums travel between devices.
 enum class Collectives : std::uint8_t { q8_0, f16, f32 };
 enum class LogLevel : std::uint8_t { error, warn, info, debug };

@@ -25,8 +25,9 @@ namespace {
 constexpr std::uint64_t kMaxPositions = std::uint64_t{1} << 24;
 
 std::optional<kernels::KvType> kv_type(const std::string& name) {
-    if (name == "f32") return kernels::KvType::f32;
-    if (name == "f16") return kernels::KvType::f16;
+    for (const auto type : {kernels::KvType::f32, kernels::KvType::f16, kernels::KvType::q8_0}) {
+        if (name == kernels::name(type)) return type;
+    }
     return std::nullopt;
 }
 
@@ -101,6 +102,9 @@ std::optional<std::string> check_offer(const PlanOffer& offer, const model::Hpar
     }
     if (!kv_type(offer.kv_type) || !exec::payload_type(offer.collectives)) {
         return "it asks for a number format that this version does not know";
+    }
+    if (!kernels::kv_head_dim_fits(*kv_type(offer.kv_type), hp.head_dim)) {
+        return "its KV type does not fit the model's heads";
     }
     if (offer.kv_positions == 0 || offer.kv_positions > kMaxPositions || offer.max_rows == 0 ||
         offer.max_rows > exec::kMaxStepRows || offer.max_outputs == 0 ||

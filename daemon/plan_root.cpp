@@ -3,6 +3,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "daemon/plan_member.hpp"
@@ -42,6 +44,30 @@ constexpr std::size_t kMaxPayloadBytes = std::size_t{32} << 20;
 
 // A guess at the threads of a device, for its share of attention buffers.
 constexpr std::uint32_t kBufferThreads = 16;
+
+// The type of the KV cache that the settings mean for a model. Throws std::runtime_error when the
+// model's heads do not fit it.
+kernels::KvType kv_type(config::KvType setting, const model::GgufHeader& header,
+                        const model::Hparams& hp) {
+    switch (setting) {
+        case config::KvType::f32:
+            return kernels::KvType::f32;
+        case config::KvType::f16:
+            return kernels::KvType::f16;
+        case config::KvType::q8_0:
+            if (kernels::kv_head_dim_fits(kernels::KvType::q8_0, hp.head_dim)) {
+                return kernels::KvType::q8_0;
+            }
+            throw std::runtime_error(
+                "models.kv = q8_0 needs heads of a multiple of " +
+                std::to_string(kernels::kKvScaleElements) + " elements, and this model's have " +
+                std::to_string(hp.head_dim) + "; set models.kv to auto, f16 or f32");
+        case config::KvType::automatic:
+            break;
+    }
+    const auto& query = header.tensor(model::tensor_name::layer(0, "attn_q.weight"));
+    return query.type == kernels::DType::f32 ? kernels::KvType::f32 : kernels::KvType::f16;
+}
 
 std::string short_id(const mesh::DeviceId& id) {
     return id.hex().substr(0, 8);
@@ -217,12 +243,8 @@ void PlanRoot::offer(const OpenModel& model) {
     offer.model = model_.hash.bytes;
     offer.model_name = model_.name;
     offer.file_bytes = model_.file_bytes;
-    const bool f32 =
-        settings_.kv == config::KvType::f32 ||
-        (settings_.kv == config::KvType::automatic &&
-         model.source->header().tensor(model::tensor_name::layer(0, "attn_q.weight")).type ==
-             kernels::DType::f32);
-    offer.kv_type = f32 ? "f32" : "f16";
+    const kernels::KvType kv = kv_type(settings_.kv, model.source->header(), hp);
+    offer.kv_type = kernels::name(kv);
     offer.collectives = config::name(settings_.collectives);
     offer.max_rows = std::clamp<std::uint32_t>(
         static_cast<std::uint32_t>(kMaxPayloadBytes / (sizeof(float) * hp.dim)), 1,
@@ -248,7 +270,7 @@ void PlanRoot::offer(const OpenModel& model) {
         const shard::Slice all{{0, hp.n_heads}, {0, hp.n_kv_heads}, {0, hp.n_ff}, {0, hp.n_vocab}};
         shard::Demand demand;
         demand.kv_positions = positions;
-        demand.kv_element_bytes = f32 ? 4 : 2;
+        demand.kv_head_bytes = kernels::kv_head_bytes(kv, hp.head_dim);
         demand.buffer_bytes =
             exec::Executor::buffer_bytes(hp, all, options, kBufferThreads) / members.size();
         offer.kv_positions = positions;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/attend.hpp"
 #include "kernels/types.hpp"
 
 namespace shoal::kernels {
@@ -69,29 +70,6 @@ struct PanelMatmul {
     std::size_t out_end;       ///< one past the last; a multiple of kPanelRows or d
 };
 
-/// Element type of K and V in the cache.
-enum class KvType : std::uint8_t { f32, f16 };
-
-/// Attention of the query heads of one KV head over a run of positions, with a running softmax.
-/// Call once per chunk of positions, in any split at fixed chunk borders, then merge in order.
-struct AttendChunk {
-    const float* q;         ///< (group, head_dim) query heads that read this KV head; read
-    const std::byte* k;     ///< (positions, head_dim) of KvType; read
-    const std::byte* v;     ///< (positions, head_dim) of KvType; read
-    std::size_t kv_stride;  ///< bytes from one position to the next, same for K and V
-    std::size_t group;      ///< query heads, 1..kMaxGroup
-    std::size_t head_dim;
-    std::size_t positions;  ///< at least 1, at most kAttendChunk
-    float scale;            ///< multiplies q.k
-    float* max;             ///< (group) running maximum of the scores; written
-    float* sum;             ///< (group) sum of exp(score - max); written
-    float* acc;             ///< (group, head_dim) sum of exp(score - max) * v; written
-};
-/// Positions per attention chunk; fixed, so that results do not depend on how work is split.
-inline constexpr std::size_t kAttendChunk = 128;
-/// A larger group is called in parts.
-inline constexpr std::size_t kMaxGroup = 16;
-
 /// Which elements of a head are rotated together.
 enum class RopeKind : std::uint8_t {
     interleaved,  ///< (2i, 2i+1): llama
@@ -130,8 +108,8 @@ struct Table {
     /// x[i] += y[i].
     void (*add)(float* x, const float* y, std::size_t n) noexcept;
 
-    void (*attend_f32)(const AttendChunk&) noexcept;
-    void (*attend_f16)(const AttendChunk&) noexcept;
+    /// See AttendTile; by KvType.
+    AttendFn attend[kKvTypeCount];
 
     /// f32 <-> f16, round to nearest even; bit-equal on all ISAs.
     void (*f32_to_f16)(const float* x, std::uint16_t* out, std::size_t n) noexcept;
@@ -153,6 +131,11 @@ struct Table {
     static Fn entry(const Fn (&by_type)[kDTypeCount], DType type) noexcept {
         const std::size_t i = type_index(type);
         return i < kDTypeCount ? by_type[i] : nullptr;
+    }
+    /// The attention over a type of cache; null for an unknown type.
+    AttendFn attend_for(KvType type) const noexcept {
+        const auto index = static_cast<std::size_t>(type);
+        return index < kKvTypeCount ? attend[index] : nullptr;
     }
 };
 

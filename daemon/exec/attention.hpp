@@ -19,17 +19,18 @@ struct AttendRow {
     std::span<const std::uint32_t> blocks;
 };
 
-/// Owned by the thread that runs the steps. Results depend on a row's positions alone: chunks of
-/// kAttendChunk positions are summed up in segments of kSegmentChunks, segments in order,
-/// whoever computes them.
+/// Owned by the thread that runs the steps. Results depend on a row's positions alone: a softmax
+/// runs through the kSegmentChunks blocks of a segment, and segments are merged in order, whoever
+/// computes them. Neighbouring rows of a sequence go through a block together.
 class Attention {
   public:
-    /// Chunks whose results are merged before they meet those of other segments.
-    static constexpr std::uint32_t kSegmentChunks = 8;
+    /// Blocks of a segment. Fewer share long contexts among threads more evenly, more merge less.
+    static constexpr std::uint32_t kSegmentChunks = 4;
 
     /// `max_positions`: the longest sequence. Throws std::bad_alloc.
     Attention(const kernels::Table& kernels, ThreadPool& pool, const KvCache& cache,
-              const shard::Slice& slice, std::uint32_t group, std::uint64_t max_positions);
+              const shard::Slice& slice, std::uint32_t group, std::uint64_t max_positions,
+              std::uint32_t max_rows);
 
     /// out[r] (own query heads * head_dim, at stride `out_stride`) = softmax(q k^T / sqrt(d)) v
     /// for the positions 0..rows[r].position of row r. q: (rows, own query heads * head_dim).
@@ -41,11 +42,11 @@ class Attention {
                                       std::uint32_t threads) noexcept;
 
   private:
-    // The running softmax of up to kMaxGroup heads.
+    // The running softmax of the heads of a tile's rows.
     struct State {
-        float* max;  // (heads)
-        float* sum;  // (heads)
-        float* acc;  // (heads, head_dim)
+        float* max;  // (rows, heads)
+        float* sum;  // (rows, heads)
+        float* acc;  // (rows, heads, head_dim)
     };
     // Query heads of one KV head that go through the kernel together.
     struct HeadGroup {
@@ -53,25 +54,51 @@ class Attention {
         std::uint32_t first;    // index among the own query heads
         std::uint32_t count;
     };
+    // Neighbouring rows of one sequence in ascending order of position.
+    struct RowTile {
+        std::size_t first;
+        std::size_t count;
+        std::uint32_t segments;  // of the last row
+    };
+    // What the tasks of one run() share.
+    struct Step {
+        std::uint32_t layer;
+        std::span<const AttendRow> rows;
+        const float* q;
+        float* out;
+        std::size_t out_stride;
+    };
 
-    State state_at(std::size_t index) noexcept;
-    void segment(std::uint32_t layer, const AttendRow& row, const HeadGroup& heads, const float* q,
-                 std::uint32_t segment, const State& into) noexcept;
-    void whole_row(std::uint32_t layer, const AttendRow& row, const HeadGroup& heads,
-                   const float* q, float* out) noexcept;
-    void merge(const State& into, const State& from, std::uint32_t count) const noexcept;
-    void finish(const State& state, std::uint32_t count, float* out) const noexcept;
+    void make_tiles(std::span<const AttendRow> rows, std::size_t most) noexcept;
+    void run_split(const Step& step, std::size_t segments) noexcept;
+    State state_at(float* base, std::size_t heads) const noexcept;
+    State split_state(const RowTile& tile, std::size_t group, std::size_t segments,
+                      std::size_t segment) noexcept;
+    void whole_tile(const Step& step, const RowTile& tile, const HeadGroup& heads,
+                    std::uint32_t worker) noexcept;
+    // The first row of the tile that reaches a segment.
+    static std::size_t first_row(const Step& step, const RowTile& tile,
+                                 std::uint32_t segment) noexcept;
+    void segment(const Step& step, const RowTile& tile, const HeadGroup& heads,
+                 std::uint32_t segment, const State& into) const noexcept;
+    void merge(const State& into, const State& from, std::size_t begin,
+               std::size_t end) const noexcept;
+    void finish(const Step& step, const RowTile& tile, const HeadGroup& heads,
+                const State& state) const noexcept;
 
-    const kernels::Table& kernels_;
+    const kernels::AttendFn attend_;
     ThreadPool& pool_;
     const KvCache& cache_;
     std::vector<HeadGroup> groups_;
     std::uint32_t q_dim_;
     std::uint32_t head_dim_;
-    float scale_;
-    std::size_t state_floats_;
-    std::size_t split_tasks_;  // tasks up to which segments are computed in parallel
+    float scale_;               // 1 / sqrt(head_dim) and log2(e)
+    std::size_t tile_rows_;     // rows of a tile at most
+    std::size_t state_floats_;  // of one row's largest group
+    std::size_t split_tasks_;   // rows * groups up to which segments are computed in parallel
     std::size_t max_segments_;
+    std::vector<RowTile> tiles_;   // of the current step
+    std::vector<float> scratch_;   // two states for each thread
     std::vector<float> partials_;  // states of split tasks
 };
 

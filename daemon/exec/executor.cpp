@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace shoal::exec {
 namespace {
 
 // Rows that a thread takes at a time where every row is little work.
 constexpr std::size_t kRowChunk = 4;
+// The same where rows are also written to the cache.
+constexpr std::size_t kCacheRows = 32;
 
 KvShape kv_shape(const model::Hparams& hp, const shard::Slice& slice,
                  const ExecutorOptions& options) {
@@ -40,7 +41,8 @@ Executor::Executor(const model::Hparams& hparams, const shard::Slice& slice,
       cache_(kv_shape(hparams, slice, options), options.kv_positions),
       linear_(kernels, pool, options.max_rows,
               std::max<std::size_t>(hparams.dim, widest_cut(hparams, slice))),
-      attention_(kernels, pool, cache_, slice, hparams.group(), options.kv_positions),
+      attention_(kernels, pool, cache_, slice, hparams.group(), options.kv_positions,
+                 options.max_rows),
       all_reduce_(kernels, options.collectives, hparams.dim,
                   std::size_t{options.max_rows} * hparams.dim) {
     const std::size_t r = options.max_rows;
@@ -159,45 +161,61 @@ void Executor::project_qkv(const LayerWeights& w) {
     }
 }
 
-// Norms (qwen3), rotation of q and k, k and v into the cache
+// Norms (qwen3) and rotation of q and k, then k and v into the cache
 void Executor::rotate_and_cache(std::uint32_t layer, const LayerWeights& w) {
-    const std::uint32_t hd = hp_.head_dim;
-    const std::size_t half = hp_.rope_dim / 2;
-    const std::size_t position_bytes = cache_.position_bytes();
-    const bool f16 = options_.kv_type == kernels::KvType::f16;
-    const auto store = [&](const float* from, std::byte* to) {
-        if (f16) {
-            kernels_.f32_to_f16(from, reinterpret_cast<std::uint16_t*>(to), hd);
-        } else {
-            std::memcpy(to, from, position_bytes);
-        }
-    };
-    pool_.run(rows_.size(), kRowChunk, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t r = begin; r < end; ++r) {
-            float* q = &q_[r * q_dim_];
-            float* k = &k_[r * kv_dim_];
-            if (hp_.qk_norm) {
-                for (std::uint32_t i = 0; i < q_dim_; i += hd) {
-                    kernels_.rms_norm(q + i, w.q_norm, q + i, hd, hp_.norm_eps);
-                }
-                for (std::uint32_t i = 0; i < kv_dim_; i += hd) {
-                    kernels_.rms_norm(k + i, w.k_norm, k + i, hd, hp_.norm_eps);
-                }
-            }
-            const float* cos = &cos_[r * half];
-            const float* sin = &sin_[r * half];
-            kernels_.rope(q, q_dim_ / hd, hd, hp_.rope_dim, hp_.rope_kind, cos, sin);
-            kernels_.rope(k, kv_dim_ / hd, hd, hp_.rope_dim, hp_.rope_kind, cos, sin);
-
-            const std::uint32_t block =
-                rows_[r].blocks[rows_[r].position / KvCache::kBlockPositions];
-            const std::size_t at = rows_[r].position % KvCache::kBlockPositions * position_bytes;
-            for (std::uint32_t h = 0; h < kv_dim_ / hd; ++h) {
-                store(k + h * hd, cache_.k(block, layer, h) + at);
-                store(&v_[r * kv_dim_ + h * hd], cache_.v(block, layer, h) + at);
-            }
+    // More rows at a time make the cache's runs longer, fewer keep all threads busy.
+    const std::size_t chunk =
+        std::clamp<std::size_t>(rows_.size() / (2 * pool_.threads()), kRowChunk, kCacheRows);
+    pool_.run(rows_.size(), chunk, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t r = begin; r < end; ++r) rotate(r, w);
+        while (begin < end) {
+            const std::size_t stop = end_of_run(begin, end);
+            cache_rows(layer, begin, stop);
+            begin = stop;
         }
     });
+}
+
+void Executor::rotate(std::size_t row, const LayerWeights& w) noexcept {
+    const std::uint32_t hd = hp_.head_dim;
+    const std::size_t half = hp_.rope_dim / 2;
+    float* q = &q_[row * q_dim_];
+    float* k = &k_[row * kv_dim_];
+    if (hp_.qk_norm) {
+        for (std::uint32_t i = 0; i < q_dim_; i += hd) {
+            kernels_.rms_norm(q + i, w.q_norm, q + i, hd, hp_.norm_eps);
+        }
+        for (std::uint32_t i = 0; i < kv_dim_; i += hd) {
+            kernels_.rms_norm(k + i, w.k_norm, k + i, hd, hp_.norm_eps);
+        }
+    }
+    const float* cos = &cos_[row * half];
+    const float* sin = &sin_[row * half];
+    kernels_.rope(q, q_dim_ / hd, hd, hp_.rope_dim, hp_.rope_kind, cos, sin);
+    kernels_.rope(k, kv_dim_ / hd, hd, hp_.rope_dim, hp_.rope_kind, cos, sin);
+}
+
+// The rows from `begin` on that lie at neighbouring positions of one block.
+std::size_t Executor::end_of_run(std::size_t begin, std::size_t end) const noexcept {
+    std::size_t r = begin + 1;
+    while (r < end && rows_[r].blocks.data() == rows_[begin].blocks.data() &&
+           rows_[r].position == rows_[r - 1].position + 1 &&
+           rows_[r].position % KvCache::kBlockPositions != 0) {
+        ++r;
+    }
+    return r;
+}
+
+void Executor::cache_rows(std::uint32_t layer, std::size_t begin, std::size_t end) noexcept {
+    const std::uint32_t hd = hp_.head_dim;
+    const AttendRow& first = rows_[begin];
+    const std::uint32_t block = first.blocks[first.position / KvCache::kBlockPositions];
+    const std::size_t at = first.position % KvCache::kBlockPositions;
+    for (std::uint32_t h = 0; h < kv_dim_ / hd; ++h) {
+        const std::size_t from = begin * kv_dim_ + h * hd;
+        cache_.store_k(kernels_, block, layer, h, at, end - begin, &k_[from], kv_dim_);
+        cache_.store_v(kernels_, block, layer, h, at, end - begin, &v_[from], kv_dim_);
+    }
 }
 
 // x += w_down @ (silu(gate @ norm(x)) * (up @ norm(x)))

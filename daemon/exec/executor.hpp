@@ -67,6 +67,9 @@ class Executor {
     Status ffn_block(std::uint32_t layer, Collective& collective);
     void project_qkv(const LayerWeights& w);
     void rotate_and_cache(std::uint32_t layer, const LayerWeights& w);
+    void rotate(std::size_t row, const LayerWeights& w) noexcept;
+    std::size_t end_of_run(std::size_t begin, std::size_t end) const noexcept;
+    void cache_rows(std::uint32_t layer, std::size_t begin, std::size_t end) noexcept;
     void score_outputs(const Step& step);
 
     const model::Hparams hp_;

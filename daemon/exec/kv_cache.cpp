@@ -9,8 +9,9 @@ namespace shoal::exec {
 
 KvCache::KvCache(const KvShape& shape, std::uint64_t positions)
     : shape_(shape),
-      head_bytes_(kBlockPositions * shape.head_dim * shape.element_bytes()),
+      head_bytes_(kernels::kv_block_bytes(shape.type, shape.head_dim)),
       block_bytes_(std::size_t{2} * shape.layers * shape.kv_heads * head_bytes_) {
+    assert(kernels::kv_head_dim_fits(shape.type, shape.head_dim));
     const std::uint64_t count = (positions + kBlockPositions - 1) / kBlockPositions;
     if (count > UINT32_MAX || (block_bytes_ != 0 && count > SIZE_MAX / 2 / block_bytes_)) {
         throw std::bad_alloc();

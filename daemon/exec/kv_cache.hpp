@@ -20,8 +20,6 @@ struct KvShape {
     std::uint32_t kv_heads = 0;
     std::uint32_t head_dim = 0;
     kernels::KvType type = kernels::KvType::f16;
-
-    std::size_t element_bytes() const noexcept { return type == kernels::KvType::f32 ? 4 : 2; }
 };
 
 /// Externally synchronised; reading and writing different positions of prepared sequences from
@@ -32,7 +30,8 @@ class KvCache {
     static constexpr std::uint32_t kBlockPositions = kernels::kAttendChunk;
 
     /// Address space for `positions` (rounded up to blocks) is reserved at once, memory is taken
-    /// as it is written. Throws std::bad_alloc.
+    /// as it is written. Throws std::bad_alloc. Requires: a head_dim that the type can hold, see
+    /// kernels::kv_head_dim_fits.
     KvCache(const KvShape& shape, std::uint64_t positions);
 
     /// Make room for positions [0, end) of a sequence, creating it if need be; copies a block
@@ -48,17 +47,28 @@ class KvCache {
 
     /// The ids of a sequence's blocks, in the order of its positions; empty when unknown.
     std::span<const std::uint32_t> blocks(SequenceId sequence) const noexcept;
-    /// K (or V) of one head in one block: (kBlockPositions, head_dim) elements, dense.
+    /// K (or V) of one head in one block, as kernels::kv_block_bytes says.
     std::byte* k(std::uint32_t block, std::uint32_t layer, std::uint32_t head) const noexcept;
     std::byte* v(std::uint32_t block, std::uint32_t layer, std::uint32_t head) const noexcept;
 
+    /// Write K (or V) of one head at `count` positions from `position` of a block on; x: (count,
+    /// head_dim) at stride `stride` floats. Different positions may be written at the same time.
+    void store_k(const kernels::Table& kernels, std::uint32_t block, std::uint32_t layer,
+                 std::uint32_t head, std::size_t position, std::size_t count, const float* x,
+                 std::size_t stride) const noexcept;
+    void store_v(const kernels::Table& kernels, std::uint32_t block, std::uint32_t layer,
+                 std::uint32_t head, std::size_t position, std::size_t count, const float* x,
+                 std::size_t stride) const noexcept;
+
     const KvShape& shape() const noexcept { return shape_; }
-    std::size_t position_bytes() const noexcept { return shape_.head_dim * shape_.element_bytes(); }
+    /// Bytes of k() and of v().
+    std::size_t head_bytes() const noexcept { return head_bytes_; }
     std::uint32_t capacity_blocks() const noexcept {
         return static_cast<std::uint32_t>(refs_.size());
     }
     std::uint32_t used_blocks() const noexcept;
-    /// 2 x layers x KV heads x head_dim x positions x element size for all blocks.
+    /// 2 x layers x KV heads x head_dim x positions x element size for all blocks; an element of
+    /// q8_0 takes 34/32 bytes.
     std::uint64_t bytes() const noexcept { return std::uint64_t{block_bytes_} * capacity_blocks(); }
 
   private:

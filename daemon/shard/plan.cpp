@@ -119,7 +119,7 @@ void add_layer_parts(const GgufHeader& header, const Hparams& hp, const Slice& s
 std::uint64_t needed_bytes(const GgufHeader& header, const Hparams& hp, const Slice& slice,
                            const Device& device, const Demand& demand) {
     std::uint64_t bytes = slice_weight_bytes(header, hp, slice) + demand.buffer_bytes +
-                          kv_bytes(hp, slice, demand.kv_positions, demand.kv_element_bytes);
+                          kv_bytes(hp, slice, demand.kv_positions, demand.kv_head_bytes);
     if (device.embedding) bytes += header.tensor(model::tensor_name::kEmbedding).bytes;
     return bytes;
 }
@@ -174,9 +174,8 @@ std::uint64_t slice_weight_bytes(const GgufHeader& header, const Hparams& hp, co
 }
 
 std::uint64_t kv_bytes(const Hparams& hp, const Slice& slice, std::uint64_t positions,
-                       std::uint32_t element_bytes) noexcept {
-    return std::uint64_t{2} * hp.n_layers * slice.kv_heads.size() * hp.head_dim * positions *
-           element_bytes;
+                       std::uint64_t head_bytes) noexcept {
+    return std::uint64_t{2} * hp.n_layers * slice.kv_heads.size() * positions * head_bytes;
 }
 
 std::vector<Slice> make_plan(const GgufHeader& header, const Hparams& hp,

@@ -41,7 +41,7 @@ struct Device {
 /// What the slices must leave room for besides weights.
 struct Demand {
     std::uint64_t kv_positions = 0;  ///< positions of KV cache
-    std::uint32_t kv_element_bytes = 2;
+    std::uint64_t kv_head_bytes = 0;  ///< K (or V) of one head at one position
     std::uint64_t buffer_bytes = 0;  ///< activations and the like, per device
 };
 
@@ -83,9 +83,9 @@ std::uint64_t held_bytes(const model::TensorInfo& info, const SlicePart& part) n
 std::uint64_t slice_weight_bytes(const model::GgufHeader& header, const model::Hparams& hparams,
                                  const Slice& slice);
 
-/// 2 x layers x held KV heads x head_dim x positions x element size.
+/// 2 x layers x held KV heads x positions x bytes of one head at one position.
 std::uint64_t kv_bytes(const model::Hparams& hparams, const Slice& slice, std::uint64_t positions,
-                       std::uint32_t element_bytes) noexcept;
+                       std::uint64_t head_bytes) noexcept;
 
 /// The columns of wo (or of w_down) that a slice stores: its own, widened to whole blocks.
 /// The columns outside its own are multiplied by zeros.

@@ -36,6 +36,9 @@ struct V8 {
     struct F {
         float32x4_t lo, hi;
     };
+    static constexpr std::size_t kLanes = 8;
+    /// Vectors beside G heads of an attention tile; each takes two of the 32 registers.
+    static constexpr std::size_t attend_vectors(std::size_t g) noexcept { return g <= 2 ? 4 : 2; }
     /// Weight rows of a float tile with four rows of x: sixteen registers of sums, four of
     /// weights and two of x, out of 32.
     static constexpr std::size_t kFloatOutputs = 2;
@@ -84,6 +87,10 @@ struct V8 {
     static F round(F x) noexcept { return {vrndnq_f32(x.lo), vrndnq_f32(x.hi)}; }
     /// 2^n of whole numbers in -126..127.
     static F power_of_two(F n) noexcept { return {power_of_two(n.lo), power_of_two(n.hi)}; }
+    /// x 2^n of whole numbers n where neither x nor the result is subnormal or infinite.
+    static F times_power_of_two(F x, F n) noexcept {
+        return {times_power_of_two(x.lo, n.lo), times_power_of_two(x.hi, n.hi)};
+    }
     /// v, but zero where x < limit.
     static F zero_below(F v, F x, float limit) noexcept {
         return {zero_below(v.lo, x.lo, limit), zero_below(v.hi, x.hi, limit)};
@@ -101,6 +108,12 @@ struct V8 {
     static F load_f16_first(const void* at, std::size_t n) noexcept {
         return from_f16(first_u16(at, n));
     }
+    /// One f16 in all lanes.
+    static F all_f16(const void* at) noexcept { return all(load_half(at)); }
+    static F load_s8(const void* at) noexcept {
+        const int16x8_t wide = vmovl_s8(vld1_s8(static_cast<const std::int8_t*>(at)));
+        return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide))), vcvtq_f32_s32(vmovl_high_s16(wide))};
+    }
     static F load_bf16(const void* at) noexcept { return from_bf16(load_u16(at)); }
     static F load_bf16_first(const void* at, std::size_t n) noexcept {
         return from_bf16(first_u16(at, n));
@@ -110,6 +123,10 @@ struct V8 {
     static float32x4_t power_of_two(float32x4_t n) noexcept {
         const int32x4_t exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
         return vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23));
+    }
+    static float32x4_t times_power_of_two(float32x4_t x, float32x4_t n) noexcept {
+        const int32x4_t shift = vshlq_n_s32(vcvtq_s32_f32(n), 23);
+        return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(x), shift));
     }
     static float32x4_t zero_below(float32x4_t v, float32x4_t x, float limit) noexcept {
         const uint32x4_t below = vcltq_f32(x, vdupq_n_f32(limit));

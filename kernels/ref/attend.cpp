@@ -1,4 +1,4 @@
-// Attention over one chunk of positions.
+// Attention of a tile of rows and heads over one block of positions.
 #include <cmath>
 #include <cstring>
 
@@ -20,42 +20,83 @@ float load_f16(const std::byte* at) noexcept {
     return f16_to_f32(bits);
 }
 
-/// One query head. Its numbers depend on its own q and the chunk alone, never on the group.
+float load_s8(const std::byte* at) noexcept {
+    return static_cast<float>(static_cast<std::int8_t>(*at));
+}
+
+/// K and V by their indices; see kv_block_bytes.
 template <std::size_t Bytes, float (*Load)(const std::byte*) noexcept>
-void attend_head(const AttendChunk& c, std::size_t head) noexcept {
-    const float* q = c.q + head * c.head_dim;
-    float* acc = c.acc + head * c.head_dim;
+struct FloatBlock {
+    static float key(const AttendTile& t, std::size_t i, std::size_t position) noexcept {
+        return Load(t.k + (i * kAttendChunk + position) * Bytes);
+    }
+    static float value(const AttendTile& t, std::size_t position, std::size_t i) noexcept {
+        return Load(t.v + (position * t.head_dim + i) * Bytes);
+    }
+};
+
+struct Q8Block {
+    static float key(const AttendTile& t, std::size_t i, std::size_t position) noexcept {
+        const std::byte* scales = t.k + kAttendChunk * t.head_dim;
+        return load_f16(scales + (i / kKvScaleElements * kAttendChunk + position) * 2) *
+               load_s8(t.k + i * kAttendChunk + position);
+    }
+    static float value(const AttendTile& t, std::size_t position, std::size_t i) noexcept {
+        const std::byte* scales = t.v + kAttendChunk * t.head_dim;
+        const std::size_t at = position * t.head_dim + i;
+        return load_f16(scales + at / kKvScaleElements * 2) * load_s8(t.v + at);
+    }
+};
+
+/// One query head of one row; `state` is its place in max, sum and acc.
+template <class Block>
+void attend_head(const AttendTile& t, const float* q, std::size_t positions,
+                 std::size_t state) noexcept {
+    float* acc = t.acc + state * t.head_dim;
     float scores[kAttendChunk];
-    float max = -INFINITY;
-    for (std::size_t p = 0; p < c.positions; ++p) {
-        const std::byte* k = c.k + p * c.kv_stride;
+    float max = t.max[state];
+    for (std::size_t p = 0; p < positions; ++p) {
         double dot = 0;
-        for (std::size_t i = 0; i < c.head_dim; ++i) {
-            dot += static_cast<double>(q[i]) * static_cast<double>(Load(k + i * Bytes));
+        for (std::size_t i = 0; i < t.head_dim; ++i) {
+            dot += static_cast<double>(q[i]) * static_cast<double>(Block::key(t, i, p));
         }
-        scores[p] = static_cast<float>(dot) * c.scale;
+        scores[p] = static_cast<float>(dot);
         max = scores[p] > max ? scores[p] : max;
     }
-    float sum = 0;
-    for (std::size_t i = 0; i < c.head_dim; ++i) acc[i] = 0;
-    for (std::size_t p = 0; p < c.positions; ++p) {
-        const float weight = std::exp(scores[p] - max);
-        const std::byte* v = c.v + p * c.kv_stride;
+    const float factor = std::exp2((t.max[state] - max) * t.scale);
+    float sum = t.sum[state] * factor;
+    for (std::size_t i = 0; i < t.head_dim; ++i) acc[i] *= factor;
+    for (std::size_t p = 0; p < positions; ++p) {
+        const float weight = std::exp2((scores[p] - max) * t.scale);
         sum += weight;
-        for (std::size_t i = 0; i < c.head_dim; ++i) acc[i] += weight * Load(v + i * Bytes);
+        for (std::size_t i = 0; i < t.head_dim; ++i) acc[i] += weight * Block::value(t, p, i);
     }
-    c.max[head] = max;
-    c.sum[head] = sum;
+    t.max[state] = max;
+    t.sum[state] = sum;
+}
+
+template <class Block>
+void attend(const AttendTile& t) noexcept {
+    for (std::size_t r = 0; r < t.rows; ++r) {
+        for (std::size_t g = 0; g < t.group; ++g) {
+            attend_head<Block>(t, t.q + r * t.q_stride + g * t.head_dim, t.positions[r],
+                               r * t.group + g);
+        }
+    }
 }
 
 }  // namespace
 
-void attend_f32(const AttendChunk& chunk) noexcept {
-    for (std::size_t h = 0; h < chunk.group; ++h) attend_head<4, load_f32>(chunk, h);
+void attend_f32(const AttendTile& tile) noexcept {
+    attend<FloatBlock<4, load_f32>>(tile);
 }
 
-void attend_f16(const AttendChunk& chunk) noexcept {
-    for (std::size_t h = 0; h < chunk.group; ++h) attend_head<2, load_f16>(chunk, h);
+void attend_f16(const AttendTile& tile) noexcept {
+    attend<FloatBlock<2, load_f16>>(tile);
+}
+
+void attend_q8_0(const AttendTile& tile) noexcept {
+    attend<Q8Block>(tile);
 }
 
 }  // namespace shoal::kernels::ref

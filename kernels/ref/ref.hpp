@@ -30,8 +30,9 @@ void rope(float* x, std::size_t heads, std::size_t head_dim, std::size_t rot, Ro
 void silu_mul(const float* gate, const float* up, float* out, std::size_t n) noexcept;
 void add(float* x, const float* y, std::size_t n) noexcept;
 
-void attend_f32(const AttendChunk& chunk) noexcept;
-void attend_f16(const AttendChunk& chunk) noexcept;
+void attend_f32(const AttendTile& tile) noexcept;
+void attend_f16(const AttendTile& tile) noexcept;
+void attend_q8_0(const AttendTile& tile) noexcept;
 
 void f32_to_f16(const float* x, std::uint16_t* out, std::size_t n) noexcept;
 void f16_to_f32(const std::uint16_t* x, float* out, std::size_t n) noexcept;

@@ -1,5 +1,4 @@
-// The kernels that all vector ISAs share, with AVX2: float products, attention, silu.
-#include "kernels/vector/attend.hpp"
+// The kernels that all vector ISAs share, with AVX2: float products, silu.
 #include "kernels/vector/exp.hpp"
 #include "kernels/vector/matmul_float.hpp"
 #include "kernels/x86/avx2.hpp"
@@ -15,13 +14,6 @@ void matmul_f16(const Matmul& m) noexcept {
 }
 void matmul_bf16(const Matmul& m) noexcept {
     vector::matmul_float<V8, vector::Bf16<V8>>(m);
-}
-
-void attend_f32(const AttendChunk& chunk) noexcept {
-    vector::attend<V8, vector::F32<V8>>(chunk);
-}
-void attend_f16(const AttendChunk& chunk) noexcept {
-    vector::attend<V8, vector::F16<V8>>(chunk);
 }
 
 void silu_mul(const float* gate, const float* up, float* out, std::size_t n) noexcept {

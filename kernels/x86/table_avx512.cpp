@@ -3,6 +3,6 @@
 
 namespace shoal::kernels::x86 {
 
-constinit const Table kAvx512Table = table<Rows16>("avx512");
+constinit const Table kAvx512Table = table_512<Rows16>("avx512");
 
 }  // namespace shoal::kernels::x86

@@ -3,6 +3,6 @@
 
 namespace shoal::kernels::x86 {
 
-constinit const Table kAvx512VnniTable = table<Rows16>("avx512_vnni");
+constinit const Table kAvx512VnniTable = table_512<Rows16>("avx512_vnni");
 
 }  // namespace shoal::kernels::x86

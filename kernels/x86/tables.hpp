@@ -20,8 +20,7 @@ constexpr Table table(const char* name) noexcept {
         .rope = rope,
         .silu_mul = silu_mul,
         .add = add,
-        .attend_f32 = attend_f32,
-        .attend_f16 = attend_f16,
+        .attend = {attend_f32, attend_f16, attend_q8_0},
         .f32_to_f16 = f32_to_f16,
         .f16_to_f32 = f16_to_f32,
         .quantize_q8_0 = quantize_q8_0,
@@ -41,6 +40,16 @@ constexpr Table table(const char* name) noexcept {
     set_format<V, Q6_K, pack_q6_k>(t);
     set_format<V, IQ4_NL, pack_iq4_nl>(t);
     set_format<V, IQ4_XS, pack_iq4_xs>(t);
+    return t;
+}
+
+/// The same with attention over 16 lanes.
+template <class V>
+[[maybe_unused]] constexpr Table table_512(const char* name) noexcept {
+    Table t = table<V>(name);
+    t.attend[0] = attend_f32_512;
+    t.attend[1] = attend_f16_512;
+    t.attend[2] = attend_q8_0_512;
     return t;
 }
 

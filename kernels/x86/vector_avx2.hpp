@@ -49,6 +49,12 @@ namespace {
 /// Eight floats: what kernels/vector/ asks of an ISA.
 struct V8 {
     using F = __m256;
+    static constexpr std::size_t kLanes = 8;
+    /// Vectors beside G heads of an attention tile: at least eight sums where they fit, which
+    /// hide the latency of FMA, and with one vector and the heads' factors at most 16 registers.
+    static constexpr std::size_t attend_vectors(std::size_t g) noexcept {
+        return g == 1 ? 8 : g <= 3 ? 4 : 2;
+    }
     /// Weight rows of a float tile with four rows of x: twelve sums, three vectors of weights and
     /// one of x are all sixteen registers.
     static constexpr std::size_t kFloatOutputs = 3;
@@ -97,6 +103,11 @@ struct V8 {
         const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
         return _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
     }
+    /// x 2^n of whole numbers n where neither x nor the result is subnormal or infinite.
+    static F times_power_of_two(F x, F n) noexcept {
+        const __m256i shift = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+        return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), shift));
+    }
     /// v, but zero where x < limit.
     static F zero_below(F v, F x, float limit) noexcept {
         return _mm256_andnot_ps(_mm256_cmp_ps(x, all(limit), _CMP_LT_OQ), v);
@@ -110,6 +121,14 @@ struct V8 {
     static F load_f16(const void* at) noexcept { return _mm256_cvtph_ps(load128(at)); }
     static F load_f16_first(const void* at, std::size_t n) noexcept {
         return _mm256_cvtph_ps(first_u16(at, n));
+    }
+    /// One f16 in all lanes.
+    static F all_f16(const void* at) noexcept {
+        return _mm256_cvtph_ps(_mm_set1_epi16(static_cast<short>(load_u16(at))));
+    }
+    static F load_s8(const void* at) noexcept {
+        const __m128i bytes = _mm_loadl_epi64(static_cast<const __m128i*>(at));
+        return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
     }
     static F load_bf16(const void* at) noexcept { return widen(load128(at)); }
     static F load_bf16_first(const void* at, std::size_t n) noexcept {

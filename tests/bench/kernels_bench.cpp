@@ -122,29 +122,31 @@ void bench_matmul(const Table& table, DType type, const Options& options) {
     }
 }
 
-void bench_attend(const Table& table, KvType type, std::size_t group, const Options& options) {
-    const std::size_t dim = 128;
-    const std::size_t chunks = 32;
-    const std::size_t positions = chunks * kAttendChunk;
-    const std::size_t width = type == KvType::f32 ? 4 : 2;
-    const auto q = random_floats(group * dim);
-    const auto values = random_floats(positions * dim);
-    std::vector<std::byte> kv(values.size() * width);
-    quantize(type == KvType::f32 ? DType::f32 : DType::f16, values.data(), kv.data(),
-             values.size());
-    std::vector<float> max(group), sum(group), acc(group * dim);
+/// Rows of a prompt (one: decoding) against 64 blocks that lie one after another, more than the
+/// second-level cache holds.
+void bench_attend(const Table& table, KvType type, std::size_t dim, std::size_t group,
+                  std::size_t rows, const Options& options) {
+    const std::size_t chunks = 64;
+    const std::size_t block = kv_block_bytes(type, dim);
+    // Bytes that are small normal numbers in every type.
+    std::vector<std::byte> kv(2 * chunks * block);
+    for (std::size_t i = 0; i < kv.size(); ++i) kv[i] = static_cast<std::byte>(0x30 + i * 7 % 11);
+    const auto q = random_floats(rows * group * dim);
+    const std::vector<std::uint32_t> positions(rows, kAttendChunk);
+    std::vector<float> max(rows * group), sum(rows * group), acc(rows * group * dim);
     const double t = time_of(options.seconds, [&] {
         for (std::size_t c = 0; c < chunks; ++c) {
-            const std::byte* at = kv.data() + c * kAttendChunk * dim * width;
-            const AttendChunk chunk{q.data(),     at,     at,         dim * width, group,     dim,
-                                    kAttendChunk, 0.088f, max.data(), sum.data(),  acc.data()};
-            (type == KvType::f32 ? table.attend_f32 : table.attend_f16)(chunk);
+            const std::byte* at = kv.data() + 2 * c * block;
+            const AttendTile tile{q.data(),   group * dim, at,  at + block, positions.data(),
+                                  rows,       group,       dim, 0.1f,       max.data(),
+                                  sum.data(), acc.data()};
+            table.attend_for(type)(tile);
         }
     });
-    const double flops = 4.0 * static_cast<double>(positions * dim * group);
-    const double bytes = 2.0 * static_cast<double>(positions * dim * width);
-    std::printf("%-5s attend %-5s group %3zu  %7.2f GB/s of KV       %8.1f GFLOP/s\n", table.name,
-                type == KvType::f32 ? "f32" : "f16", group, bytes / t * 1e-9, flops / t * 1e-9);
+    const double flops = 4.0 * static_cast<double>(chunks * kAttendChunk * dim * group * rows);
+    std::printf("%-5s attend %-5s dim %3zu group %2zu rows %3zu  %7.2f GB/s of KV  %8.1f GFLOP/s\n",
+                table.name, name(type), dim, group, rows, static_cast<double>(kv.size()) / t * 1e-9,
+                flops / t * 1e-9);
 }
 
 void bench_elementwise(const Table& table, const Options& options) {
@@ -219,8 +221,13 @@ int main(int argc, char** argv) {
             }
         }
         if (!options.type.empty()) continue;
-        for (const KvType type : {KvType::f32, KvType::f16}) {
-            for (const std::size_t group : {1, 4, 8}) bench_attend(*table, type, group, options);
+        for (const KvType type : {KvType::f32, KvType::f16, KvType::q8_0}) {
+            for (const std::size_t dim : {64, 128}) {
+                for (const std::size_t group : {1, 4, 8}) {
+                    bench_attend(*table, type, dim, group, 1, options);
+                }
+                bench_attend(*table, type, dim, 4, 16, options);
+            }
         }
         bench_elementwise(*table, options);
     }

@@ -70,6 +70,7 @@ TEST_CASE("every choice comes back as the name it was given by") {
         }
     }
     CHECK(std::string_view(name(KvType::automatic)) == "auto");
+    CHECK(std::string_view(name(KvType::q8_0)) == "q8_0");
     CHECK(std::string_view(name(Collectives::f16)) == "f16");
     CHECK(std::string_view(name(LogLevel::debug)) == "debug");
 }

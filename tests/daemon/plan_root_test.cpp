@@ -479,6 +479,16 @@ TEST_SUITE("PlanRoot") {
         CHECK(offer.max_rows == 17);
     }
 
+    TEST_CASE_FIXTURE(Fixture, "a KV type that the model's heads do not fit is refused") {
+        options.settings.kv = config::KvType::q8_0;
+        build();
+        const JobId id = submit(greedy("a", 3));
+        REQUIRE(ends(id));
+        REQUIRE(story(id).failed() != nullptr);
+        CHECK(story(id).failed()->message.find("models.kv = q8_0") != std::string::npos);
+        CHECK(story(id).failed()->message.find("16") != std::string::npos);
+    }
+
     TEST_CASE_FIXTURE(Fixture, "a model whose file is gone fails its jobs and no others") {
         TemporaryFolder folder;
         const auto copy = folder.folder / "gone.gguf";

@@ -106,4 +106,34 @@ TEST_CASE("the shipped Q8_0 model is near float64 on every step of its stories")
     }
 }
 
+TEST_CASE("a q8_0 KV cache moves the logits of the demo model as F32 by a few hundredths") {
+    // As F32, so that nothing else is rounded to bytes.
+    const TemporaryFolder folder;
+    requantise(shipped(), "f32", folder.folder / "demo-f32.gguf", 1);
+    const model::GgufFile file(folder.folder / "demo-f32.gguf");
+    const json expected = golden();
+    const auto worst = [&](kernels::KvType type) {
+        ClusterOptions o = options(1);
+        o.exec.kv_type = type;
+        LocalCluster cluster(file, o);
+        double error = 0;
+        for (const json& run : expected) {
+            auto ids = run["prompt_ids"].get<std::vector<std::int32_t>>();
+            const auto story = run["generated_ids"].get<std::vector<std::int32_t>>();
+            ids.insert(ids.end(), story.begin(), story.end() - 1);
+            const Generated got = cluster.generate(ids, 1, {}, true);
+            error = std::max(
+                error,
+                largest_difference(got.logits[0], run["last_logits"].get<std::vector<double>>()));
+        }
+        return error;
+    };
+    const double f16 = worst(kernels::KvType::f16);
+    const double q8 = worst(kernels::KvType::q8_0);
+    MESSAGE("largest logit error: " << f16 << " with an f16 KV cache, " << q8 << " with q8_0");
+    CHECK(f16 < 0.02);
+    CHECK(q8 > f16);
+    CHECK(q8 < 0.2);
+}
+
 }  // namespace shoal::tests

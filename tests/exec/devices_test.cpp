@@ -133,20 +133,27 @@ TEST_CASE("the reference kernels and the fastest agree on greedy ids") {
 }
 
 TEST_CASE("logits depend neither on the batch, nor on the threads") {
-    const MadeModel model(tiny("llama", "q8_0"));
+    ModelShape shape = tiny("llama", "q8_0");
+    shape.head_dim = 32;  // what a q8_0 cache needs
+    const MadeModel model(shape);
     const auto prompt = long_prompt(300);
-    ClusterOptions o = options(1);
-    LocalCluster batched(*model.file, o);
-    const Generated expected = batched.generate(prompt, 3, {}, true);
-    for (const std::uint32_t rows : {1U, 7U, 300U}) {
-        for (const std::uint32_t threads : {1U, 3U}) {
-            CAPTURE(rows);
-            CAPTURE(threads);
-            ClusterOptions other = options(1, threads);
-            other.exec.max_rows = rows;
-            LocalCluster cluster(*model.file, other);
-            const Generated got = cluster.generate(prompt, 3, {}, true);
-            CHECK(got.logits == expected.logits);  // to the last bit
+    for (const auto type : {kernels::KvType::f32, kernels::KvType::f16, kernels::KvType::q8_0}) {
+        ClusterOptions o = options(1);
+        o.exec.kv_type = type;
+        LocalCluster batched(*model.file, o);
+        const Generated expected = batched.generate(prompt, 3, {}, true);
+        for (const std::uint32_t rows : {1U, 7U, 300U}) {
+            for (const std::uint32_t threads : {1U, 3U}) {
+                CAPTURE(kernels::name(type));
+                CAPTURE(rows);
+                CAPTURE(threads);
+                ClusterOptions other = options(1, threads);
+                other.exec.kv_type = type;
+                other.exec.max_rows = rows;
+                LocalCluster cluster(*model.file, other);
+                const Generated got = cluster.generate(prompt, 3, {}, true);
+                CHECK(got.logits == expected.logits);  // to the last bit
+            }
         }
     }
 }
@@ -155,16 +162,25 @@ TEST_CASE("long sequences split over threads give the same bits") {
     ModelShape shape = tiny("llama", "f32");
     shape.n_layers = 1;
     shape.n_context = 4096;
+    shape.head_dim = 32;
     const MadeModel model(shape);
     const auto prompt = long_prompt(2500);
-    ClusterOptions o = options(1);
-    o.exec.kv_positions = 4096;
-    o.exec.max_rows = 256;
-    LocalCluster single(*model.file, o);
-    o.threads = 3;
-    LocalCluster split(*model.file, o);
-    CHECK(single.generate(prompt, 3, {}, true).logits ==
-          split.generate(prompt, 3, {}, true).logits);
+    for (const auto type : {kernels::KvType::f32, kernels::KvType::q8_0}) {
+        ClusterOptions o = options(1);
+        o.exec.kv_type = type;
+        o.exec.kv_positions = 4096;
+        o.exec.max_rows = 256;
+        LocalCluster single(*model.file, o);
+        const auto expected = single.generate(prompt, 3, {}, true).logits;
+        for (const std::uint32_t rows : {256U, 5U}) {
+            CAPTURE(kernels::name(type));
+            CAPTURE(rows);
+            o.threads = 3;
+            o.exec.max_rows = rows;
+            LocalCluster split(*model.file, o);
+            CHECK(split.generate(prompt, 3, {}, true).logits == expected);
+        }
+    }
 }
 
 TEST_CASE("sequences that run together give what each gives alone") {
@@ -209,17 +225,25 @@ TEST_CASE("the same seed gives the same text on any cut") {
 }
 
 TEST_CASE("the KV cache takes what the formula says") {
-    const MadeModel model(tiny("llama", "f32"));
-    for (const auto type : {kernels::KvType::f32, kernels::KvType::f16}) {
+    ModelShape shape = tiny("llama", "f32");
+    shape.head_dim = 32;  // what q8_0 needs
+    const MadeModel model(shape);
+    for (const auto type : {kernels::KvType::f32, kernels::KvType::f16, kernels::KvType::q8_0}) {
         ClusterOptions o = options(5);
         o.exec.kv_type = type;
         const LocalCluster cluster(*model.file, o);
         for (std::uint32_t r = 0; r < 5; ++r) {
-            const std::uint64_t element = type == kernels::KvType::f32 ? 4 : 2;
-            const std::uint64_t expected = std::uint64_t{2} * cluster.hparams().n_layers *
+            const std::uint64_t elements = std::uint64_t{2} * cluster.hparams().n_layers *
                                            cluster.plan()[r].kv_heads.size() *
-                                           cluster.hparams().head_dim * 512 * element;
+                                           cluster.hparams().head_dim * 512;
+            const std::uint64_t expected = type == kernels::KvType::f32   ? elements * 4
+                                           : type == kernels::KvType::f16 ? elements * 2
+                                                                          : elements * 34 / 32;
             CHECK(cluster.executor(r).cache().bytes() == expected);
+            // The planner counts the same.
+            CHECK(shard::kv_bytes(cluster.hparams(), cluster.plan()[r], 512,
+                                  kernels::kv_head_bytes(type, cluster.hparams().head_dim)) ==
+                  expected);
         }
     }
 }

@@ -2,13 +2,49 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstring>
+#include <vector>
 
 namespace shoal::exec {
 namespace {
 
 constexpr std::uint32_t kBlock = KvCache::kBlockPositions;
 const KvShape kShape{2, 3, 16, kernels::KvType::f16};
+
+float half(const std::byte* at) {
+    std::uint16_t bits = 0;
+    float value = 0;
+    std::memcpy(&bits, at, sizeof bits);
+    kernels::reference().f16_to_f32(&bits, &value, 1);
+    return value;
+}
+
+// One value of a block, at `index` in the order of its type, with its scale at `scale`.
+float stored(const KvCache& cache, const std::byte* block, std::size_t index, std::size_t scale) {
+    float value = 0;
+    switch (cache.shape().type) {
+        case kernels::KvType::f32:
+            std::memcpy(&value, block + index * 4, sizeof value);
+            return value;
+        case kernels::KvType::f16:
+            return half(block + index * 2);
+        case kernels::KvType::q8_0:
+            return static_cast<float>(static_cast<std::int8_t>(block[index])) *
+                   half(block + std::size_t{kBlock} * cache.shape().head_dim + scale * 2);
+    }
+    return value;
+}
+
+// Of layer 1 and head 1 in block 1.
+float stored_k(const KvCache& cache, std::size_t position, std::size_t i) {
+    return stored(cache, cache.k(1, 1, 1), i * kBlock + position, i / 32 * kBlock + position);
+}
+
+float stored_v(const KvCache& cache, std::size_t position, std::size_t i) {
+    const std::size_t at = position * cache.shape().head_dim + i;
+    return stored(cache, cache.v(1, 1, 1), at, at / 32);
+}
 
 }  // namespace
 
@@ -18,6 +54,53 @@ TEST_CASE("a cache has blocks for its positions, rounded up") {
     const KvCache cache(kShape, kBlock + 1);
     CHECK(cache.capacity_blocks() == 2);
     CHECK(cache.bytes() == 2ULL * 2 * 3 * 16 * (2 * kBlock) * 2);
+}
+
+TEST_CASE("an element takes 4, 2 or 34/32 bytes") {
+    const auto bytes = [](kernels::KvType type) {
+        return KvCache({2, 3, 64, type}, 2 * kBlock).bytes();
+    };
+    const std::uint64_t elements = 2ULL * 2 * 3 * 64 * 2 * kBlock;
+    CHECK(bytes(kernels::KvType::f32) == elements * 4);
+    CHECK(bytes(kernels::KvType::f16) == elements * 2);
+    CHECK(bytes(kernels::KvType::q8_0) == elements * 34 / 32);
+}
+
+TEST_CASE("what is stored lies where the kernels look for it") {
+    const kernels::Table& table = kernels::reference();
+    const std::uint32_t dim = 64;
+    const std::size_t stride = 70;
+    // Runs of awkward lengths and places, one of them longer than a tile of rows.
+    const std::size_t runs[][2] = {{0, 1}, {1, 2}, {5, 33}, {127, 1}, {40, 16}};
+    for (const auto type : {kernels::KvType::f32, kernels::KvType::f16, kernels::KvType::q8_0}) {
+        KvCache cache({2, 2, dim, type}, 2 * kBlock);
+        REQUIRE(cache.reserve(1, 0, 2 * kBlock));
+        std::vector<float> k(kBlock * stride);
+        std::vector<float> v(kBlock * stride);
+        for (std::size_t i = 0; i < k.size(); ++i) {
+            k[i] = static_cast<float>((i * 37) % 255) - 127;
+            v[i] = static_cast<float>((i * 91) % 255) - 127;
+        }
+        for (const auto& run : runs) {
+            CAPTURE(kernels::name(type));
+            CAPTURE(run[0]);
+            cache.store_k(table, 1, 1, 1, run[0], run[1], &k[run[0] * stride], stride);
+            cache.store_v(table, 1, 1, 1, run[0], run[1], &v[run[0] * stride], stride);
+            for (std::size_t p = run[0]; p < run[0] + run[1]; ++p) {
+                for (std::size_t i = 0; i < dim; ++i) {
+                    // A scale of q8_0 is largest / 127 as f16: half a step and its rounding.
+                    const float off = type == kernels::KvType::q8_0 ? 0.6F : 0.0F;
+                    CHECK(std::abs(stored_k(cache, p, i) - k[p * stride + i]) <= off);
+                    CHECK(std::abs(stored_v(cache, p, i) - v[p * stride + i]) <= off);
+                }
+            }
+        }
+        // Nothing else was touched.
+        CHECK(stored_k(cache, 38, 3) == 0);
+        CHECK(stored_v(cache, 126, 0) == 0);
+        CHECK(*cache.k(1, 1, 0) == std::byte{0});
+        CHECK(*cache.k(1, 0, 1) == std::byte{0});
+    }
 }
 
 TEST_CASE("sequences take blocks as they grow and give them back") {
@@ -41,7 +124,7 @@ TEST_CASE("no two heads, layers or blocks share memory") {
     KvCache cache(kShape, 2 * kBlock);
     REQUIRE(cache.reserve(1, 0, 2 * kBlock));
     std::uint8_t mark = 0;
-    const std::size_t bytes = kBlock * cache.position_bytes();
+    const std::size_t bytes = cache.head_bytes();
     const auto each = [&](auto&& visit) {
         for (const std::uint32_t block : cache.blocks(1)) {
             for (std::uint32_t layer = 0; layer < kShape.layers; ++layer) {

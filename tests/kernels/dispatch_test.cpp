@@ -64,8 +64,7 @@ TEST_CASE("no table has a hole") {
         CHECK((table->rope != nullptr));
         CHECK((table->silu_mul != nullptr));
         CHECK((table->add != nullptr));
-        CHECK((table->attend_f32 != nullptr));
-        CHECK((table->attend_f16 != nullptr));
+        for (const AttendFn attend : table->attend) CHECK((attend != nullptr));
         CHECK((table->f32_to_f16 != nullptr));
         CHECK((table->f16_to_f32 != nullptr));
         CHECK((table->quantize_q8_0 != nullptr));

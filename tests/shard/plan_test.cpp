@@ -157,7 +157,7 @@ TEST_CASE("no slice exceeds its device's memory") {
     const std::uint64_t whole = shard::slice_weight_bytes(model.file->header(), model.hparams, all);
     shard::Demand demand;
     demand.kv_positions = 256;
-    demand.kv_element_bytes = 4;
+    demand.kv_head_bytes = model.hparams.head_dim * 4;
     std::vector<Device> devices(3);
     devices[0].memory_bytes = whole;
     devices[1].memory_bytes = whole / 6;
@@ -166,7 +166,7 @@ TEST_CASE("no slice exceeds its device's memory") {
     check_invariants(model, plan, false);
     for (std::size_t r = 0; r < plan.size(); ++r) {
         CHECK(shard::slice_weight_bytes(model.file->header(), model.hparams, plan[r]) +
-                  shard::kv_bytes(model.hparams, plan[r], 256, 4) <=
+                  shard::kv_bytes(model.hparams, plan[r], 256, demand.kv_head_bytes) <=
               devices[r].memory_bytes);
     }
     for (Device& device : devices) device.memory_bytes = whole / 10;
