@@ -96,6 +96,34 @@ Generated LocalCluster::generate(const std::vector<std::int32_t>& prompt, std::u
     return out;
 }
 
+std::vector<std::vector<float>> LocalCluster::all_logits(const std::vector<std::int32_t>& tokens) {
+    const model::TensorInfo& table = file_.header().tensor(model::tensor_name::kEmbedding);
+    const std::size_t bytes = kernels::row_bytes(table.type, table.cols);
+    exec::Step step;
+    step.embedding_type = table.type;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        const auto row = static_cast<std::uint32_t>(i);
+        const auto embedding =
+            file_.data(table).subspan(static_cast<std::size_t>(tokens[i]) * bytes, bytes);
+        step.rows.push_back({1, row});
+        step.outputs.push_back({row, {}});
+        step.embeddings.insert(step.embeddings.end(), embedding.begin(), embedding.end());
+    }
+    auto exchanges = mesh::make_memory_exchange(1);
+    ExchangeCollective collective(*exchanges[0]);
+    exec::Executor& executor = devices_.at(0)->executor;
+    if (devices_.size() != 1 || executor.run(step, collective) != exec::Status::ok) {
+        throw std::runtime_error("the step failed");
+    }
+    std::vector<std::vector<float>> out;
+    for (std::uint32_t i = 0; i < tokens.size(); ++i) {
+        const auto logits = executor.logits(i);
+        out.emplace_back(logits.begin(), logits.end());
+    }
+    executor.clear();
+    return out;
+}
+
 std::vector<std::vector<std::int32_t>> LocalCluster::generate_together(
     const std::vector<std::vector<std::int32_t>>& prompts, std::uint32_t count,
     const exec::Sampling& sampling) {

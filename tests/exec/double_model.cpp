@@ -1,0 +1,168 @@
+#include "tests/exec/double_model.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/kernels.hpp"
+
+namespace shoal::tests {
+namespace {
+
+/// One row of a tensor as f32, exactly what every kernel multiplies by.
+std::vector<float> weights(const model::GgufFile& file, const model::TensorInfo& info,
+                           std::size_t row) {
+    std::vector<float> out(info.cols);
+    const std::size_t bytes = kernels::row_bytes(info.type, info.cols);
+    kernels::dequantize(info.type, file.data(info).data() + row * bytes, out.data(), info.cols);
+    return out;
+}
+
+/// -ln of the target's probability.
+template <class Logits>
+double surprise(const Logits& logits, std::int32_t target) {
+    const double max = *std::max_element(logits.begin(), logits.end());
+    double sum = 0;
+    for (const double logit : logits) sum += std::exp(logit - max);
+    return max + std::log(sum) - logits[static_cast<std::size_t>(target)];
+}
+
+void add(std::vector<std::vector<double>>& x, const std::vector<std::vector<double>>& y) {
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        for (std::size_t t = 0; t < x[i].size(); ++t) x[i][t] += y[i][t];
+    }
+}
+
+}  // namespace
+
+DoubleModel::DoubleModel(const model::GgufFile& file) : file_(file), hp_(read_hparams(file)) {}
+
+DoubleModel::Columns DoubleModel::product(const std::string& tensor, const Columns& x) const {
+    const model::TensorInfo& info = file_.header().tensor(tensor);
+    Columns y(info.rows, std::vector<double>(x[0].size()));
+    for (std::size_t o = 0; o < info.rows; ++o) {
+        const std::vector<float> w = weights(file_, info, o);
+        double* out = y[o].data();
+        // Two features at a time halve the loads and stores of sums. Widths are even.
+        for (std::size_t k = 0; k + 1 < w.size(); k += 2) {
+            const double w0 = w[k];
+            const double w1 = w[k + 1];
+            const double* x0 = x[k].data();
+            const double* x1 = x[k + 1].data();
+            for (std::size_t t = 0; t < y[o].size(); ++t) out[t] += w0 * x0[t] + w1 * x1[t];
+        }
+    }
+    return y;
+}
+
+DoubleModel::Columns DoubleModel::normed(const std::string& tensor, const Columns& x) const {
+    const std::vector<float> w = weights(file_, file_.header().tensor(tensor), 0);
+    std::vector<double> squares(x[0].size());
+    for (const auto& row : x) {
+        for (std::size_t t = 0; t < row.size(); ++t) squares[t] += row[t] * row[t];
+    }
+    Columns y = x;
+    for (std::size_t i = 0; i < y.size(); ++i) {
+        for (std::size_t t = 0; t < squares.size(); ++t) {
+            const double mean = squares[t] / static_cast<double>(x.size());
+            y[i][t] *= double{w[i]} / std::sqrt(mean + double{hp_.norm_eps});
+        }
+    }
+    return y;
+}
+
+/// Turns the pairs (2 i, 2 i + 1) of every head.
+void DoubleModel::rotate(Columns& x) const {
+    for (std::size_t first = 0; first < x.size(); first += hp_.head_dim) {
+        for (std::size_t i = 0; i < hp_.rope_dim / 2; ++i) {
+            const double frequency =
+                std::pow(double{hp_.rope_base}, -2.0 * static_cast<double>(i) / hp_.rope_dim);
+            auto& even = x[first + 2 * i];
+            auto& odd = x[first + 2 * i + 1];
+            for (std::size_t t = 0; t < even.size(); ++t) {
+                const double c = std::cos(static_cast<double>(t) * frequency);
+                const double s = std::sin(static_cast<double>(t) * frequency);
+                const double a = even[t];
+                const double b = odd[t];
+                even[t] = a * c - b * s;
+                odd[t] = a * s + b * c;
+            }
+        }
+    }
+}
+
+DoubleModel::Columns DoubleModel::attended(const Columns& q, const Columns& k,
+                                           const Columns& v) const {
+    const std::size_t positions = q[0].size();
+    const double scale = 1 / std::sqrt(static_cast<double>(hp_.head_dim));
+    Columns out(q.size(), std::vector<double>(positions));
+    for (std::size_t head = 0; head < hp_.n_heads; ++head) {
+        const std::size_t own = head * hp_.head_dim;
+        const std::size_t kv = head / hp_.group() * hp_.head_dim;
+        for (std::size_t t = 0; t < positions; ++t) {
+            std::vector<double> score(t + 1);
+            for (std::size_t i = 0; i < hp_.head_dim; ++i) {
+                for (std::size_t s = 0; s <= t; ++s) score[s] += q[own + i][t] * k[kv + i][s];
+            }
+            const double max = *std::max_element(score.begin(), score.end());
+            double sum = 0;
+            for (double& value : score) sum += value = std::exp((value - max) * scale);
+            for (std::size_t i = 0; i < hp_.head_dim; ++i) {
+                double total = 0;
+                for (std::size_t s = 0; s <= t; ++s) total += score[s] * v[kv + i][s];
+                out[own + i][t] = total / sum;
+            }
+        }
+    }
+    return out;
+}
+
+void DoubleModel::add_layer(std::uint32_t layer, Columns& x) const {
+    const auto name = [layer](const char* part) { return model::tensor_name::layer(layer, part); };
+    const Columns h = normed(name("attn_norm.weight"), x);
+    Columns q = product(name("attn_q.weight"), h);
+    Columns k = product(name("attn_k.weight"), h);
+    rotate(q);
+    rotate(k);
+    const Columns v = product(name("attn_v.weight"), h);
+    add(x, product(name("attn_output.weight"), attended(q, k, v)));
+    const Columns g = normed(name("ffn_norm.weight"), x);
+    Columns gate = product(name("ffn_gate.weight"), g);
+    const Columns up = product(name("ffn_up.weight"), g);
+    for (std::size_t i = 0; i < gate.size(); ++i) {
+        for (std::size_t t = 0; t < gate[i].size(); ++t) {
+            gate[i][t] *= up[i][t] / (1 + std::exp(-gate[i][t]));
+        }
+    }
+    add(x, product(name("ffn_down.weight"), gate));
+}
+
+double DoubleModel::loss(const std::vector<std::int32_t>& ids) const {
+    const std::size_t positions = ids.size() - 1;
+    const model::TensorInfo& embedding = file_.header().tensor(model::tensor_name::kEmbedding);
+    Columns x(hp_.dim, std::vector<double>(positions));
+    for (std::size_t t = 0; t < positions; ++t) {
+        const auto row = weights(file_, embedding, static_cast<std::size_t>(ids[t]));
+        for (std::size_t i = 0; i < hp_.dim; ++i) x[i][t] = row[i];
+    }
+    for (std::uint32_t layer = 0; layer < hp_.n_layers; ++layer) add_layer(layer, x);
+    x = normed(model::tensor_name::kOutputNorm, x);
+    x = product(hp_.tied_output ? model::tensor_name::kEmbedding : model::tensor_name::kOutput, x);
+    double sum = 0;
+    for (std::size_t t = 0; t < positions; ++t) {
+        std::vector<double> logits(x.size());
+        for (std::size_t id = 0; id < x.size(); ++id) logits[id] = x[id][t];
+        sum += surprise(logits, ids[t + 1]);
+    }
+    return sum / static_cast<double>(positions);
+}
+
+double loss_of(const std::vector<std::vector<float>>& logits,
+               const std::vector<std::int32_t>& ids) {
+    double sum = 0;
+    for (std::size_t t = 0; t < logits.size(); ++t) {
+        sum += surprise(std::vector<double>(logits[t].begin(), logits[t].end()), ids[t + 1]);
+    }
+    return sum / static_cast<double>(logits.size());
+}
+
+}  // namespace shoal::tests

@@ -1,0 +1,40 @@
+// The forward pass of a llama file in float64, over the dequantised weights: what an executor's
+// rounding of activations and sums is measured against. Plain loops, no cache, one sequence.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "daemon/model/gguf.hpp"
+#include "daemon/model/hparams.hpp"
+
+namespace shoal::tests {
+
+class DoubleModel {
+  public:
+    /// The file must outlive the model and have no biases and no norms of Q and K.
+    explicit DoubleModel(const model::GgufFile& file);
+
+    /// Mean of -ln p(ids[t + 1] | ids[0..t]) in nats.
+    double loss(const std::vector<std::int32_t>& ids) const;
+
+  private:
+    /// (n, T): one row for each feature, a column for each position, so that sums over features
+    /// are loops over positions.
+    using Columns = std::vector<std::vector<double>>;
+
+    Columns product(const std::string& tensor, const Columns& x) const;
+    Columns normed(const std::string& tensor, const Columns& x) const;
+    void rotate(Columns& x) const;
+    Columns attended(const Columns& q, const Columns& k, const Columns& v) const;
+    void add_layer(std::uint32_t layer, Columns& x) const;
+
+    const model::GgufFile& file_;
+    model::Hparams hp_;
+};
+
+/// The same of logits (position)(n_vocab) that some other forward pass gave.
+double loss_of(const std::vector<std::vector<float>>& logits, const std::vector<std::int32_t>& ids);
+
+}  // namespace shoal::tests
