@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Every header compiles alone, and included twice, with the flags of its own folder.
+"""Every header compiles alone, and included twice, with the flags of its own folder, and within it
+of its own instruction set: x_avx512.hpp with those of a y_avx512.cpp.
 
 Needs the build folder (for compile_commands.json) as first argument; further arguments are
 unittest's. A header is compiled as the only content of a unit of its own, which a compiler cache
@@ -20,8 +21,9 @@ FOLDERS = ["kernels", "config", "mesh", "daemon", "cli"]
 
 
 def commands(build):
-    """For each folder of the repository, (compiler and flags) of one source file in it."""
-    found = {}
+    """(compiler and flags) of one source file in each folder of the repository, and of one for
+    each (folder, instruction set) that source files are called after."""
+    found, of_isa = {}, {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         source = (pathlib.Path(entry["directory"]) / entry["file"]).resolve()
         if not source.is_relative_to(ROOT):
@@ -29,12 +31,20 @@ def commands(build):
         words = shlex.split(entry["command"])
         compiler = words[: next(i for i, w in enumerate(words) if w.startswith("-"))]
         flags = [w for w in words if w.startswith(("-I", "-D", "-m", "-std=", "-isystem"))]
-        found.setdefault(source.relative_to(ROOT).parent, compiler + flags)
-    return found
+        place = source.relative_to(ROOT)
+        found.setdefault(place.parent, compiler + flags)
+        of_isa.setdefault((place.parent, isa_of(place)), compiler + flags)
+    return found, of_isa
 
 
-def flags_for(header, known):
+def isa_of(path):
+    return path.stem.partition("_")[2]
+
+
+def flags_for(header, known, of_isa):
     """The command of the header's folder, or of the nearest one that has a source."""
+    if (header.parent, isa_of(header)) in of_isa:
+        return of_isa[header.parent, isa_of(header)]
     for folder in header.parents:
         if folder in known:
             return known[folder]
@@ -103,8 +113,9 @@ def test_of(result):
 
 def main():
     build = pathlib.Path(sys.argv.pop(1)).resolve()
-    known = commands(build)
-    Headers.build, Headers.flags = build, flags_for(pathlib.Path("config/any.hpp"), known)
+    known, of_isa = commands(build)
+    Headers.build = build
+    Headers.flags = flags_for(pathlib.Path("config/any.hpp"), known, of_isa)
     headers = sorted(path.relative_to(ROOT) for folder in FOLDERS
                      for path in (ROOT / folder).rglob("*.hpp")
                      if is_built(path.relative_to(ROOT), known))
@@ -115,7 +126,8 @@ def main():
             if is_for_another_cpu(header, known):
                 setattr(Headers, name, unittest.skip("not built here")(lambda self: None))
                 continue
-            setattr(Headers, name, test_of(pool.submit(check, header, build, flags_for(header, known))))
+            flags = flags_for(header, known, of_isa)
+            setattr(Headers, name, test_of(pool.submit(check, header, build, flags)))
         unittest.main()
 
 
