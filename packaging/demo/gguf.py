@@ -8,6 +8,8 @@ import struct
 
 import numpy as np
 
+import superblocks
+
 MAGIC, VERSION, ALIGNMENT = b"GGUF", 3, 32
 
 # Metadata value types.
@@ -21,6 +23,7 @@ TYPES = {
     "f32": (0, 0, 1, 4), "f16": (1, 1, 1, 2), "bf16": (30, 32, 1, 2),
     "q4_0": (2, 2, BLOCK, 18), "q4_1": (3, 3, BLOCK, 20),
     "q5_0": (6, 8, BLOCK, 22), "q5_1": (7, 9, BLOCK, 24), "q8_0": (8, 7, BLOCK, 34),
+    **superblocks.TYPES,
 }
 NAMES = {row[0]: name for name, row in TYPES.items()}
 
@@ -61,6 +64,8 @@ def encode(x, name):
         # Round to nearest, ties to even.
         bits = x.view(np.uint32)
         return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16).tobytes()
+    if name in superblocks.TYPES:
+        return superblocks.encode(x.reshape(-1, TYPES[name][2]), name)
     x = x.reshape(-1, BLOCK)
     if name == "q8_0":
         d = np.abs(x).max(1, keepdims=True) / np.float32(127)
@@ -92,6 +97,8 @@ def decode(data, name, shape):
     if name == "bf16":
         return (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(shape)
     raw = np.frombuffer(data, np.uint8).reshape(-1, TYPES[name][3])
+    if name in superblocks.TYPES:
+        return superblocks.decode(raw, name).reshape(shape)
 
     def half(at):
         return raw[:, at:at + 2].copy().view(np.float16).astype(np.float32)
