@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/attend.hpp"
+#include "kernels/draw.hpp"
 #include "kernels/types.hpp"
 
 namespace shoal::kernels {
@@ -70,6 +71,9 @@ struct PanelMatmul {
     std::size_t out_end;       ///< one past the last; a multiple of kPanelRows or d
 };
 
+/// Logits of a block whose maximum block_maxima() finds.
+inline constexpr std::size_t kLogitBlock = 128;
+
 /// Which elements of a head are rotated together.
 enum class RopeKind : std::uint8_t {
     interleaved,  ///< (2i, 2i+1): llama
@@ -121,6 +125,17 @@ struct Table {
     /// acc[i] += value[i]; one rounding per element, bit-equal on all ISAs.
     void (*accumulate_q8_0)(const std::byte* x, float* acc, std::size_t n) noexcept;
     void (*accumulate_f16)(const std::uint16_t* x, float* acc, std::size_t n) noexcept;
+
+    /// x[i] /= temperature, but NaN becomes the lowest float, so that comparisons are an order.
+    /// Bit-equal on all ISAs.
+    void (*scale_logits)(float* x, std::size_t n, float temperature) noexcept;
+    /// max[b] = the largest x of each kLogitBlock; the last block may be shorter. No x is NaN.
+    void (*block_maxima)(const float* x, std::size_t n, float* max) noexcept;
+    /// Sum of exp(x[i] - max), max being the largest x. Bit-equal but for ref.
+    double (*sum_exp)(const float* x, std::size_t n, float max) noexcept;
+    /// The first i below n whose draw_hash(key, first + i) is at most `limit`; n: there is none.
+    std::size_t (*find_draw)(DrawKey key, std::uint32_t first, std::size_t n,
+                             std::uint32_t limit) noexcept;
 
     /// The entries of a weight type; null for an unknown type.
     MatmulFn matmul_for(DType type) const noexcept { return entry(matmul, type); }

@@ -258,15 +258,15 @@ void Executor::score_outputs(const Step& step) {
     const auto first = static_cast<std::int32_t>(slice_.vocab.begin);
     for (std::size_t i = 0; i < n; ++i) {
         const std::span<float> logits(logits_.data() + i * vocab, vocab);
-        adjust_logits(logits, first, requests_[i]);
-        scores_[i] = score_logits(logits, first, requests_[i]);
+        adjust_logits(kernels_, logits, first, requests_[i]);
+        score_logits(kernels_, logits, first, requests_[i], score_buffers_, scores_[i]);
     }
 }
 
 const Scores& Executor::rescore(std::uint32_t output, std::uint32_t candidates) {
     requests_[output].candidates = candidates;
-    scores_[output] = score_logits(logits(output), static_cast<std::int32_t>(slice_.vocab.begin),
-                                   requests_[output]);
+    score_logits(kernels_, logits(output), static_cast<std::int32_t>(slice_.vocab.begin),
+                 requests_[output], score_buffers_, scores_[output]);
     return scores_[output];
 }
 

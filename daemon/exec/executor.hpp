@@ -101,6 +101,7 @@ class Executor {
     std::vector<float> logits_;     // (outputs, own vocabulary rows)
     std::vector<ScoreRequest> requests_;
     std::vector<Scores> scores_;
+    ScoreBuffers score_buffers_;
 };
 
 }  // namespace shoal::exec

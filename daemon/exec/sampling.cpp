@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 namespace shoal::exec {
@@ -19,6 +20,19 @@ std::uint64_t mix(std::uint64_t z) noexcept {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
     return z ^ (z >> 31);
+}
+
+kernels::DrawKey draw_key(std::uint64_t seed, std::uint64_t position) noexcept {
+    constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15U;
+    const std::uint64_t key = mix(mix(seed + kGolden) ^ (position + kGolden));
+    return {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)};
+}
+
+// Gumbel noise: -log of an exponential variate. Large noise comes from small fractions, which
+// 32 bits resolve down to 2^-33: a token less likely than that is never drawn.
+double noise(kernels::DrawKey key, std::int32_t id) noexcept {
+    const double v = (kernels::draw_hash(key, static_cast<std::uint32_t>(id)) + 0.5) * 0x1p-32;
+    return -std::log(-std::log1p(-v));
 }
 
 bool penalises(const ScoreRequest& r) noexcept {
@@ -64,12 +78,8 @@ std::ptrdiff_t kept(const Scores& scores, const Sampling& s, std::uint32_t n_voc
 
 }  // namespace
 
-void adjust_logits(std::span<float> logits, std::int32_t first_id,
+void adjust_logits(const kernels::Table& kernels, std::span<float> logits, std::int32_t first_id,
                    const ScoreRequest& request) noexcept {
-    // A broken model may give NaN; the lowest float keeps every comparison below an order.
-    for (float& logit : logits) {
-        if (std::isnan(logit)) logit = std::numeric_limits<float>::lowest();
-    }
     const auto own = [&](std::int32_t id) -> float* {
         const std::int64_t index = std::int64_t{id} - first_id;
         return index >= 0 && index < static_cast<std::int64_t>(logits.size()) ? &logits[index]
@@ -87,59 +97,105 @@ void adjust_logits(std::span<float> logits, std::int32_t first_id,
     for (const auto& [id, bias] : request.logit_bias) {
         if (float* logit = own(id)) *logit += bias;
     }
-    if (request.temperature > 0 && request.temperature != 1) {
-        for (float& logit : logits) logit /= request.temperature;
-    }
+    // A broken model may give NaN, which this turns into the lowest float.
+    kernels.scale_logits(logits.data(), logits.size(),
+                         request.temperature > 0 ? request.temperature : 1);
 }
 
-Scores score_logits(std::span<const float> logits, std::int32_t first_id,
-                    const ScoreRequest& request) {
-    Scores out;
-    if (logits.empty()) return out;
-    const std::size_t n = std::min<std::size_t>(request.candidates, logits.size());
-    const auto at = [&](std::size_t i) {
-        return Candidate{first_id + static_cast<std::int32_t>(i), logits[i]};
-    };
-    // A heap of the best so far, its worst on top: most logits fail one comparison.
-    out.best.reserve(n);
-    for (std::size_t i = 0; i < logits.size() && n != 0; ++i) {
-        if (out.best.size() < n) {
-            out.best.push_back(at(i));
-            std::push_heap(out.best.begin(), out.best.end(), better);
-        } else if (logits[i] > out.best.front().logit) {
-            std::pop_heap(out.best.begin(), out.best.end(), better);
-            out.best.back() = at(i);
-            std::push_heap(out.best.begin(), out.best.end(), better);
-        }
-    }
-    std::sort_heap(out.best.begin(), out.best.end(), better);
+namespace {
 
-    out.max = *std::max_element(logits.begin(), logits.end());
-    if (request.temperature > 0) {
-        for (const float logit : logits) out.sum_exp += std::exp(double{logit} - out.max);
+// The n best in order. n blocks have an element of at least the n-th largest of the blocks'
+// maxima, so nothing below it is among them: few logits need a closer look than their block.
+void select_best(std::span<const float> logits, std::int32_t first_id, std::size_t n,
+                 ScoreBuffers& buffers, std::vector<Candidate>& best) {
+    constexpr std::size_t kBlock = kernels::kLogitBlock;
+    best.clear();
+    if (n == 0) return;
+    float least = -std::numeric_limits<float>::infinity();
+    if (n <= buffers.maxima.size()) {
+        buffers.ordered = buffers.maxima;
+        const auto nth = buffers.ordered.begin() + static_cast<std::ptrdiff_t>(n) - 1;
+        std::nth_element(buffers.ordered.begin(), nth, buffers.ordered.end(), std::greater<>());
+        least = *nth;
     }
-    if (request.draw) {
-        double winner = -std::numeric_limits<double>::infinity();
-        for (std::size_t i = 0; i < logits.size(); ++i) {
-            const Candidate c = at(i);
-            const double noisy = c.logit + gumbel_noise(request.seed, request.position, c.id);
-            if (noisy > winner) {
-                winner = noisy;
-                out.drawn = c;
+    for (std::size_t b = 0; b < buffers.maxima.size(); ++b) {
+        if (buffers.maxima[b] < least) continue;
+        const std::size_t end = std::min((b + 1) * kBlock, logits.size());
+        for (std::size_t i = b * kBlock; i < end; ++i) {
+            if (logits[i] >= least) {
+                best.push_back({first_id + static_cast<std::int32_t>(i), logits[i]});
             }
         }
     }
-    return out;
+    const auto nth = best.begin() + static_cast<std::ptrdiff_t>(n);
+    if (n < best.size()) std::nth_element(best.begin(), nth, best.end(), better);
+    best.resize(n);
+    std::sort(best.begin(), best.end(), better);
+}
+
+// The winner of logit + Gumbel noise. With v the token's hash as a fraction, noise is at most
+// -log(v): a token beats the best so far only if v <= exp(logit - best), and the largest logit of
+// a block bounds this for all its tokens. Only tokens below their block's bound are looked at.
+Candidate draw_from_all(const kernels::Table& kernels, std::span<const float> logits,
+                        std::int32_t first_id, const ScoreRequest& request,
+                        const std::vector<float>& maxima) noexcept {
+    constexpr std::size_t kBlock = kernels::kLogitBlock;
+    const kernels::DrawKey key = draw_key(request.seed, request.position);
+    Candidate winner{-1, 0};
+    double best = -std::numeric_limits<double>::infinity();
+    const auto enter = [&](std::size_t i) {
+        const Candidate c{first_id + static_cast<std::int32_t>(i), logits[i]};
+        const double noisy = c.logit + noise(key, c.id);
+        if (noisy > best || (noisy == best && c.id < winner.id)) {
+            best = noisy;
+            winner = c;
+        }
+    };
+    // The likeliest token first: the bounds are tight from the start.
+    const auto top = std::max_element(maxima.begin(), maxima.end()) - maxima.begin();
+    const auto begin = logits.begin() + top * static_cast<std::ptrdiff_t>(kBlock);
+    enter(static_cast<std::size_t>(std::find(begin, logits.end(), maxima[top]) - logits.begin()));
+    for (std::size_t b = 0; b < maxima.size(); ++b) {
+        const std::size_t end = std::min((b + 1) * kBlock, logits.size());
+        for (std::size_t i = b * kBlock; i < end; ++i) {
+            // A little more than the bound covers what is rounded here and in the noise.
+            constexpr float kAll = 0x1p32F;
+            const float bound =
+                std::exp(static_cast<float>(maxima[b] - best)) * (kAll * (1 + 0x1p-12F));
+            const auto limit = bound < kAll ? static_cast<std::uint32_t>(bound) : UINT32_MAX;
+            const auto token = static_cast<std::uint32_t>(first_id) + static_cast<std::uint32_t>(i);
+            i += kernels.find_draw(key, token, end - i, limit);
+            if (i < end) enter(i);
+        }
+    }
+    return winner;
+}
+
+}  // namespace
+
+void score_logits(const kernels::Table& kernels, std::span<const float> logits,
+                  std::int32_t first_id, const ScoreRequest& request, ScoreBuffers& buffers,
+                  Scores& out) {
+    out.best.clear();
+    out.max = 0;
+    out.sum_exp = 0;
+    out.drawn = {-1, 0};
+    if (logits.empty()) return;
+    buffers.maxima.resize((logits.size() + kernels::kLogitBlock - 1) / kernels::kLogitBlock);
+    kernels.block_maxima(logits.data(), logits.size(), buffers.maxima.data());
+    out.max = *std::max_element(buffers.maxima.begin(), buffers.maxima.end());
+    select_best(logits, first_id, std::min<std::size_t>(request.candidates, logits.size()), buffers,
+                out.best);
+    if (request.temperature > 0 && request.candidates != 0) {
+        out.sum_exp = kernels.sum_exp(logits.data(), logits.size(), out.max);
+    }
+    if (request.draw) {
+        out.drawn = draw_from_all(kernels, logits, first_id, request, buffers.maxima);
+    }
 }
 
 double gumbel_noise(std::uint64_t seed, std::uint64_t position, std::int32_t id) noexcept {
-    constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15U;
-    std::uint64_t h = mix(seed + kGolden);
-    h = mix(h ^ (position + kGolden));
-    h = mix(h ^ (static_cast<std::uint32_t>(id) + kGolden));
-    // 53 bits strictly inside (0, 1).
-    const double u = (static_cast<double>(h >> 11) + 0.5) * 0x1p-53;
-    return -std::log(-std::log(u));
+    return noise(draw_key(seed, position), id);
 }
 
 bool draws_from_all(const Sampling& s) noexcept {

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/kernels.hpp"
+
 namespace shoal::exec {
 
 /// How one sequence is sampled. Switched-off values: top_k 0, top_p 1, min_p 0, penalties 1/0/0.
@@ -53,18 +55,25 @@ struct Candidate {
 struct Scores {
     std::vector<Candidate> best;  ///< descending; ties by lower id
     float max = 0;                ///< of the own rows
-    double sum_exp = 0;           ///< sum of exp(logit - max); 0 when there are no own rows
+    double sum_exp = 0;           ///< sum of exp(logit - max); 0 without own rows or candidates
     Candidate drawn{-1, 0};       ///< the own rows' winner with noise added; id -1: none
 };
 
 /// Apply penalties, bias and temperature in place to the logits of ids
 /// [first_id, first_id + logits.size()).
-void adjust_logits(std::span<float> logits, std::int32_t first_id,
+void adjust_logits(const kernels::Table& kernels, std::span<float> logits, std::int32_t first_id,
                    const ScoreRequest& request) noexcept;
 
-/// Score adjusted logits.
-Scores score_logits(std::span<const float> logits, std::int32_t first_id,
-                    const ScoreRequest& request);
+/// Buffers that scoring uses again and again.
+struct ScoreBuffers {
+    std::vector<float> maxima;   ///< of each block of logits
+    std::vector<float> ordered;  ///< the same, partly sorted
+};
+
+/// Score adjusted logits. Nothing is allocated once `buffers` and `out` have grown.
+void score_logits(const kernels::Table& kernels, std::span<const float> logits,
+                  std::int32_t first_id, const ScoreRequest& request, ScoreBuffers& buffers,
+                  Scores& out);
 
 /// Gumbel noise of one (seed, position, token id): the same on every device, so that a token
 /// does not depend on the cut.

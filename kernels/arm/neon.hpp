@@ -40,6 +40,12 @@ void quantize_q8_0(const float* x, std::byte* out, std::size_t n) noexcept;
 void accumulate_q8_0(const std::byte* x, float* acc, std::size_t n) noexcept;
 void accumulate_f16(const std::uint16_t* x, float* acc, std::size_t n) noexcept;
 
+void scale_logits(float* x, std::size_t n, float temperature) noexcept;
+void block_maxima(const float* x, std::size_t n, float* max) noexcept;
+double sum_exp(const float* x, std::size_t n, float max) noexcept;
+std::size_t find_draw(DrawKey key, std::uint32_t first, std::size_t n,
+                      std::uint32_t limit) noexcept;
+
 extern const Table kNeonTable;
 
 }  // namespace shoal::kernels::arm

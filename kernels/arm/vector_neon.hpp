@@ -119,6 +119,36 @@ struct V8 {
         return from_bf16(first_u16(at, n));
     }
 
+    /// `yes` where x is NaN, else `no`.
+    static F select_nan(F x, F yes, F no) noexcept {
+        return {vbslq_f32(vceqq_f32(x.lo, x.lo), no.lo, yes.lo),
+                vbslq_f32(vceqq_f32(x.hi, x.hi), no.hi, yes.hi)};
+    }
+
+    /// Eight 32-bit integers.
+    struct U {
+        uint32x4_t lo, hi;
+    };
+    static U all_u32(std::uint32_t x) noexcept { return {vdupq_n_u32(x), vdupq_n_u32(x)}; }
+    /// x, x + 1, ...
+    static U count_from(std::uint32_t x) noexcept {
+        constexpr std::uint32_t kCount[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+        return {vaddq_u32(vdupq_n_u32(x), vld1q_u32(kCount)),
+                vaddq_u32(vdupq_n_u32(x), vld1q_u32(kCount + 4))};
+    }
+    static U exclusive_or(U a, U b) noexcept {
+        return {veorq_u32(a.lo, b.lo), veorq_u32(a.hi, b.hi)};
+    }
+    static U multiply(U a, U b) noexcept { return {vmulq_u32(a.lo, b.lo), vmulq_u32(a.hi, b.hi)}; }
+    static U smaller(U a, U b) noexcept { return {vminq_u32(a.lo, b.lo), vminq_u32(a.hi, b.hi)}; }
+    template <int kBits>
+    static U shift_right(U x) noexcept {
+        return {vshrq_n_u32(x.lo, kBits), vshrq_n_u32(x.hi, kBits)};
+    }
+    static bool any_at_most(U x, U limit) noexcept {
+        return vmaxvq_u32(vorrq_u32(vcleq_u32(x.lo, limit.lo), vcleq_u32(x.hi, limit.hi))) != 0;
+    }
+
   private:
     static float32x4_t power_of_two(float32x4_t n) noexcept {
         const int32x4_t exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));

@@ -20,6 +20,10 @@ const Table kTable = {
     .quantize_q8_0 = quantize_q8_0,
     .accumulate_q8_0 = accumulate_q8_0,
     .accumulate_f16 = accumulate_f16,
+    .scale_logits = scale_logits,
+    .block_maxima = block_maxima,
+    .sum_exp = sum_exp,
+    .find_draw = find_draw,
 };
 
 }  // namespace shoal::kernels::ref

@@ -26,6 +26,10 @@ constexpr Table table(const char* name) noexcept {
         .quantize_q8_0 = quantize_q8_0,
         .accumulate_q8_0 = accumulate_q8_0,
         .accumulate_f16 = accumulate_f16,
+        .scale_logits = scale_logits,
+        .block_maxima = block_maxima,
+        .sum_exp = sum_exp,
+        .find_draw = find_draw,
     };
     using namespace vector;
     set_format<V, Q4_0, pack_q4_0>(t);

@@ -135,6 +135,29 @@ struct V8 {
         return widen(first_u16(at, n));
     }
 
+    /// `yes` where x is NaN, else `no`.
+    static F select_nan(F x, F yes, F no) noexcept {
+        return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    }
+
+    /// Eight 32-bit integers.
+    using U = __m256i;
+    static U all_u32(std::uint32_t x) noexcept { return _mm256_set1_epi32(static_cast<int>(x)); }
+    /// x, x + 1, ...
+    static U count_from(std::uint32_t x) noexcept {
+        return _mm256_add_epi32(all_u32(x), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    }
+    static U exclusive_or(U a, U b) noexcept { return _mm256_xor_si256(a, b); }
+    static U multiply(U a, U b) noexcept { return _mm256_mullo_epi32(a, b); }
+    static U smaller(U a, U b) noexcept { return _mm256_min_epu32(a, b); }
+    template <int kBits>
+    static U shift_right(U x) noexcept {
+        return _mm256_srli_epi32(x, kBits);
+    }
+    static bool any_at_most(U x, U limit) noexcept {
+        return _mm256_movemask_epi8(_mm256_cmpeq_epi32(_mm256_min_epu32(x, limit), x)) != 0;
+    }
+
   private:
     static F widen(__m128i bits) noexcept {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));

@@ -19,6 +19,16 @@ std::vector<float> random_logits(std::size_t n, unsigned seed) {
     return logits;
 }
 
+const kernels::Table& kTable = *kernels::table_for(kernels::best_isa());
+
+Scores scored_part(const kernels::Table& table, std::span<const float> logits, std::int32_t first,
+                   const ScoreRequest& request) {
+    ScoreBuffers buffers;
+    Scores scores;
+    score_logits(table, logits, first, request, buffers, scores);
+    return scores;
+}
+
 // Scores the logits cut into `parts` devices and merges them, as the root does.
 Scores scored(std::vector<float> logits, const Sampling& s, std::uint64_t position,
               std::size_t parts) {
@@ -34,8 +44,9 @@ Scores scored(std::vector<float> logits, const Sampling& s, std::uint64_t positi
     for (std::size_t p = 0; p < parts; ++p) {
         const std::size_t end = logits.size() * (p + 1) / parts;
         const std::span<float> part(logits.data() + begin, end - begin);
-        adjust_logits(part, static_cast<std::int32_t>(begin), request);
-        scores.push_back(score_logits(part, static_cast<std::int32_t>(begin), request));
+        const auto first = static_cast<std::int32_t>(begin);
+        adjust_logits(kTable, part, first, request);
+        scores.push_back(scored_part(kTable, part, first, request));
         begin = end;
     }
     return merge_scores(scores, request.candidates);
@@ -136,9 +147,61 @@ TEST_CASE("a nucleus larger than the candidates asks for more") {
     ScoreRequest all;
     all.temperature = 1;
     all.candidates = 5000;
-    scores = score_logits(flat, 0, all);
+    scores = scored_part(kTable, flat, 0, all);
     CHECK(choose(scores, s, 0, 5000) >= 0);
     CHECK(choose(scores, s, 0, 5000) < 4951);  // flat: the lower ids make the nucleus
+}
+
+TEST_CASE("scores are those of sorting everything, on every ISA") {
+    for (const kernels::Isa isa : kernels::kIsas) {
+        const kernels::Table* table = kernels::table_for(isa);
+        if (table == nullptr) continue;
+        for (const std::size_t n : {1U, 127U, 1000U, 20011U}) {
+            auto logits = random_logits(n, static_cast<unsigned>(n));
+            // Ties within and across blocks.
+            for (std::size_t i = 3; i < n; i += 5) logits[i] = std::round(logits[i]);
+            std::vector<Candidate> sorted;
+            for (std::size_t i = 0; i < n; ++i) {
+                sorted.push_back({static_cast<std::int32_t>(100 + i), logits[i]});
+            }
+            std::stable_sort(sorted.begin(), sorted.end(),
+                             [](const auto& a, const auto& b) { return a.logit > b.logit; });
+            for (const std::uint32_t candidates : {0U, 1U, 2U, 40U, 128U, 200U, 30000U}) {
+                ScoreRequest request;
+                request.candidates = candidates;
+                request.temperature = 1;
+                const Scores scores = scored_part(*table, logits, 100, request);
+                CHECK(scores.max == sorted[0].logit);
+                const auto count =
+                    static_cast<std::ptrdiff_t>(std::min<std::size_t>(candidates, n));
+                CHECK(scores.best ==
+                      std::vector<Candidate>(sorted.begin(), sorted.begin() + count));
+            }
+        }
+    }
+}
+
+TEST_CASE("the draw is the winner of logit and noise, on every ISA") {
+    for (const float spread : {0.0F, 1.0F, 30.0F}) {
+        for (std::uint64_t position = 0; position < 200; ++position) {
+            auto logits = random_logits(1500, static_cast<unsigned>(position));
+            for (float& l : logits) l *= spread;
+            if (position % 4 == 0) logits[7] = -std::numeric_limits<float>::infinity();
+            ScoreRequest request{.temperature = 1, .seed = 9, .position = position, .draw = true};
+            Candidate expected{-1, 0};
+            double best = -std::numeric_limits<double>::infinity();
+            for (std::size_t i = 0; i < logits.size(); ++i) {
+                const auto id = static_cast<std::int32_t>(50 + i);
+                const double noisy = logits[i] + gumbel_noise(9, position, id);
+                if (noisy > best) best = noisy, expected = {id, logits[i]};
+            }
+            for (const kernels::Isa isa : kernels::kIsas) {
+                const kernels::Table* table = kernels::table_for(isa);
+                if (table == nullptr) continue;
+                CHECK(scored_part(*table, logits, 50, request).drawn == expected);
+            }
+        }
+    }
 }
 
 TEST_CASE("penalties and bias act on their tokens only") {
@@ -149,7 +212,7 @@ TEST_CASE("penalties and bias act on their tokens only") {
     request.seen = {{10, 3}, {12, 1}, {99, 1}};
     request.logit_bias = {{11, 1.5F}, {5, 9}};
     std::vector<float> logits{4, 1, -2, 3};  // ids 10..13
-    adjust_logits(logits, 10, request);
+    adjust_logits(kTable, logits, 10, request);
     CHECK(logits == std::vector<float>{4 / 2.0F - 0.5F - 0.75F, 2.5F, -4 - 0.75F, 3});
 }
 

@@ -1,0 +1,122 @@
+// What sampling needs of a row of logits, over eight lanes.
+#pragma once
+
+#include <string.h>
+
+#include <cfloat>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/draw.hpp"
+#include "kernels/kernels.hpp"
+#include "kernels/vector/exp.hpp"
+
+namespace shoal::kernels::vector {
+namespace {
+
+/// The last n < 8 elements, and behind them the lowest float, which no maximum and no sum of
+/// exponentials notices.
+template <class V>
+inline typename V::F load_last(const float* x, std::size_t n) noexcept {
+    float values[8];
+    for (float& value : values) value = -FLT_MAX;
+    memcpy(values, x, n * sizeof values[0]);
+    return V::load(values);
+}
+
+template <class V>
+inline void scale_logits(float* x, std::size_t n, float temperature) noexcept {
+    const auto t = V::all(temperature);
+    const auto lowest = V::all(-FLT_MAX);
+    std::size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const auto v = V::load(x + i);
+        V::store(x + i, V::select_nan(v, lowest, V::div(v, t)));
+    }
+    if (i < n) {
+        const auto v = V::load_first(x + i, n - i);
+        V::store_first(x + i, V::select_nan(v, lowest, V::div(v, t)), n - i);
+    }
+}
+
+template <class V>
+inline void block_maxima(const float* x, std::size_t n, float* max) noexcept {
+    static_assert(kLogitBlock % 32 == 0);
+    std::size_t i = 0;
+    for (; i + kLogitBlock <= n; i += kLogitBlock) {
+        auto a = V::load(x + i), b = V::load(x + i + 8);
+        auto c = V::load(x + i + 16), d = V::load(x + i + 24);
+        for (std::size_t k = 32; k < kLogitBlock; k += 32) {
+            const float* at = x + i + k;
+            a = V::max_number(V::load(at), a);
+            b = V::max_number(V::load(at + 8), b);
+            c = V::max_number(V::load(at + 16), c);
+            d = V::max_number(V::load(at + 24), d);
+        }
+        *max++ = V::max(V::max_number(V::max_number(a, b), V::max_number(c, d)));
+    }
+    if (i == n) return;
+    auto a = V::all(-FLT_MAX);
+    for (; i + 8 <= n; i += 8) a = V::max_number(V::load(x + i), a);
+    if (i < n) a = V::max_number(load_last<V>(x + i, n - i), a);
+    *max = V::max(a);
+}
+
+template <class V>
+inline double sum_exp(const float* x, std::size_t n, float max) noexcept {
+    const auto m = V::all(max);
+    double total = 0;
+    for (std::size_t begin = 0; begin < n; begin += kLogitBlock) {
+        const std::size_t end = n - begin < kLogitBlock ? n : begin + kLogitBlock;
+        auto a = V::zero(), b = V::zero();
+        std::size_t i = begin;
+        for (; i + 16 <= end; i += 16) {
+            a = V::add(a, exp_nonpositive<V>(V::sub(V::load(x + i), m)));
+            b = V::add(b, exp_nonpositive<V>(V::sub(V::load(x + i + 8), m)));
+        }
+        for (; i < end; i += 8) {
+            const auto v = i + 8 <= end ? V::load(x + i) : load_last<V>(x + i, end - i);
+            a = V::add(a, exp_nonpositive<V>(V::sub(v, m)));
+        }
+        total += static_cast<double>(V::sum(V::add(a, b)));
+    }
+    return total;
+}
+
+/// draw_mix of each lane.
+template <class V>
+inline typename V::U draw_mix8(typename V::U x) noexcept {
+    x = V::exclusive_or(x, V::template shift_right<16>(x));
+    x = V::multiply(x, V::all_u32(kDrawMultipliers[0]));
+    x = V::exclusive_or(x, V::template shift_right<15>(x));
+    x = V::multiply(x, V::all_u32(kDrawMultipliers[1]));
+    return V::exclusive_or(x, V::template shift_right<16>(x));
+}
+
+template <class V>
+inline typename V::U draw_hash8(DrawKey key, std::uint32_t token) noexcept {
+    auto h = V::exclusive_or(V::count_from(token), V::all_u32(key.first));
+    h = V::exclusive_or(draw_mix8<V>(h), V::all_u32(key.second));
+    return draw_mix8<V>(h);
+}
+
+template <class V>
+inline std::size_t find_draw(DrawKey key, std::uint32_t first, std::size_t n,
+                             std::uint32_t limit) noexcept {
+    const auto most = V::all_u32(limit);
+    std::size_t i = 0;
+    // Two chains of multiplications at a time hide each other's latency.
+    for (; i + 16 <= n; i += 16) {
+        const auto token = first + static_cast<std::uint32_t>(i);
+        const auto a = draw_hash8<V>(key, token);
+        const auto b = draw_hash8<V>(key, token + 8);
+        if (V::any_at_most(V::smaller(a, b), most)) break;
+    }
+    for (; i < n; ++i) {
+        if (draw_hash(key, first + static_cast<std::uint32_t>(i)) <= limit) return i;
+    }
+    return n;
+}
+
+}  // namespace
+}  // namespace shoal::kernels::vector
