@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <vector>
 
@@ -34,7 +35,11 @@ TEST_SUITE("Worker") {
         });
         worker.post([&] { ran += 100; });
         begun.get_future().wait();
-        std::jthread later([&] { go.set_value(); });
+        // Nothing shows that stop() has begun; a busy machine gets a while to let it.
+        std::jthread later([&] {
+            std::this_thread::sleep_for(std::chrono::milliseconds(300));
+            go.set_value();
+        });
         worker.stop();
         CHECK(ran == 1);
         worker.post([&] { ran += 100; });
