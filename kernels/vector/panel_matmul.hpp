@@ -22,8 +22,11 @@ namespace {
 /// Groups that are expanded at a time: 16 KiB of codes for two panels.
 constexpr std::size_t kStretch = 16;
 
-/// How far ahead of its use a stream of weights is asked for.
-constexpr std::size_t kPrefetchBytes = 2048;
+/// How far ahead of its use a stream of weights is asked for: from memory into the second-level
+/// cache, which has more requests under way than the first, and from there into the first. One
+/// level alone reached 8 % less.
+constexpr std::size_t kPrefetchFar = 3072;
+constexpr std::size_t kPrefetchNear = 768;
 
 /// Expanded codes: bytes by slab, then the scales and minimums of each part as f32. Formats whose
 /// bytes mean the same share it.
@@ -55,6 +58,7 @@ struct TileArgs {
 
 template <class V, class Format>
 struct Source {
+    static constexpr bool kStreams = true;
     static typename V::B code(const std::byte* group, std::size_t row, std::size_t slab) noexcept {
         return Format::code(group + Format::kShape.scale_bytes + row * kSlabColumns, slab);
     }
@@ -67,6 +71,7 @@ struct Source {
 template <class V, int Bits, int ZeroShift, std::size_t Parts, bool Minimum>
 struct Source<V, Expanded<Bits, ZeroShift, Parts, Minimum>> {
     using E = Expanded<Bits, ZeroShift, Parts, Minimum>;
+    static constexpr bool kStreams = false;
     static typename V::B code(const std::byte* group, std::size_t row, std::size_t slab) noexcept {
         return V::load(group + slab * kSlabBytes + row * kSlabColumns);
     }
@@ -117,6 +122,7 @@ struct PanelTile {
             if constexpr (Format::kShape.head_bytes != 0) {
                 if (g == a.begin || g % kSuperblockGroups == 0) next_superblock();
             }
+            if constexpr (From::kStreams) prefetch();
             group();
             SHOAL_UNROLL
             for (std::size_t p = 0; p < kPanels; ++p) {
@@ -126,6 +132,21 @@ struct PanelTile {
             for (std::size_t c = 0; c < C; ++c) ++x[c];
         }
         finish(a);
+    }
+
+    /// Asks for the weights that follow, in this panel or the next.
+    void prefetch() const noexcept {
+        constexpr std::size_t kLine = 64;
+        constexpr std::size_t kBytes = Format::kShape.scale_bytes + Format::kShape.code_bytes;
+        constexpr int kRead = 0, kFirstLevel = 3, kSecondLevel = 2;
+        SHOAL_UNROLL
+        for (std::size_t p = 0; p < kPanels; ++p) {
+            SHOAL_UNROLL
+            for (std::size_t i = 0; i < kBytes; i += kLine) {
+                __builtin_prefetch(at[p] + kPrefetchFar + i, kRead, kSecondLevel);
+                __builtin_prefetch(at[p] + kPrefetchNear + i, kRead, kFirstLevel);
+            }
+        }
     }
 
     void next_superblock() noexcept {

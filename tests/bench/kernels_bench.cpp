@@ -2,12 +2,14 @@
 // weight bytes are read and the multiply-adds done, both on one thread.
 //
 // usage: kernels_bench [--cols N] [--outputs N] [--isa NAME] [--type NAME] [--seconds S]
+#include <sys/mman.h>
 #include <time.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <random>
 #include <string>
 #include <vector>
@@ -29,6 +31,26 @@ struct Options {
 };
 
 constexpr std::size_t kRows[] = {1, 2, 4, 8, 16, 128, 512};
+
+/// Memory as the daemon takes it for weights: from the kernel, in huge pages where it can.
+class Weights {
+  public:
+    explicit Weights(std::size_t bytes) : bytes_(bytes) {
+        void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED) throw std::bad_alloc();
+        data_ = static_cast<std::byte*>(p);
+        madvise(p, bytes, MADV_HUGEPAGE);
+    }
+    ~Weights() { munmap(data_, bytes_); }
+    Weights(const Weights&) = delete;
+    Weights& operator=(const Weights&) = delete;
+    std::byte* data() const { return data_; }
+    std::size_t size() const { return bytes_; }
+
+  private:
+    std::byte* data_;
+    std::size_t bytes_;
+};
 
 /// CPU time of this thread: other load on the machine disturbs it less than it does the clock.
 double now() {
@@ -72,12 +94,12 @@ void bench_matmul(const Table& table, DType type, const Options& options) {
     const std::size_t groups = options.cols / kActivationBlock;
     // One random row, repeated: quantising them all would take longer than the measurement.
     const auto row = random_floats(options.cols);
-    std::vector<std::byte> w(bytes * options.outputs);
+    Weights w(bytes * options.outputs);
     quantize(type, row.data(), w.data(), options.cols);
     for (std::size_t o = 1; o < options.outputs; ++o) {
         std::memcpy(w.data() + o * bytes, w.data(), bytes);
     }
-    std::vector<std::byte> packed(packed_bytes(type, options.outputs, 0, groups));
+    Weights packed(std::max<std::size_t>(packed_bytes(type, options.outputs, 0, groups), 1));
     const auto pack = table.pack_for(type);
     if (pack != nullptr) {
         const double t = time_of(options.seconds, [&] {
