@@ -72,6 +72,7 @@ struct AttendTile {
     std::size_t q_stride;            ///< floats from one row of q to the next
     const std::byte* k;              ///< see kv_block_bytes; read
     const std::byte* v;              ///< see kv_block_bytes; read
+    const std::byte* next;           ///< K that the next call will read, or null: fetched early
     const std::uint32_t* positions;  ///< (rows) each sees the first 1..kAttendChunk positions; read
     std::size_t rows;
     std::size_t group;  ///< query heads; rows * group is at most kMaxTileHeads

@@ -209,6 +209,8 @@ void Attention::segment(const Step& step, const RowTile& tile, const HeadGroup& 
         call.q = step.q + (tile.first + row) * q_dim_ + heads.first * head_dim_;
         call.k = cache_.k(rows[row].blocks[c], step.layer, heads.kv_head);
         call.v = cache_.v(rows[row].blocks[c], step.layer, heads.kv_head);
+        const bool more = rows.back().position >= before + kAttendChunk;
+        call.next = more ? cache_.k(rows[row].blocks[c + 1], step.layer, heads.kv_head) : nullptr;
         call.max = into.max + at;
         call.sum = into.sum + at;
         call.acc = into.acc + at * head_dim_;

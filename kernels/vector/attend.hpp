@@ -15,6 +15,8 @@ namespace {
 
 /// Heads of a register tile.
 constexpr std::size_t kHeadTile = 6;
+/// Heads that read K and V straight from the block.
+constexpr std::size_t kDirectHeads = 2 * kHeadTile;
 /// Part of a block as f32, read by all heads of the call: 32 KiB, which fit the first-level cache
 /// of all but the smallest cores. K: (kPanelDims, kPanelPositions), V: (kAttendChunk,
 /// kPanelColumns).
@@ -42,14 +44,38 @@ constexpr std::size_t round_up(std::size_t n, std::size_t unit) {
     return (n + unit - 1) / unit * unit;
 }
 
-/// A matrix of elements in memory.
+/// A matrix of elements in memory, and what will be read after it.
 struct Source {
     const std::byte* at;
-    std::size_t stride;  // bytes from one row to the next
+    std::size_t stride;      // bytes from one row to the next
+    const std::byte* ahead;  // null: nothing is to be fetched
+
+    /// From a column on; what lies ahead moves by the elements that were read before it.
+    Source from(std::size_t column_bytes, std::size_t rows) const noexcept {
+        return {at + column_bytes, stride,
+                ahead == nullptr ? nullptr : ahead + column_bytes * rows};
+    }
 };
 
 inline Source source_of(const float* at, std::size_t stride) noexcept {
-    return {reinterpret_cast<const std::byte*>(at), stride * sizeof(float)};
+    return {reinterpret_cast<const std::byte*>(at), stride * sizeof(float), nullptr};
+}
+
+/// To the second-level cache: K and V of a block together may be more than the first one holds.
+inline void fetch(const std::byte* at) noexcept {
+    __builtin_prefetch(at, 0, 2);
+}
+
+/// Fetches as much from ahead as a tile of N vectors reads in row i: K is as large as V, so when
+/// one has been read the other has been asked for. A core's own prefetcher starts anew in each
+/// block and page, which halves the speed of a decoding row.
+template <class V, class Element, std::size_t N>
+inline void fetch_ahead(const Source& source, std::size_t i) noexcept {
+    constexpr std::size_t kLine = 64;
+    constexpr std::size_t kBytes = N * V::kLanes * Element::kBytes;
+    const std::byte* at = source.ahead + i * kBytes;
+    SHOAL_UNROLL
+    for (std::size_t b = 0; b < kBytes; b += kLine) fetch(at + b);
 }
 
 /// q . k of G heads with N vectors of positions, over `dims` elements of the head.
@@ -67,6 +93,7 @@ inline void score_tile(const float* const* q, std::size_t first, std::size_t dim
     }
     for (std::size_t i = 0; i < dims; ++i) {
         const std::byte* at = k.at + i * k.stride;
+        if (k.ahead != nullptr) fetch_ahead<V, Element, N>(k, i);
         F keys[N];
         SHOAL_UNROLL
         for (std::size_t n = 0; n < N; ++n) {
@@ -95,13 +122,12 @@ inline void score_positions(const float* const* q, std::size_t first, std::size_
     constexpr std::size_t kWidth = N * V::kLanes;
     std::size_t p = 0;
     for (; p + kWidth <= count; p += kWidth) {
-        score_tile<V, Element, G, N>(q, first, dims, {k.at + p * Element::kBytes, k.stride},
-                                     scores + p, resume);
+        score_tile<V, Element, G, N>(q, first, dims, k.from(p * Element::kBytes, dims), scores + p,
+                                     resume);
     }
     if constexpr (N > 1) {
         if (p < count) {
-            score_positions<V, Element, G, N / 2>(q, first, dims,
-                                                  {k.at + p * Element::kBytes, k.stride},
+            score_positions<V, Element, G, N / 2>(q, first, dims, k.from(p * Element::kBytes, dims),
                                                   scores + p, count - p, resume);
         }
     }
@@ -124,6 +150,7 @@ inline void value_tile(const float* weights, const float* factors, std::size_t b
     }
     for (std::size_t p = begin; p < end; ++p) {
         const std::byte* at = v.at + p * v.stride;
+        if (v.ahead != nullptr) fetch_ahead<V, Element, N>(v, p);
         F values[N];
         SHOAL_UNROLL
         for (std::size_t n = 0; n < N; ++n) {
@@ -154,12 +181,12 @@ inline void value_columns(const float* weights, const float* factors, std::size_
     std::size_t c = 0;
     for (; c + kWidth <= count; c += kWidth) {
         value_tile<V, Element, G, N>(weights, factors, begin, end,
-                                     {v.at + c * Element::kBytes, v.stride}, out + c, head_dim);
+                                     v.from(c * Element::kBytes, kAttendChunk), out + c, head_dim);
     }
     if constexpr (N > 1) {
         if (c < count) {
             value_columns<V, Element, G, N / 2>(weights, factors, begin, end,
-                                                {v.at + c * Element::kBytes, v.stride}, out + c,
+                                                v.from(c * Element::kBytes, kAttendChunk), out + c,
                                                 head_dim, count - c);
         }
     }
@@ -226,8 +253,9 @@ inline std::size_t least(const std::size_t* positions) noexcept {
 template <class V, class Element>
 inline void score_directly(const AttendTile& a, Work& w) noexcept {
     for_head_tiles(w.heads, [&]<std::size_t G>(std::size_t h) noexcept {
+        const std::byte* ahead = h == 0 ? a.v : nullptr;
         score_positions<V, Element, G>(w.q + h, 0, a.head_dim,
-                                       {a.k, kAttendChunk * Element::kBytes}, w.rows[h],
+                                       {a.k, kAttendChunk * Element::kBytes, ahead}, w.rows[h],
                                        round_up(most<G>(w.positions + h), V::kLanes), false);
     });
 }
@@ -304,12 +332,14 @@ inline void weigh(const AttendTile& a, Work& w) noexcept {
 template <class V, class Element>
 inline void add_values(const AttendTile& a, const Work& w, Source v, std::size_t column,
                        std::size_t count) noexcept {
+    // v.ahead is for the first tile alone.
     static constexpr float kOne = 1.0f;
     for_head_tiles(w.heads, [&]<std::size_t G>(std::size_t h) noexcept {
         const std::size_t common = least<G>(w.positions + h);
         float* out = a.acc + h * a.head_dim + column;
         value_columns<V, Element, G>(w.rows[h], w.factors + h, 0, common, v, out, a.head_dim,
                                      count);
+        v.ahead = nullptr;
         for (std::size_t g = 0; g < G; ++g) {
             const std::size_t own = w.positions[h + g];
             if (own == common) continue;
@@ -380,6 +410,9 @@ struct Q8Format {
         for (std::size_t i = 0; i < dims; i += kScale) {
             const std::byte* scale_row =
                 scales + ((dim + i) / kScale * kAttendChunk + position) * 2;
+            // As much of V as this reads of K.
+            const std::byte* ahead = a.v + position * a.head_dim + (dim + i) * kPanelPositions;
+            for (std::size_t j = 0; j < kScale; ++j) fetch(ahead + j * kPanelPositions);
             for (std::size_t p = 0; p < count; p += V::kLanes) {
                 const auto scale = V::load_f16(scale_row + p * 2);
                 const std::byte* at = a.k + (dim + i) * kAttendChunk + position + p;
@@ -397,6 +430,7 @@ struct Q8Format {
         for (std::size_t p = 0; p < positions; ++p, panel += kPanelColumns) {
             const std::byte* at = a.v + p * a.head_dim + column;
             const std::byte* scale_at = scales + (p * a.head_dim + column) / kScale * 2;
+            if (a.next != nullptr) fetch(a.next + column * kAttendChunk + p * kPanelColumns);
             for (std::size_t c = 0; c < count; c += kScale, scale_at += 2) {
                 const auto scale = V::all_f16(scale_at);
                 SHOAL_UNROLL
@@ -421,15 +455,15 @@ inline void attend(const AttendTile& a) noexcept {
             w.positions[h] = positions;
         }
     }
-    // A panel pays when more than one register tile reads it.
+    // A panel pays when several register tiles read it.
     if constexpr (Format::kDirect) {
         using Element = typename Format::Element;
-        if (w.heads <= kHeadTile) {
+        if (w.heads <= kDirectHeads) {
             score_directly<V, Element>(a, w);
             find_maxima<V>(a, w);
             weigh<V>(a, w);
             const std::size_t whole = a.head_dim / V::kLanes * V::kLanes;
-            add_values<V, Element>(a, w, {a.v, a.head_dim * Element::kBytes}, 0, whole);
+            add_values<V, Element>(a, w, {a.v, a.head_dim * Element::kBytes, a.next}, 0, whole);
             add_values_by_panels<V, Format>(a, w, whole);
             return;
         }

@@ -2,6 +2,7 @@
 // weight bytes are read and the multiply-adds done, both on one thread.
 //
 // usage: kernels_bench [--cols N] [--outputs N] [--isa NAME] [--type NAME] [--seconds S]
+//                      [--kernel matmul|attend|other]
 #include <sys/mman.h>
 #include <time.h>
 
@@ -27,6 +28,7 @@ struct Options {
     std::size_t outputs = 16384;
     std::string isa;
     std::string type;
+    std::string kernel;
     double seconds = 0.3;
 };
 
@@ -144,11 +146,11 @@ void bench_matmul(const Table& table, DType type, const Options& options) {
     }
 }
 
-/// Rows of a prompt (one: decoding) against 64 blocks that lie one after another, more than the
+/// Rows of a prompt (one: decoding) against 1024 blocks that lie one after another, more than the
 /// second-level cache holds.
 void bench_attend(const Table& table, KvType type, std::size_t dim, std::size_t group,
                   std::size_t rows, const Options& options) {
-    const std::size_t chunks = 64;
+    const std::size_t chunks = 1024;
     const std::size_t block = kv_block_bytes(type, dim);
     // Bytes that are small normal numbers in every type.
     std::vector<std::byte> kv(2 * chunks * block);
@@ -158,10 +160,20 @@ void bench_attend(const Table& table, KvType type, std::size_t dim, std::size_t 
     std::vector<float> max(rows * group), sum(rows * group), acc(rows * group * dim);
     const double t = time_of(options.seconds, [&] {
         for (std::size_t c = 0; c < chunks; ++c) {
-            const std::byte* at = kv.data() + 2 * c * block;
-            const AttendTile tile{q.data(),   group * dim, at,  at + block, positions.data(),
-                                  rows,       group,       dim, 0.1f,       max.data(),
-                                  sum.data(), acc.data()};
+            AttendTile tile{};
+            tile.q = q.data();
+            tile.q_stride = group * dim;
+            tile.k = kv.data() + 2 * c * block;
+            tile.v = tile.k + block;
+            tile.next = c + 1 < chunks ? tile.v + block : nullptr;
+            tile.positions = positions.data();
+            tile.rows = rows;
+            tile.group = group;
+            tile.head_dim = dim;
+            tile.scale = 0.1f;
+            tile.max = max.data();
+            tile.sum = sum.data();
+            tile.acc = acc.data();
             table.attend_for(type)(tile);
         }
     });
@@ -200,7 +212,8 @@ void bench_elementwise(const Table& table, const Options& options) {
 [[noreturn]] void usage(const char* what) {
     std::fprintf(stderr,
                  "kernels_bench: %s\nusage: kernels_bench [--cols N (multiple of 256)] "
-                 "[--outputs N] [--isa NAME] [--type NAME] [--seconds S]\n",
+                 "[--outputs N] [--isa NAME] [--type NAME] [--kernel matmul|attend|other] "
+                 "[--seconds S]\n",
                  what);
     std::exit(2);
 }
@@ -219,6 +232,8 @@ Options parse(int argc, char** argv) {
             options.isa = value;
         } else if (key == "--type") {
             options.type = value;
+        } else if (key == "--kernel") {
+            options.kernel = value;
         } else if (key == "--seconds") {
             options.seconds = std::strtod(value, nullptr);
         } else {
@@ -237,13 +252,15 @@ int main(int argc, char** argv) {
     for (const Isa isa : kIsas) {
         const Table* table = table_for(isa);
         if (table == nullptr || (!options.isa.empty() && options.isa != table->name)) continue;
+        const auto wanted = [&](const char* kernel, const char* type) {
+            return (options.kernel.empty() || options.kernel == kernel) &&
+                   (options.type.empty() || options.type == type);
+        };
         for (const DType type : kDTypes) {
-            if (options.type.empty() || options.type == name(type)) {
-                bench_matmul(*table, type, options);
-            }
+            if (wanted("matmul", name(type))) bench_matmul(*table, type, options);
         }
-        if (!options.type.empty()) continue;
         for (const KvType type : {KvType::f32, KvType::f16, KvType::q8_0}) {
+            if (!wanted("attend", name(type))) continue;
             for (const std::size_t dim : {64, 128}) {
                 for (const std::size_t group : {1, 4, 8}) {
                     bench_attend(*table, type, dim, group, 1, options);
@@ -251,7 +268,7 @@ int main(int argc, char** argv) {
                 bench_attend(*table, type, dim, 4, 16, options);
             }
         }
-        bench_elementwise(*table, options);
+        if (wanted("other", "")) bench_elementwise(*table, options);
     }
     return 0;
 }
