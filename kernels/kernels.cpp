@@ -52,6 +52,16 @@ bool has_neon() noexcept {
     constexpr unsigned long kHwcapAsimd = 1ul << 1;
     return (getauxval(AT_HWCAP) & kHwcapAsimd) != 0;
 }
+
+bool has_dotprod() noexcept {
+    constexpr unsigned long kHwcapAsimdDp = 1ul << 20;
+    return has_neon() && (getauxval(AT_HWCAP) & kHwcapAsimdDp) != 0;
+}
+
+bool has_i8mm() noexcept {
+    constexpr unsigned long kHwcap2I8mm = 1ul << 13;
+    return has_dotprod() && (getauxval(AT_HWCAP2) & kHwcap2I8mm) != 0;
+}
 #endif
 
 }  // namespace
@@ -77,6 +87,10 @@ const Table* table_for(Isa isa) noexcept {
 #ifdef SHOAL_KERNELS_NEON
         case Isa::neon:
             return has_neon() ? &arm::kNeonTable : nullptr;
+        case Isa::dotprod:
+            return has_dotprod() ? &arm::kDotprodTable : nullptr;
+        case Isa::i8mm:
+            return has_i8mm() ? &arm::kI8mmTable : nullptr;
 #endif
         default:
             return nullptr;

@@ -51,8 +51,10 @@ struct PanelShape {
     std::uint32_t code_bytes;   ///< of each group
 };
 
+// Both are inlined always: ISA files call them, and must leave no copy that others could use.
+
 /// {0, 0, 0} for types that are never packed.
-constexpr PanelShape panel_shape(DType type) noexcept {
+[[gnu::always_inline]] constexpr PanelShape panel_shape(DType type) noexcept {
     switch (type) {
         case DType::q4_0:
         case DType::iq4_nl:
@@ -86,7 +88,8 @@ constexpr PanelShape panel_shape(DType type) noexcept {
 }
 
 /// Bytes of one panel with the groups [begin, end) of the file's rows.
-constexpr std::size_t panel_bytes(DType type, std::size_t begin, std::size_t end) noexcept {
+[[gnu::always_inline]] constexpr std::size_t panel_bytes(DType type, std::size_t begin,
+                                                         std::size_t end) noexcept {
     const PanelShape shape = panel_shape(type);
     if (begin >= end) return 0;
     const std::size_t heads =

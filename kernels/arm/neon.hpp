@@ -1,9 +1,8 @@
 // The NEON kernels, for every ARMv8.0 CPU. Contracts are those of kernels/kernels.hpp.
 //
-// Files of this folder follow the rules of ISA files, though today's need no flags of their own:
-// they include intrinsics, C headers and plain data only, and everything but the functions below
-// is in an unnamed namespace. An inline function emitted here could be the copy that the linker
-// keeps for every CPU.
+// Files of this folder may be compiled with flags that other CPUs cannot run. They include
+// intrinsics, C headers and plain data only, and everything but the functions below is in an
+// unnamed namespace: an inline function emitted here could be the copy that the linker keeps.
 #pragma once
 
 #include "kernels/kernels.hpp"
@@ -15,14 +14,19 @@ void quantize_activations(const float* x, ActivationBlock* out, std::size_t n) n
 void matmul_f32(const Matmul& m) noexcept;
 void matmul_f16(const Matmul& m) noexcept;
 void matmul_bf16(const Matmul& m) noexcept;
-void matmul_q4_0(const Matmul& m) noexcept;
-void matmul_q4_1(const Matmul& m) noexcept;
-void matmul_q5_0(const Matmul& m) noexcept;
-void matmul_q5_1(const Matmul& m) noexcept;
-void matmul_q8_0(const Matmul& m) noexcept;
-void matmul_q4_k(const Matmul& m) noexcept;
-void matmul_q5_k(const Matmul& m) noexcept;
-void matmul_q6_k(const Matmul& m) noexcept;
+
+void pack_q4_0(const Pack& p) noexcept;
+void pack_q4_1(const Pack& p) noexcept;
+void pack_q5_0(const Pack& p) noexcept;
+void pack_q5_1(const Pack& p) noexcept;
+void pack_q8_0(const Pack& p) noexcept;
+void pack_q2_k(const Pack& p) noexcept;
+void pack_q3_k(const Pack& p) noexcept;
+void pack_q4_k(const Pack& p) noexcept;
+void pack_q5_k(const Pack& p) noexcept;
+void pack_q6_k(const Pack& p) noexcept;
+void pack_iq4_nl(const Pack& p) noexcept;
+void pack_iq4_xs(const Pack& p) noexcept;
 
 void rms_norm(const float* x, const float* w, float* out, std::size_t n, float eps) noexcept;
 void rope(float* x, std::size_t heads, std::size_t head_dim, std::size_t rot, RopeKind kind,
@@ -47,5 +51,7 @@ std::size_t find_draw(DrawKey key, std::uint32_t first, std::size_t n,
                       std::uint32_t limit) noexcept;
 
 extern const Table kNeonTable;
+extern const Table kDotprodTable;  ///< ARMv8.2 dot products
+extern const Table kI8mmTable;     ///< ARMv8.6 matrix products
 
 }  // namespace shoal::kernels::arm

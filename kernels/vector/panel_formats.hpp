@@ -3,6 +3,7 @@
 // What an ISA gives, as a struct V of static functions:
 //   kLanes                    rows of a vector of floats: 4, 8 or 16
 //   kSigned                   its integer products take signed codes (else unsigned ones)
+//   kMatrixProducts           many rows of x go by MatrixProducts (panel_matmul.hpp)
 //   F, B                      kLanes floats; kLanes x 4 bytes
 //   B load(at)
 //   B bits<N>(b, shift)       bits [shift, shift + N) of each byte; shift is 0..7

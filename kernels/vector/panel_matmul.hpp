@@ -210,7 +210,7 @@ struct PanelTile {
             for (std::size_t h = 0; h < H; ++h) w[h] = From::code(at[panel(h)], row(h), slab);
             SHOAL_UNROLL
             for (std::size_t c = 0; c < C; ++c) {
-                const B inputs = V::all_slab(x[c]->qs + slab * kSlabColumns);
+                const auto inputs = V::all_slab(x[c]->qs, slab);
                 SHOAL_UNROLL
                 for (std::size_t h = 0; h < H; ++h) dot[c][h].step(s, w[h], inputs);
             }
@@ -313,6 +313,10 @@ constexpr std::size_t offset(std::size_t begin, std::size_t end) noexcept {
     return panel_bytes(Format::kType, begin, end);
 }
 
+/// What an ISA that multiplies matrices gives instead of what follows: one panel times many rows.
+template <class V, class Format>
+struct MatrixProducts;
+
 /// One or two panels times all rows of x, columns [begin, end) of the panels, which start there.
 template <class V, class Format>
 inline void run_panels(const TileArgs& a, std::size_t panels, std::size_t rows) noexcept {
@@ -326,16 +330,25 @@ inline void run_panels(const TileArgs& a, std::size_t panels, std::size_t rows) 
         }
         return;
     }
+    if constexpr (V::kMatrixProducts) return MatrixProducts<V, Format>::run(a, rows);
     using E = ExpandedOf<Format>;
     alignas(64) std::byte codes[2][kStretch * E::kShape.code_bytes];
     for (std::size_t p = 0; p < panels; ++p) {
         expand<V, Format>(a.w[p], a.begin, a.end, codes[p]);
     }
-    TileArgs tile = a;
-    tile.w[0] = codes[0];
-    // A lone last panel is multiplied twice; y has no room for the second result.
-    tile.w[1] = codes[panels - 1];
-    run_tiles<V, E, V::kTileVectors, V::kTile>(tile, rows);
+    // A tile may be less than a panel.
+    constexpr std::size_t kTileRows = V::kTileVectors * V::kLanes;
+    for (std::size_t row = 0; row < kPanelRows && row < a.outs; row += kTileRows) {
+        TileArgs tile = a;
+        // Codes and floats of a row lie as far apart as those of another.
+        static_assert(kSlabColumns == sizeof(float));
+        tile.w[0] = codes[0] + row * kSlabColumns;
+        // A lone last panel is multiplied twice; y has no room for the second result.
+        tile.w[1] = codes[panels - 1];
+        tile.y += row;
+        tile.outs -= row;
+        run_tiles<V, E, V::kTileVectors, V::kTile>(tile, rows);
+    }
 }
 
 /// Panels of output rows [out_begin, out_end) that meet x together.

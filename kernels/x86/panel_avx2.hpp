@@ -11,6 +11,7 @@ namespace {
 struct Rows8 {
     static constexpr std::size_t kLanes = 8;
     static constexpr bool kSigned = false;
+    static constexpr bool kMatrixProducts = false;
     using F = __m256;
     using I = __m256i;
     using B = __m256i;
@@ -41,8 +42,8 @@ struct Rows8 {
     static B lookup(const std::uint8_t* table, B v) noexcept {
         return _mm256_shuffle_epi8(load128_twice(table), v);
     }
-    static B all_slab(const std::int8_t* at) noexcept {
-        return _mm256_set1_epi32(static_cast<int>(load_u32(at)));
+    static B all_slab(const std::int8_t* qs, std::size_t slab) noexcept {
+        return _mm256_set1_epi32(static_cast<int>(load_u32(qs + slab * kSlabColumns)));
     }
 
     static F from_f16(const std::byte* at) noexcept { return _mm256_cvtph_ps(load128(at)); }

@@ -13,6 +13,7 @@ namespace {
 struct Rows16 {
     static constexpr std::size_t kLanes = 16;
     static constexpr bool kSigned = false;
+    static constexpr bool kMatrixProducts = false;
     using F = __m512;
     using I = __m512i;
     using B = __m512i;
@@ -63,9 +64,9 @@ struct Rows16 {
     static __m128i load128(const void* at) noexcept {
         return _mm_loadu_si128(static_cast<const __m128i*>(at));
     }
-    static B all_slab(const std::int8_t* at) noexcept {
+    static B all_slab(const std::int8_t* qs, std::size_t slab) noexcept {
         int word;
-        memcpy(&word, at, sizeof word);
+        memcpy(&word, qs + slab * kSlabColumns, sizeof word);
         return _mm512_set1_epi32(word);
     }
 

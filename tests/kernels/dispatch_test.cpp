@@ -1,5 +1,10 @@
 #include <cstddef>
+#include <cstdlib>
 #include <set>
+
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 
 #include "tests/kernels/support.hpp"
 
@@ -45,9 +50,19 @@ TEST_CASE("a CPU runs the kernels of its own family that its flags promise, and 
     for (const Isa isa : {Isa::avx2, Isa::avx_vnni, Isa::avx512, Isa::avx512_vnni}) {
         expect(isa, false);
     }
-    expect(Isa::neon, true);
+    const unsigned long flags = getauxval(AT_HWCAP);
+    expect(Isa::neon, (flags & HWCAP_ASIMD) != 0);
+    expect(Isa::dotprod, (flags & HWCAP_ASIMDDP) != 0);
+    expect(Isa::i8mm, (flags & HWCAP_ASIMDDP) != 0 && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0);
 #endif
     CHECK(best_isa() == best);
+}
+
+TEST_CASE("an emulated CPU gets the ISA that its model is known to have") {
+    // Set where the model is chosen; the flags that the test above reads come from the emulator.
+    const char* expected = std::getenv("SHOAL_EXPECT_ISA");
+    if (expected == nullptr) return;
+    CHECK(std::string(name(best_isa())) == expected);
 }
 
 TEST_CASE("no table has a hole") {
