@@ -90,7 +90,7 @@ struct Rows4 {
         return vcvt_f32_f16(vld1_f16(static_cast<const float16_t*>(p)));
     }
     /// Four bytes, each in the lowest or the highest byte of its lane. A table look-up does in one
-    /// instruction what widening twice would.
+    /// instruction what widening twice would; twelve bytes more are read, and codes follow.
     static uint32x4_t lowest(const std::byte* at) noexcept {
         return spread(at,
                       vcombine_u8(vcreate_u8(0xffffff01ffffff00), vcreate_u8(0xffffff03ffffff02)));
@@ -261,10 +261,7 @@ struct Rows4 {
         return static_cast<const std::uint8_t*>(at);
     }
     static uint32x4_t spread(const std::byte* at, uint8x16_t places) noexcept {
-        std::uint32_t four;
-        memcpy(&four, at, sizeof four);
-        const uint8x16_t v = vreinterpretq_u8_u32(vsetq_lane_u32(four, vdupq_n_u32(0), 0));
-        return vreinterpretq_u32_u8(vqtbl1q_u8(v, places));
+        return vreinterpretq_u32_u8(vqtbl1q_u8(load(at), places));
     }
 };
 
