@@ -198,7 +198,7 @@ inline void run_matrix_tiles(vector::TileArgs a, std::size_t first, std::size_t 
 template <class Format>
 inline void expand_steps(const std::byte* at, std::size_t begin, std::size_t end,
                          std::byte* out) noexcept {
-    using E = vector::ExpandedOf<Format>;
+    using E = vector::ExpandedOf<RowsI8mm, Format>;
     const std::byte* head = at;
     for (std::size_t g = begin; g < end; ++g) {
         if (Format::kShape.head_bytes != 0 && (g == begin || g % kSuperblockGroups == 0)) {
@@ -210,8 +210,8 @@ inline void expand_steps(const std::byte* at, std::size_t begin, std::size_t end
             SHOAL_UNROLL
             for (std::size_t t = 0; t < kSlabs / 2; ++t) {
                 using From = vector::Source<RowsI8mm, Format>;
-                const uint32x4_t a = vreinterpretq_u32_u8(From::code(at, row, 2 * t));
-                const uint32x4_t b = vreinterpretq_u32_u8(From::code(at, row, 2 * t + 1));
+                const uint32x4_t a = vreinterpretq_u32_u8(From::weights(at, row, 2 * t));
+                const uint32x4_t b = vreinterpretq_u32_u8(From::weights(at, row, 2 * t + 1));
                 std::byte* put = out + t * kStepBytes + row * kStepColumns;
                 Rows4::store_bytes(put, vreinterpretq_u8_u32(vzip1q_u32(a, b)));
                 Rows4::store_bytes(put + 16, vreinterpretq_u8_u32(vzip2q_u32(a, b)));
@@ -242,7 +242,7 @@ namespace {
 template <class Format>
 struct MatrixProducts<arm::RowsI8mm, Format> {
     static void run(const TileArgs& a, std::size_t rows) noexcept {
-        using E = ExpandedOf<Format>;
+        using E = ExpandedOf<arm::RowsI8mm, Format>;
         constexpr std::size_t kHalf = kPanelRows / 2;
         alignas(64) std::byte codes[kStretch * E::kShape.code_bytes];
         arm::expand_steps<Format>(a.w[0], a.begin, a.end, codes);

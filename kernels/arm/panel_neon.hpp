@@ -22,6 +22,7 @@ struct Rows4 {
     // A panel by three rows of x: twelve sums and twelve integer sums, four vectors of codes and
     // three of x, of 32 registers. A multiplication needs 0.4 loads.
     static constexpr std::size_t kTileVectors = 4;
+    template <int Bits>
     static constexpr std::size_t kTile = 3;
     static constexpr std::size_t kStreamTile = 2;
     static constexpr std::size_t kStreamRows = 4;
@@ -30,11 +31,15 @@ struct Rows4 {
     // 16-bit and two of 32-bit products. Multiplications take one of two pipes, so that more rows
     // of x would save nothing.
     static constexpr std::size_t kTileVectors = 2;
+    template <int Bits>
     static constexpr std::size_t kTile = 2;
     static constexpr std::size_t kStreamTile = 1;
     static constexpr std::size_t kStreamRows = 2;
 #endif
     static constexpr std::size_t kStreamVectors = 4;
+
+    template <int Bits>
+    using Operand = vector::WholeBytes<Rows4>;
 
     static B load(const std::byte* at) noexcept {
         return vld1q_u8(bytes(at));
@@ -201,7 +206,7 @@ struct Rows4 {
                     break;
             }
         }
-        I sum() const noexcept { return total; }
+        I sum(I) const noexcept { return total; }
     };
 #else
     /// A slab of activations twice: for two rows of W.
@@ -236,7 +241,7 @@ struct Rows4 {
             high = s % kRun == 0 ? high_product(w, x) : add_high(high, w, x);
             if (s % kRun == kRun - 1) total = vpadalq_s16(total, vpaddq_s16(low, high));
         }
-        I sum() const noexcept { return total; }
+        I sum(I) const noexcept { return total; }
     };
     /// Of bytes, two products fit: 2 * 128 * 127 < 2^15.
     template <std::size_t Slabs>
@@ -252,7 +257,7 @@ struct Rows4 {
             first = s == 1 ? vpaddlq_s16(low) : vpadalq_s16(first, low);
             second = s == 1 ? vpaddlq_s16(high) : vpadalq_s16(second, high);
         }
-        I sum() const noexcept { return vaddq_s32(total, vpaddq_s32(first, second)); }
+        I sum(I) const noexcept { return vaddq_s32(total, vpaddq_s32(first, second)); }
     };
 #endif
 

@@ -28,21 +28,33 @@ constexpr std::size_t kStretch = 16;
 constexpr std::size_t kPrefetchFar = 3072;
 constexpr std::size_t kPrefetchNear = 768;
 
-/// Expanded codes: bytes by slab, then the scales and minimums of each part as f32. Formats whose
-/// bytes mean the same share it.
-template <int Bits, int ZeroShift, std::size_t Parts, bool Minimum>
+/// Codes as integer products take them: bytes, as they are.
+template <class V>
+struct WholeBytes {
+    using Type = typename V::B;
+    static constexpr std::size_t kPlanes = 1;  ///< slabs of bytes that one slab of codes takes
+    static Type from(typename V::B codes) noexcept { return codes; }
+    static void store(std::byte* at, Type w) noexcept { V::store_bytes(at, w); }
+    static Type load(const std::byte* at) noexcept { return V::load(at); }
+};
+
+/// Expanded codes: operands by slab, then the scales and minimums of each part as f32. Formats
+/// whose codes mean the same share it.
+template <int Bits, int ZeroShift, std::size_t Parts, bool Minimum, std::size_t Planes>
 struct Expanded {
+    static constexpr std::size_t kOperandBytes = Planes * kSlabBytes;
     static constexpr std::size_t kParts = Parts;
     static constexpr bool kMinimum = Minimum;
     static constexpr int kBits = Bits;
     static constexpr int kZeroShift = ZeroShift;
-    static constexpr std::size_t kCodeBytes = kSlabs * kSlabBytes;
+    static constexpr std::size_t kCodeBytes = kSlabs * kOperandBytes;
     static constexpr std::size_t kRowFloats = kPanelRows * sizeof(float);
     static constexpr std::size_t kScaleBytes = kParts * (kMinimum ? 2 : 1) * kRowFloats;
     static constexpr PanelShape kShape = {0, 0, kCodeBytes + kScaleBytes};
 };
-template <class Format>
-using ExpandedOf = Expanded<Format::kBits, Format::kZeroShift, Format::kParts, Format::kMinimum>;
+template <class V, class Format>
+using ExpandedOf = Expanded<Format::kBits, Format::kZeroShift, Format::kParts, Format::kMinimum,
+                            V::template Operand<Format::kBits>::kPlanes>;
 
 /// What a tile multiplies: weights from `w` on for the groups [begin, end).
 struct TileArgs {
@@ -59,8 +71,11 @@ struct TileArgs {
 template <class V, class Format>
 struct Source {
     static constexpr bool kStreams = true;
-    static typename V::B code(const std::byte* group, std::size_t row, std::size_t slab) noexcept {
-        return Format::code(group + Format::kShape.scale_bytes + row * kSlabColumns, slab);
+    using Operand = typename V::template Operand<Format::kBits>;
+    static typename Operand::Type weights(const std::byte* group, std::size_t row,
+                                          std::size_t slab) noexcept {
+        return Operand::from(
+            Format::code(group + Format::kShape.scale_bytes + row * kSlabColumns, slab));
     }
     static void scales(const std::byte* head, const std::byte* group, std::size_t row,
                        typename V::F* s, typename V::F* m) noexcept {
@@ -68,12 +83,14 @@ struct Source {
     }
 };
 
-template <class V, int Bits, int ZeroShift, std::size_t Parts, bool Minimum>
-struct Source<V, Expanded<Bits, ZeroShift, Parts, Minimum>> {
-    using E = Expanded<Bits, ZeroShift, Parts, Minimum>;
+template <class V, int Bits, int ZeroShift, std::size_t Parts, bool Minimum, std::size_t Planes>
+struct Source<V, Expanded<Bits, ZeroShift, Parts, Minimum, Planes>> {
+    using E = Expanded<Bits, ZeroShift, Parts, Minimum, Planes>;
+    using Operand = typename V::template Operand<Bits>;
     static constexpr bool kStreams = false;
-    static typename V::B code(const std::byte* group, std::size_t row, std::size_t slab) noexcept {
-        return V::load(group + slab * kSlabBytes + row * kSlabColumns);
+    static typename Operand::Type weights(const std::byte* group, std::size_t row,
+                                          std::size_t slab) noexcept {
+        return Operand::load(group + slab * E::kOperandBytes + row * kSlabColumns);
     }
     static void scales(const std::byte*, const std::byte* group, std::size_t row, typename V::F* s,
                        typename V::F* m) noexcept {
@@ -170,9 +187,10 @@ struct PanelTile {
             multiply(p, dot);
             SHOAL_UNROLL
             for (std::size_t c = 0; c < C; ++c) {
+                const I from = zero_code(c, p);
                 SHOAL_UNROLL
                 for (std::size_t h = 0; h < H; ++h) {
-                    F t = V::mul(V::to_float(dot[c][h].sum()), s[h][p]);
+                    F t = V::mul(V::to_float(dot[c][h].sum(from)), s[h][p]);
                     if constexpr (Format::kMinimum && kParts == 2) {
                         t = V::fma(m[h][p], V::to_float(V::negated_int(zero(c, p))), t);
                     }
@@ -192,22 +210,27 @@ struct PanelTile {
         return part == 1 ? tail : V::sub_ints(V::all_ints(&x[c]->minus_sum), tail);
     }
 
+    /// Minus what the code of zero contributes, from where the integer sums start.
+    I zero_code(std::size_t c, std::size_t part) const noexcept {
+        if constexpr (Format::kZeroShift == kNoZero) return V::zero_ints();
+        return V::template shift_left < Format::kZeroShift < 0
+                   ? 0
+                   : Format::kZeroShift > (zero(c, part));
+    }
+
     void multiply(std::size_t part, Dot (&dot)[C][H]) const noexcept {
         SHOAL_UNROLL
         for (std::size_t c = 0; c < C; ++c) {
-            I from = V::zero_ints();
-            if constexpr (Format::kZeroShift != kNoZero) {
-                from = V::template shift_left<Format::kZeroShift>(zero(c, part));
-            }
+            const I from = zero_code(c, part);
             SHOAL_UNROLL
             for (std::size_t h = 0; h < H; ++h) dot[c][h].start(from);
         }
         SHOAL_UNROLL
         for (std::size_t s = 0; s < kPartSlabs; ++s) {
             const std::size_t slab = part * kPartSlabs + s;
-            B w[H];
+            typename From::Operand::Type w[H];
             SHOAL_UNROLL
-            for (std::size_t h = 0; h < H; ++h) w[h] = From::code(at[panel(h)], row(h), slab);
+            for (std::size_t h = 0; h < H; ++h) w[h] = From::weights(at[panel(h)], row(h), slab);
             SHOAL_UNROLL
             for (std::size_t c = 0; c < C; ++c) {
                 const auto inputs = V::all_slab(x[c]->qs, slab);
@@ -275,7 +298,8 @@ inline void run_tiles(TileArgs a, std::size_t rows) noexcept {
 template <class V, class Format>
 inline void expand(const std::byte* at, std::size_t begin, std::size_t end,
                    std::byte* out) noexcept {
-    using E = ExpandedOf<Format>;
+    using E = ExpandedOf<V, Format>;
+    using From = Source<V, Format>;
     using F = typename V::F;
     const std::byte* head = at;
     for (std::size_t g = begin; g < end; ++g) {
@@ -287,8 +311,8 @@ inline void expand(const std::byte* at, std::size_t begin, std::size_t end,
         for (std::size_t row = 0; row < kPanelRows; row += V::kLanes) {
             SHOAL_UNROLL
             for (std::size_t s = 0; s < kSlabs; ++s) {
-                V::store_bytes(out + s * kSlabBytes + row * kSlabColumns,
-                               Source<V, Format>::code(at, row, s));
+                From::Operand::store(out + s * E::kOperandBytes + row * kSlabColumns,
+                                     From::weights(at, row, s));
             }
             F scale[E::kParts];
             F minimum[E::kParts];
@@ -331,7 +355,7 @@ inline void run_panels(const TileArgs& a, std::size_t panels, std::size_t rows) 
         return;
     }
     if constexpr (V::kMatrixProducts) return MatrixProducts<V, Format>::run(a, rows);
-    using E = ExpandedOf<Format>;
+    using E = ExpandedOf<V, Format>;
     alignas(64) std::byte codes[2][kStretch * E::kShape.code_bytes];
     for (std::size_t p = 0; p < panels; ++p) {
         expand<V, Format>(a.w[p], a.begin, a.end, codes[p]);
@@ -347,7 +371,7 @@ inline void run_panels(const TileArgs& a, std::size_t panels, std::size_t rows) 
         tile.w[1] = codes[panels - 1];
         tile.y += row;
         tile.outs -= row;
-        run_tiles<V, E, V::kTileVectors, V::kTile>(tile, rows);
+        run_tiles<V, E, V::kTileVectors, V::template kTile<Format::kBits>>(tile, rows);
     }
 }
 

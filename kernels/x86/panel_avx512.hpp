@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/vector/panel_matmul.hpp"
+#include "kernels/x86/panel_words.hpp"
 
 namespace shoal::kernels::x86 {
 namespace {
@@ -21,6 +22,7 @@ struct Rows16 {
     // Two vectors of rows by six rows of x: twelve sums and twelve integer sums, two vectors of
     // codes and one of x of 32 registers.
     static constexpr std::size_t kTileVectors = 2;
+    template <int Bits>
     static constexpr std::size_t kTile = 6;
     static constexpr std::size_t kStreamVectors = 1;
     static constexpr std::size_t kStreamTile = 8;
@@ -110,8 +112,14 @@ struct Rows16 {
     static F negated(F a) noexcept { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
     static F to_float(I v) noexcept { return _mm512_cvtepi32_ps(v); }
 
+    /// See kernels/x86/panel_avx2.hpp.
+    static I in_order(I sum) noexcept {
+        __asm__("" : "+v"(sum));
+        return sum;
+    }
     static I zero_ints() noexcept { return _mm512_setzero_si512(); }
     static I all_ints(const std::int32_t* at) noexcept { return _mm512_set1_epi32(*at); }
+    static I add_ints(I a, I b) noexcept { return in_order(_mm512_add_epi32(a, b)); }
     static I sub_ints(I a, I b) noexcept { return _mm512_sub_epi32(a, b); }
     static I negated_int(I a) noexcept { return _mm512_sub_epi32(zero_ints(), a); }
     template <int N>
@@ -120,49 +128,31 @@ struct Rows16 {
     }
 
 #ifdef __AVX512VNNI__
+    template <int Bits>
+    using Operand = vector::WholeBytes<Rows16>;
     template <int Bits, std::size_t Slabs>
     struct Dot {
         I total;
         void start(I from) noexcept { total = from; }
         void step(std::size_t, B w, B x) noexcept { total = _mm512_dpbusd_epi32(total, w, x); }
-        I sum() const noexcept { return total; }
+        I sum(I) const noexcept { return total; }
     };
 #else
-    /// See kernels/x86/panel_avx2.hpp.
+    /// Sums of products of neighbours, as 16 bits.
+    static I multiply_pairs(B w, B x) noexcept {
+        return _mm512_maddubs_epi16(w, x);
+    }
+    static I add_words(I a, I b) noexcept {
+        return in_order(_mm512_add_epi16(a, b));
+    }
+    /// factor * the sums of neighbouring 16-bit values.
+    static I add_pairs(I a, short factor) noexcept {
+        return _mm512_madd_epi16(a, _mm512_set1_epi16(factor));
+    }
+    template <int Bits>
+    using Operand = WordOperand<Rows16, Bits>;
     template <int Bits, std::size_t Slabs>
-    struct Dot {
-        static constexpr std::size_t kFits = Bits <= 4 ? 8 : Bits == 5 ? 4 : 2;
-        static constexpr std::size_t kRun = kFits < Slabs ? kFits : Slabs;
-        I total;
-        I words;
-        void start(I from) noexcept { total = from; }
-        void step(std::size_t s, B w, B x) noexcept {
-            const I products = _mm512_maddubs_epi16(w, x);
-            words = s % kRun == 0 ? products : _mm512_add_epi16(words, products);
-            if (s % kRun == kRun - 1) {
-                const I sums = _mm512_madd_epi16(words, _mm512_set1_epi16(1));
-                total = _mm512_add_epi32(total, sums);
-            }
-        }
-        I sum() const noexcept { return total; }
-    };
-    template <std::size_t Slabs>
-    struct Dot<8, Slabs> {
-        I total;
-        I low, high;
-        void start(I from) noexcept { total = from; }
-        void step(std::size_t s, B w, B x) noexcept {
-            const I a = _mm512_maddubs_epi16(bits<4>(w, 0), x);
-            const I b = _mm512_maddubs_epi16(bits<4>(w, 4), x);
-            low = s == 0 ? a : _mm512_add_epi16(low, a);
-            high = s == 0 ? b : _mm512_add_epi16(high, b);
-        }
-        I sum() const noexcept {
-            const I a = _mm512_madd_epi16(low, _mm512_set1_epi16(1));
-            const I b = _mm512_madd_epi16(high, _mm512_set1_epi16(16));
-            return _mm512_add_epi32(total, _mm512_add_epi32(a, b));
-        }
-    };
+    using Dot = WordDot<Rows16, Bits, Slabs>;
 #endif
 };
 
