@@ -10,7 +10,7 @@ namespace {
 
 // Output rows that a thread takes at a time. Few for few rows of x, so that faster threads can take
 // more; for many, enough that each stretch of x is read from the second-level cache often.
-constexpr std::size_t kFewRows = 8;
+constexpr std::size_t kFewRows = 16;
 constexpr std::size_t kSmallChunk = 8 * kernels::kPanelRows;
 constexpr std::size_t kLargeChunk = 8 * kernels::kPanelRows;
 

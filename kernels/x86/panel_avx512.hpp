@@ -26,7 +26,9 @@ struct Rows16 {
     static constexpr std::size_t kTile = 6;
     static constexpr std::size_t kStreamVectors = 1;
     static constexpr std::size_t kStreamTile = 8;
-    static constexpr std::size_t kStreamRows = 8;
+    // Two tiles read a panel, the second from the cache: from memory that is faster than expanding
+    // stretches of it up to some twenty rows.
+    static constexpr std::size_t kStreamRows = 16;
 
     static B load(const std::byte* at) noexcept { return _mm512_loadu_si512(at); }
     static void store_bytes(std::byte* at, B v) noexcept { _mm512_storeu_si512(at, v); }
