@@ -18,14 +18,17 @@
 #include "config/load.hpp"
 #include "config/syntax.hpp"
 #include "daemon/exec/cpu_topology.hpp"
+#include "daemon/exec/linear.hpp"
+#include "daemon/exec/mapped_memory.hpp"
 #include "daemon/exec/thread_pool.hpp"
+#include "kernels/panel.hpp"
 
 namespace shoal {
 namespace {
 
 // The measurement's matrix: larger than the caches of small devices.
-constexpr std::size_t kRows = 8192;
-constexpr std::size_t kCols = 2048;
+constexpr std::uint32_t kRows = 8192;
+constexpr std::uint32_t kCols = 2048;
 constexpr auto kMeasureTime = std::chrono::milliseconds(100);
 
 // "/system.slice/shoald.service" from "0::/system.slice/shoald.service" (cgroup v2).
@@ -45,20 +48,28 @@ std::uint64_t cgroup_number(const std::filesystem::path& path) {
     return file >> value ? value : 0;
 }
 
-// Weight bytes per second of the quickest of some passes over a matrix.
+// Weight bytes per second of the quickest of some passes over a matrix, stored and multiplied as a
+// decoding step does it.
 double measured_speed(const kernels::Table& kernels, std::uint32_t threads) {
-    const std::size_t stride = kernels::row_bytes(kernels::DType::q8_0, kCols);
-    std::vector<std::byte> w(kRows * stride, std::byte{1});
-    std::vector<kernels::ActivationBlock> x(kCols / kernels::kActivationBlock);
+    exec::Matrix w;
+    w.type = kernels::DType::q8_0;
+    w.packed = kernels.pack_for(w.type) != nullptr;
+    w.stride = kernels::row_bytes(w.type, kCols);
+    w.rows = kRows;
+    w.cols = kCols;
+    w.own_cols = kCols;
+    const std::size_t bytes =
+        w.packed ? kernels::packed_bytes(w.type, kRows, 0, kCols / kernels::kActivationBlock)
+                 : kRows * w.stride;
+    const exec::MappedMemory memory(bytes);
+    // Neither layout has bytes that are no weights: these are small scales and codes of one.
+    std::fill_n(memory.data(), bytes, std::byte{1});
+    w.data = memory.data();
+    const std::vector<float> x(kCols, 1.0F);
     std::vector<float> y(kRows);
     exec::ThreadPool pool(threads);
-    const auto pass = [&] {
-        pool.run(kRows / 64, 1, [&](std::size_t begin, std::size_t end) {
-            kernels.matmul_for(kernels::DType::q8_0)({w.data(), stride, x.data(),
-                                                      x.size() * sizeof x[0], y.data(), kRows,
-                                                      kCols, 1, begin * 64, end * 64});
-        });
-    };
+    exec::Linear linear(kernels, pool, 1, kCols);
+    const auto pass = [&] { linear.run(x.data(), 1, kCols, {{&w, y.data()}}); };
     pass();
     using Clock = std::chrono::steady_clock;
     const auto end = Clock::now() + kMeasureTime;
@@ -69,7 +80,7 @@ double measured_speed(const kernels::Table& kernels, std::uint32_t threads) {
         pass();
         quickest = std::min(quickest, Clock::now() - start);
     } while (Clock::now() < end);
-    return static_cast<double>(w.size()) / std::chrono::duration<double>(quickest).count();
+    return static_cast<double>(bytes) / std::chrono::duration<double>(quickest).count();
 }
 
 }  // namespace
