@@ -237,6 +237,47 @@ TEST_CASE("activations are within half a step, with the sum of what was stored")
     }
 }
 
+TEST_CASE("an activation block's integer sums are those of its bytes") {
+    // Whole blocks at either extreme, where a sum of bytes in too few bits would overflow: all 32
+    // sums of one sign, both halves against each other, and one column at a time.
+    auto x = blocks_to_agree_on();
+    const auto add_block = [&x](auto&& value) {
+        for (int i = 0; i < 32; ++i) x.push_back(value(i));
+    };
+    const std::size_t extremes = x.size() / 32;
+    add_block([](int) { return 3.0f; });
+    add_block([](int) { return -3.0f; });
+    add_block([](int i) { return i < 16 ? 3.0f : -3.0f; });
+    add_block([](int i) { return i < 16 ? -3.0f : 3.0f; });
+    for (int only = 0; only < 32; ++only) {
+        add_block([only](int i) { return i == only ? -3.0f : 0.0f; });
+    }
+    const std::size_t blocks = x.size() / 32;
+    for (const Table* table : all_tables()) {
+        CAPTURE(label(table));
+        Guarded<ActivationBlock> out(blocks);
+        table->quantize_activations(x.data(), out.data(), x.size());
+        CHECK(out.intact());
+        for (std::size_t b = 0; b < blocks; ++b) {
+            CAPTURE(b);
+            int head = 0, tail = 0;
+            for (std::size_t i = 0; i < 16; ++i) head += out[b].qs[i];
+            for (std::size_t i = 16; i < 32; ++i) tail += out[b].qs[i];
+            REQUIRE(out[b].minus_sum == -(head + tail));
+            REQUIRE(out[b].minus_tail == -tail);
+        }
+        CHECK(out[extremes].minus_sum == -32 * 127);
+        CHECK(out[extremes + 1].minus_sum == 32 * 127);
+        CHECK(out[extremes + 2].minus_sum == 0);
+        CHECK(out[extremes + 2].minus_tail == 16 * 127);
+        CHECK(out[extremes + 3].minus_tail == -16 * 127);
+        for (std::size_t only = 0; only < 32; ++only) {
+            CHECK(out[extremes + 4 + only].minus_sum == 127);
+            CHECK(out[extremes + 4 + only].minus_tail == (only < 16 ? 0 : 127));
+        }
+    }
+}
+
 TEST_CASE("activations are bit-equal on all ISAs") {
     const auto x = blocks_to_agree_on();
     std::vector<ActivationBlock> expected(x.size() / 32);
