@@ -85,6 +85,54 @@ TEST_CASE("the demo model as F32 writes what float64 writes, on any number of de
     }
 }
 
+TEST_CASE("the demo model as F32 writes what float64 writes on every instruction set") {
+    const TemporaryFolder folder;
+    requantise(shipped(), "f32", folder.folder / "demo-f32.gguf", 1);
+    const model::GgufFile file(folder.folder / "demo-f32.gguf");
+    const json run = golden().front();
+    auto ids = run["generated_ids"].get<std::vector<std::int32_t>>();
+    ids.resize(std::min<std::size_t>(ids.size(), 48));
+    for (const kernels::Isa isa : isas_here()) {
+        for (const std::uint32_t devices : {1U, 3U}) {
+            CAPTURE(std::string(kernels::name(isa)));
+            CAPTURE(devices);
+            ClusterOptions o = options(devices);
+            o.isa = isa;
+            LocalCluster cluster(file, o);
+            CHECK(cluster
+                      .generate(run["prompt_ids"].get<std::vector<std::int32_t>>(),
+                                static_cast<std::uint32_t>(ids.size()), {})
+                      .ids == ids);
+        }
+    }
+}
+
+TEST_CASE("quantised demo models give the same bits on all vector instruction sets") {
+    const TemporaryFolder folder;
+    const json run = golden().front();
+    const auto prompt = run["prompt_ids"].get<std::vector<std::int32_t>>();
+    for (const char* type : {"q8_0", "q4_0", "q4_k_m", "q2_k_mixed", "iq4_xs_mixed"}) {
+        const std::filesystem::path path = folder.folder / type;
+        requantise(shipped(), type, path, 1);
+        const model::GgufFile file(path);
+        for (const std::uint32_t devices : {1U, 3U}) {
+            LocalCluster best(file, options(devices));
+            const Generated same = best.generate(prompt, 24, {}, true);
+            for (const kernels::Isa isa : vector_isas_here()) {
+                CAPTURE(std::string(type));
+                CAPTURE(std::string(kernels::name(isa)));
+                CAPTURE(devices);
+                ClusterOptions o = options(devices);
+                o.isa = isa;
+                LocalCluster cluster(file, o);
+                const Generated got = cluster.generate(prompt, 24, {}, true);
+                CHECK(got.ids == same.ids);
+                CHECK(got.logits == same.logits);  // to the last bit
+            }
+        }
+    }
+}
+
 TEST_CASE("the shipped Q8_0 model is near float64 on every step of its stories") {
     const model::GgufFile file(shipped());
     const json expected = golden();

@@ -136,24 +136,28 @@ void DoubleModel::add_layer(std::uint32_t layer, Columns& x) const {
     add(x, product(name("ffn_down.weight"), gate));
 }
 
-double DoubleModel::loss(const std::vector<std::int32_t>& ids) const {
-    const std::size_t positions = ids.size() - 1;
+std::vector<std::vector<double>> DoubleModel::logits(const std::vector<std::int32_t>& ids) const {
     const model::TensorInfo& embedding = file_.header().tensor(model::tensor_name::kEmbedding);
-    Columns x(hp_.dim, std::vector<double>(positions));
-    for (std::size_t t = 0; t < positions; ++t) {
+    Columns x(hp_.dim, std::vector<double>(ids.size()));
+    for (std::size_t t = 0; t < ids.size(); ++t) {
         const auto row = weights(file_, embedding, static_cast<std::size_t>(ids[t]));
         for (std::size_t i = 0; i < hp_.dim; ++i) x[i][t] = row[i];
     }
     for (std::uint32_t layer = 0; layer < hp_.n_layers; ++layer) add_layer(layer, x);
     x = normed(model::tensor_name::kOutputNorm, x);
     x = product(hp_.tied_output ? model::tensor_name::kEmbedding : model::tensor_name::kOutput, x);
-    double sum = 0;
-    for (std::size_t t = 0; t < positions; ++t) {
-        std::vector<double> logits(x.size());
-        for (std::size_t id = 0; id < x.size(); ++id) logits[id] = x[id][t];
-        sum += surprise(logits, ids[t + 1]);
+    std::vector<std::vector<double>> out(ids.size(), std::vector<double>(x.size()));
+    for (std::size_t id = 0; id < x.size(); ++id) {
+        for (std::size_t t = 0; t < ids.size(); ++t) out[t][id] = x[id][t];
     }
-    return sum / static_cast<double>(positions);
+    return out;
+}
+
+double DoubleModel::loss(const std::vector<std::int32_t>& ids) const {
+    const auto all = logits({ids.begin(), ids.end() - 1});
+    double sum = 0;
+    for (std::size_t t = 0; t < all.size(); ++t) sum += surprise(all[t], ids[t + 1]);
+    return sum / static_cast<double>(all.size());
 }
 
 double loss_of(const std::vector<std::vector<float>>& logits,

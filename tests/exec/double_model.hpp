@@ -16,6 +16,9 @@ class DoubleModel {
     /// The file must outlive the model and have no biases and no norms of Q and K.
     explicit DoubleModel(const model::GgufFile& file);
 
+    /// Logits (position)(n_vocab) after each token.
+    std::vector<std::vector<double>> logits(const std::vector<std::int32_t>& ids) const;
+
     /// Mean of -ln p(ids[t + 1] | ids[0..t]) in nats.
     double loss(const std::vector<std::int32_t>& ids) const;
 

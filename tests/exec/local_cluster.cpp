@@ -8,6 +8,20 @@
 
 namespace shoal::tests {
 
+std::vector<kernels::Isa> isas_here() {
+    std::vector<kernels::Isa> isas;
+    for (const kernels::Isa isa : kernels::kIsas) {
+        if (kernels::table_for(isa) != nullptr) isas.push_back(isa);
+    }
+    return isas;
+}
+
+std::vector<kernels::Isa> vector_isas_here() {
+    std::vector<kernels::Isa> isas = isas_here();
+    std::erase(isas, kernels::Isa::ref);
+    return isas;
+}
+
 struct LocalCluster::Device {
     exec::ThreadPool pool;
     exec::SliceWeights weights;
@@ -70,6 +84,16 @@ void LocalCluster::run_plan(const std::function<void(exec::Root&)>& body) {
     for (auto& device : devices_) device->executor.clear();
 }
 
+// Of the last step's first output: each device has its own rows of the vocabulary.
+std::vector<float> LocalCluster::last_logits() const {
+    std::vector<float> all;
+    for (const auto& device : devices_) {
+        const auto part = device->executor.logits(0);
+        all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+}
+
 Generated LocalCluster::generate(const std::vector<std::int32_t>& prompt, std::uint32_t count,
                                  const exec::Sampling& sampling, bool keep_logits) {
     Generated out;
@@ -82,15 +106,30 @@ Generated LocalCluster::generate(const std::vector<std::int32_t>& prompt, std::u
                 throw std::runtime_error("the step failed");
             }
             if (chosen.empty()) continue;
-            if (keep_logits) {
-                std::vector<float>& all = out.logits.emplace_back();
-                for (const auto& device : devices_) {
-                    const auto part = device->executor.logits(0);
-                    all.insert(all.end(), part.begin(), part.end());
-                }
-            }
+            if (keep_logits) out.logits.push_back(last_logits());
             out.ids.push_back(chosen[0].token);
             sequence.tokens.push_back(chosen[0].token);
+        }
+    });
+    return out;
+}
+
+std::vector<std::vector<float>> LocalCluster::logits_along(const std::vector<std::int32_t>& ids,
+                                                           std::size_t first) {
+    std::vector<std::vector<float>> out;
+    run_plan([&](exec::Root& root) {
+        exec::Sequence sequence{
+            1, {ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(first)}, 0, {}};
+        exec::Sequence* running = &sequence;
+        std::vector<exec::Chosen> chosen;
+        while (out.size() <= ids.size() - first) {
+            if (root.step({&running, 1}, chosen) != exec::Status::ok) {
+                throw std::runtime_error("the step failed");
+            }
+            if (chosen.empty()) continue;
+            out.push_back(last_logits());
+            const std::size_t next = sequence.tokens.size();
+            if (next < ids.size()) sequence.tokens.push_back(ids[next]);
         }
     });
     return out;

@@ -15,6 +15,11 @@
 
 namespace shoal::tests {
 
+/// The instruction sets of this CPU, the portable one first.
+std::vector<kernels::Isa> isas_here();
+/// Those whose results are equal to the last bit: all but the portable one.
+std::vector<kernels::Isa> vector_isas_here();
+
 struct ClusterOptions {
     std::uint32_t devices = 1;
     std::uint32_t threads = 1;   ///< of each device
@@ -40,6 +45,11 @@ class LocalCluster {
     Generated generate(const std::vector<std::int32_t>& prompt, std::uint32_t count,
                        const exec::Sampling& sampling, bool keep_logits = false);
 
+    /// Logits (step)(n_vocab) of a text that is given: of the token at `first` and each after it,
+    /// and of the one that would follow. Requires: 0 < first <= ids.size().
+    std::vector<std::vector<float>> logits_along(const std::vector<std::int32_t>& ids,
+                                                 std::size_t first);
+
     /// Run sequences together until each has `count` tokens; returns their generated ids.
     std::vector<std::vector<std::int32_t>> generate_together(
         const std::vector<std::vector<std::int32_t>>& prompts, std::uint32_t count,
@@ -57,6 +67,7 @@ class LocalCluster {
 
   private:
     struct Device;
+    std::vector<float> last_logits() const;
     void run_plan(const std::function<void(exec::Root&)>& body);
 
     const model::GgufFile& file_;
