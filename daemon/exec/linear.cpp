@@ -8,17 +8,22 @@
 namespace shoal::exec {
 namespace {
 
-// Output rows that a thread takes at a time. Few for few rows of x, so that faster threads can take
-// more; for many, enough that each stretch of x is read from the second-level cache often.
+// Panels that a thread takes at a time when many rows of x meet them: enough that each stretch of x
+// is read from the second-level cache often.
 constexpr std::size_t kFewRows = 16;
-constexpr std::size_t kSmallChunk = 8 * kernels::kPanelRows;
-constexpr std::size_t kLargeChunk = 8 * kernels::kPanelRows;
+constexpr std::size_t kPanelChunk = 8;
+
+// The least weight that a thread takes at a time when few rows of x meet it.
+constexpr std::size_t kLeastBytes = std::size_t{64} << 10;
 
 // Rows of x that meet a chunk of weights before the next chunk does: what a kernel reads of them at
 // a time stays in the second-level cache.
 constexpr std::size_t kBlockRows = 256;
 
 constexpr std::size_t kCacheLine = 64;
+
+// Shares of the largest matrix so far; a larger one makes the list grow once.
+constexpr std::size_t kMaxCuts = 4096;
 
 // Bytes from one row of activations to the next: an odd number of cache lines, so that the rows of
 // a tile do not all fall on the same few sets of the cache.
@@ -27,11 +32,17 @@ std::size_t row_stride(std::size_t cols) noexcept {
     return ((bytes + kCacheLine - 1) / kCacheLine | 1) * kCacheLine;
 }
 
+std::size_t panels_of(const Matrix& w) noexcept {
+    return (w.rows + kernels::kPanelRows - 1) / kernels::kPanelRows;
+}
+
 }  // namespace
 
 Linear::Linear(const kernels::Table& kernels, ThreadPool& pool, std::size_t max_rows,
                std::size_t max_cols)
-    : kernels_(kernels), pool_(pool), quantized_(buffer_bytes(max_rows, max_cols)) {}
+    : kernels_(kernels), pool_(pool), quantized_(buffer_bytes(max_rows, max_cols)) {
+    cuts_.reserve(kMaxCuts);
+}
 
 std::size_t Linear::buffer_bytes(std::size_t max_rows, std::size_t max_cols) noexcept {
     return max_rows * row_stride(max_cols);
@@ -77,35 +88,53 @@ void Linear::multiply(const Product& p, const float* x, std::size_t cols, const 
     kernels_.matmul_for(w.type)(m);
 }
 
+// Where threads' shares of all panels end. Memory is streamed best in long runs, so the first
+// shares are long; the last are short, so that no thread waits long for another.
+void Linear::cut(std::size_t panels, std::size_t rows, std::size_t panel_bytes) noexcept {
+    cuts_.clear();
+    const std::size_t least =
+        rows > kFewRows ? kPanelChunk : std::max<std::size_t>(1, kLeastBytes / panel_bytes);
+    for (std::size_t done = 0; done < panels;) {
+        const std::size_t left = panels - done;
+        const std::size_t share = rows > kFewRows ? 0 : left / (2 * pool_.threads());
+        done += std::min(left, std::max(least, share));
+        cuts_.push_back(static_cast<std::uint32_t>(done));
+    }
+}
+
 void Linear::run(const float* x, std::size_t rows, std::size_t cols,
                  std::initializer_list<Product> products) noexcept {
-    const std::size_t outs = rows <= kFewRows ? kSmallChunk : kLargeChunk;
-    std::size_t chunks = 0;
+    std::size_t panels = 0;
+    std::size_t bytes = 0;
     bool wants_q8 = false;
     for (const Product& p : products) {
-        chunks += (p.w->rows + outs - 1) / outs;
-        wants_q8 |= p.w->rows != 0 && !kernels::is_float(p.w->type);
+        if (p.w->rows == 0) continue;
+        panels += panels_of(*p.w);
+        bytes = std::max(bytes, kernels::kPanelRows * kernels::row_bytes(p.w->type, p.w->cols));
+        wants_q8 |= !kernels::is_float(p.w->type);
     }
-    if (chunks == 0) return;
+    if (panels == 0) return;
     if (wants_q8) quantize(x, rows, cols);
+    cut(panels, rows, bytes);
 
     const std::size_t blocks = (rows + kBlockRows - 1) / kBlockRows;
-    pool_.run(blocks * chunks, 1, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) {
-            Block b;
-            b.row = i / chunks * kBlockRows;
-            b.rows = std::min(kBlockRows, rows - b.row);
-            std::size_t index = i % chunks;
-            for (const Product& p : products) {
-                const std::size_t own = (p.w->rows + outs - 1) / outs;
-                if (index < own) {
-                    b.out_begin = index * outs;
-                    b.out_end = std::min<std::size_t>(b.out_begin + outs, p.w->rows);
-                    multiply(p, x, cols, b);
-                    break;
-                }
-                index -= own;
+    pool_.run(blocks * cuts_.size(), 1, [&](std::size_t i, std::size_t) {
+        const std::size_t share = i % cuts_.size();
+        std::size_t begin = share == 0 ? 0 : cuts_[share - 1];
+        std::size_t end = cuts_[share];
+        Block b;
+        b.row = i / cuts_.size() * kBlockRows;
+        b.rows = std::min(kBlockRows, rows - b.row);
+        for (const Product& p : products) {
+            const std::size_t own = panels_of(*p.w);
+            if (begin < own && end > 0) {
+                b.out_begin = begin * kernels::kPanelRows;
+                b.out_end =
+                    std::min<std::size_t>(std::min(end, own) * kernels::kPanelRows, p.w->rows);
+                multiply(p, x, cols, b);
             }
+            begin = begin < own ? 0 : begin - own;
+            end = end < own ? 0 : end - own;
         }
     });
 }

@@ -38,6 +38,7 @@ class Linear {
         std::size_t out_begin, out_end;
     };
 
+    void cut(std::size_t panels, std::size_t rows, std::size_t panel_bytes) noexcept;
     void quantize(const float* x, std::size_t rows, std::size_t cols) noexcept;
     void multiply(const Product& p, const float* x, std::size_t cols, const Block& b) noexcept;
     kernels::ActivationBlock* quantized_row(std::size_t row, std::size_t stride) noexcept;
@@ -45,6 +46,7 @@ class Linear {
     const kernels::Table& kernels_;
     ThreadPool& pool_;
     std::vector<std::byte> quantized_;  // rows of ActivationBlock
+    std::vector<std::uint32_t> cuts_;   // of the panels that are multiplied now
 };
 
 }  // namespace shoal::exec
