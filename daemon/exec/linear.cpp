@@ -36,6 +36,12 @@ std::size_t panels_of(const Matrix& w) noexcept {
     return (w.rows + kernels::kPanelRows - 1) / kernels::kPanelRows;
 }
 
+std::size_t panel_bytes_of(const Matrix& w) noexcept {
+    const std::size_t groups = w.cols / kernels::kActivationBlock;
+    return w.packed ? kernels::panel_bytes(w.type, w.group_begin, w.group_begin + groups)
+                    : kernels::kPanelRows * w.stride;
+}
+
 }  // namespace
 
 Linear::Linear(const kernels::Table& kernels, ThreadPool& pool, std::size_t max_rows,
@@ -105,12 +111,12 @@ void Linear::cut(std::size_t panels, std::size_t rows, std::size_t panel_bytes) 
 void Linear::run(const float* x, std::size_t rows, std::size_t cols,
                  std::initializer_list<Product> products) noexcept {
     std::size_t panels = 0;
-    std::size_t bytes = 0;
+    std::size_t bytes = 1;
     bool wants_q8 = false;
     for (const Product& p : products) {
         if (p.w->rows == 0) continue;
         panels += panels_of(*p.w);
-        bytes = std::max(bytes, kernels::kPanelRows * kernels::row_bytes(p.w->type, p.w->cols));
+        bytes = std::max(bytes, panel_bytes_of(*p.w));
         wants_q8 |= !kernels::is_float(p.w->type);
     }
     if (panels == 0) return;
