@@ -2,7 +2,7 @@
 // weight bytes are read and the multiply-adds done, both on one thread.
 //
 // usage: kernels_bench [--cols N] [--outputs N] [--isa NAME] [--type NAME] [--seconds S]
-//                      [--kernel matmul|attend|other]
+//                      [--kernel matmul|attend|other|peak]
 #include <sys/mman.h>
 #include <time.h>
 
@@ -17,7 +17,9 @@
 
 #include "kernels/kernels.hpp"
 #include "kernels/panel.hpp"
+#include "tests/bench/integer_peak.hpp"
 
+using namespace shoal;
 using namespace shoal::kernels;
 
 namespace {
@@ -212,7 +214,7 @@ void bench_elementwise(const Table& table, const Options& options) {
 [[noreturn]] void usage(const char* what) {
     std::fprintf(stderr,
                  "kernels_bench: %s\nusage: kernels_bench [--cols N (multiple of 256)] "
-                 "[--outputs N] [--isa NAME] [--type NAME] [--kernel matmul|attend|other] "
+                 "[--outputs N] [--isa NAME] [--type NAME] [--kernel matmul|attend|other|peak] "
                  "[--seconds S]\n",
                  what);
     std::exit(2);
@@ -256,6 +258,11 @@ int main(int argc, char** argv) {
             return (options.kernel.empty() || options.kernel == kernel) &&
                    (options.type.empty() || options.type == type);
         };
+        if (wanted("peak", "")) {
+            const double peak = bench::integer_peak(*table, options.seconds);
+            std::printf("%-11s integer dot products, registers alone %7.1f GMAC/s\n", table->name,
+                        peak * 1e-9);
+        }
         for (const DType type : kDTypes) {
             if (wanted("matmul", name(type))) bench_matmul(*table, type, options);
         }
