@@ -1,7 +1,7 @@
 // Integer products for CPUs without VNNI, over the vectors V of panel_avx2.hpp or panel_avx512.hpp.
 #pragma once
 
-#include "kernels/vector/panel_matmul.hpp"
+#include "kernels/vector/panel_tile.hpp"
 
 namespace shoal::kernels::x86 {
 namespace {

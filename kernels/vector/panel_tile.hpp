@@ -1,0 +1,292 @@
+// Register tiles of products of packed weights (kernels/panel.hpp) with quantised activations, the
+// same on all vector ISAs.
+//
+// Lanes are rows of W, so each (W row, x row) has one lane of one accumulator and adds along k
+// group by group:
+//   for each part of a group:  acc = fma(f32(integer sum) * s, d, acc)
+//                              acc = fma(m, d * sum of the part's codes of x, acc)
+// No other rounding exists, so results are bit-equal whatever the ISA, the tile, the batch or the
+// split, and for packed weights as for those in file layout.
+#pragma once
+
+#include "kernels/kernels.hpp"
+#include "kernels/vector/panel_formats.hpp"
+#include "kernels/vector/tiling.hpp"
+
+namespace shoal::kernels::vector {
+namespace {
+
+/// How far ahead of its use a stream of weights is asked for: from memory into the second-level
+/// cache, which has more requests under way than the first, and from there into the first. One
+/// level alone reached 8 % less.
+constexpr std::size_t kPrefetchFar = 3072;
+constexpr std::size_t kPrefetchNear = 768;
+
+/// Codes as integer products take them: bytes, as they are.
+template <class V>
+struct WholeBytes {
+    using Type = typename V::B;
+    static constexpr std::size_t kPlanes = 1;  ///< slabs of bytes that one slab of codes takes
+    static Type from(typename V::B codes) noexcept { return codes; }
+    static void store(std::byte* at, Type w) noexcept { V::store_bytes(at, w); }
+    static Type load(const std::byte* at) noexcept { return V::load(at); }
+};
+
+/// Expanded codes: operands by slab, then the scales and minimums of each part as f32. Formats
+/// whose codes mean the same share it.
+template <int Bits, int ZeroShift, std::size_t Parts, bool Minimum, std::size_t Planes>
+struct Expanded {
+    static constexpr std::size_t kOperandBytes = Planes * kSlabBytes;
+    static constexpr std::size_t kParts = Parts;
+    static constexpr bool kMinimum = Minimum;
+    static constexpr int kBits = Bits;
+    static constexpr int kZeroShift = ZeroShift;
+    static constexpr std::size_t kCodeBytes = kSlabs * kOperandBytes;
+    static constexpr std::size_t kRowFloats = kPanelRows * sizeof(float);
+    static constexpr std::size_t kScaleBytes = kParts * (kMinimum ? 2 : 1) * kRowFloats;
+    static constexpr PanelShape kShape = {0, 0, kCodeBytes + kScaleBytes};
+};
+template <class V, class Format>
+using ExpandedOf = Expanded<Format::kBits, Format::kZeroShift, Format::kParts, Format::kMinimum,
+                            V::template Operand<Format::kBits>::kPlanes>;
+
+/// What a tile multiplies: weights from `w` on for the groups [begin, end).
+struct TileArgs {
+    const std::byte* w[2];  ///< panels
+    std::size_t begin, end;
+    const std::byte* x;  ///< activations of the tile's first row, of group `begin`
+    std::size_t x_stride;
+    float* y;  ///< the tile's first row and column
+    std::size_t y_stride;
+    std::size_t outs;  ///< W rows that y has room for
+    bool resume;       ///< sums go on from y instead of zero
+};
+
+template <class V, class Format>
+struct Source {
+    static constexpr bool kStreams = true;
+    using Operand = typename V::template Operand<Format::kBits>;
+    static typename Operand::Type weights(const std::byte* group, std::size_t row,
+                                          std::size_t slab) noexcept {
+        return Operand::from(
+            Format::code(group + Format::kShape.scale_bytes + row * kSlabColumns, slab));
+    }
+    static void scales(const std::byte* head, const std::byte* group, std::size_t row,
+                       typename V::F* s, typename V::F* m) noexcept {
+        Format::scales(head, group, row, s, m);
+    }
+};
+
+template <class V, int Bits, int ZeroShift, std::size_t Parts, bool Minimum, std::size_t Planes>
+struct Source<V, Expanded<Bits, ZeroShift, Parts, Minimum, Planes>> {
+    using E = Expanded<Bits, ZeroShift, Parts, Minimum, Planes>;
+    using Operand = typename V::template Operand<Bits>;
+    static constexpr bool kStreams = false;
+    static typename Operand::Type weights(const std::byte* group, std::size_t row,
+                                          std::size_t slab) noexcept {
+        return Operand::load(group + slab * E::kOperandBytes + row * kSlabColumns);
+    }
+    static void scales(const std::byte*, const std::byte* group, std::size_t row, typename V::F* s,
+                       typename V::F* m) noexcept {
+        const auto at = [&](std::size_t i) noexcept {
+            return V::load_floats(group + E::kCodeBytes + i * E::kRowFloats + row * sizeof(float));
+        };
+        SHOAL_UNROLL
+        for (std::size_t p = 0; p < E::kParts; ++p) {
+            s[p] = at(p);
+            if constexpr (E::kMinimum) m[p] = at(E::kParts + p);
+        }
+    }
+};
+
+/// H vectors of W rows times C rows of x.
+template <class V, class Format, std::size_t H, std::size_t C>
+struct PanelTile {
+    using F = typename V::F;
+    using I = typename V::I;
+    using B = typename V::B;
+    using From = Source<V, Format>;
+    static constexpr std::size_t kVectors = kPanelRows / V::kLanes;  ///< of a panel
+    static constexpr std::size_t kPanels = (H + kVectors - 1) / kVectors;
+    static constexpr std::size_t kParts = Format::kParts;
+    static constexpr std::size_t kPartSlabs = kSlabs / kParts;
+    using Dot = typename V::template Dot<Format::kBits, kPartSlabs>;
+
+    static constexpr std::size_t panel(std::size_t h) noexcept { return h / kVectors; }
+    static constexpr std::size_t row(std::size_t h) noexcept { return h % kVectors * V::kLanes; }
+
+    const std::byte* at[kPanels];
+    const std::byte* head[kPanels];
+    const ActivationBlock* x[C];
+    F acc[C][H];
+
+    void run(const TileArgs& a) noexcept {
+        SHOAL_UNROLL
+        for (std::size_t p = 0; p < kPanels; ++p) head[p] = at[p] = a.w[p];
+        SHOAL_UNROLL
+        for (std::size_t c = 0; c < C; ++c) {
+            const void* row = a.x + c * a.x_stride;
+            x[c] = static_cast<const ActivationBlock*>(row);
+        }
+        start(a);
+        for (std::size_t g = a.begin; g < a.end; ++g) {
+            if constexpr (Format::kShape.head_bytes != 0) {
+                if (g == a.begin || g % kSuperblockGroups == 0) next_superblock();
+            }
+            if constexpr (From::kStreams) prefetch();
+            group();
+            SHOAL_UNROLL
+            for (std::size_t p = 0; p < kPanels; ++p) {
+                at[p] += Format::kShape.scale_bytes + Format::kShape.code_bytes;
+            }
+            SHOAL_UNROLL
+            for (std::size_t c = 0; c < C; ++c) ++x[c];
+        }
+        finish(a);
+    }
+
+    /// Asks for the weights that follow, in this panel or the next.
+    void prefetch() const noexcept {
+        constexpr std::size_t kLine = 64;
+        constexpr std::size_t kBytes = Format::kShape.scale_bytes + Format::kShape.code_bytes;
+        constexpr int kRead = 0, kFirstLevel = 3, kSecondLevel = 2;
+        SHOAL_UNROLL
+        for (std::size_t p = 0; p < kPanels; ++p) {
+            SHOAL_UNROLL
+            for (std::size_t i = 0; i < kBytes; i += kLine) {
+                __builtin_prefetch(at[p] + kPrefetchFar + i, kRead, kSecondLevel);
+                __builtin_prefetch(at[p] + kPrefetchNear + i, kRead, kFirstLevel);
+            }
+        }
+    }
+
+    void next_superblock() noexcept {
+        SHOAL_UNROLL
+        for (std::size_t p = 0; p < kPanels; ++p) {
+            head[p] = at[p];
+            at[p] += Format::kShape.head_bytes;
+        }
+    }
+
+    void group() noexcept {
+        F s[H][kParts];
+        F m[H][kParts];
+        SHOAL_UNROLL
+        for (std::size_t h = 0; h < H; ++h) {
+            From::scales(head[panel(h)], at[panel(h)], row(h), s[h], m[h]);
+        }
+        SHOAL_UNROLL
+        for (std::size_t p = 0; p < kParts; ++p) {
+            Dot dot[C][H];
+            multiply(p, dot);
+            SHOAL_UNROLL
+            for (std::size_t c = 0; c < C; ++c) {
+                const I from = zero_code(c, p);
+                SHOAL_UNROLL
+                for (std::size_t h = 0; h < H; ++h) {
+                    F t = V::mul(V::to_float(dot[c][h].sum(from)), s[h][p]);
+                    if constexpr (Format::kMinimum && kParts == 2) {
+                        t = V::fma(m[h][p], V::to_float(V::negated_int(zero(c, p))), t);
+                    }
+                    acc[c][h] = V::fma(t, V::all(&x[c]->d), acc[c][h]);
+                    if constexpr (Format::kMinimum && kParts == 1) {
+                        acc[c][h] = V::fma(m[h][0], V::all(&x[c]->sum), acc[c][h]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Minus the sum of the part's codes of x.
+    I zero(std::size_t c, std::size_t part) const noexcept {
+        if constexpr (kParts == 1) return V::all_ints(&x[c]->minus_sum);
+        const I tail = V::all_ints(&x[c]->minus_tail);
+        return part == 1 ? tail : V::sub_ints(V::all_ints(&x[c]->minus_sum), tail);
+    }
+
+    /// Minus what the code of zero contributes, from where the integer sums start.
+    I zero_code(std::size_t c, std::size_t part) const noexcept {
+        if constexpr (Format::kZeroShift == kNoZero) return V::zero_ints();
+        return V::template shift_left < Format::kZeroShift < 0
+                   ? 0
+                   : Format::kZeroShift > (zero(c, part));
+    }
+
+    void multiply(std::size_t part, Dot (&dot)[C][H]) const noexcept {
+        SHOAL_UNROLL
+        for (std::size_t c = 0; c < C; ++c) {
+            const I from = zero_code(c, part);
+            SHOAL_UNROLL
+            for (std::size_t h = 0; h < H; ++h) dot[c][h].start(from);
+        }
+        SHOAL_UNROLL
+        for (std::size_t s = 0; s < kPartSlabs; ++s) {
+            const std::size_t slab = part * kPartSlabs + s;
+            typename From::Operand::Type w[H];
+            SHOAL_UNROLL
+            for (std::size_t h = 0; h < H; ++h) w[h] = From::weights(at[panel(h)], row(h), slab);
+            SHOAL_UNROLL
+            for (std::size_t c = 0; c < C; ++c) {
+                const auto inputs = V::all_slab(x[c]->qs, slab);
+                SHOAL_UNROLL
+                for (std::size_t h = 0; h < H; ++h) dot[c][h].step(s, w[h], inputs);
+            }
+        }
+    }
+
+    void start(const TileArgs& a) noexcept {
+        SHOAL_UNROLL
+        for (std::size_t c = 0; c < C; ++c) {
+            SHOAL_UNROLL
+            for (std::size_t h = 0; h < H; ++h) {
+                acc[c][h] = V::zero();
+                if (!a.resume) continue;
+                const std::size_t first = h * V::kLanes;
+                const float* y = a.y + c * a.y_stride + first;
+                if (first + V::kLanes <= a.outs) {
+                    acc[c][h] = V::load(y);
+                } else if (first < a.outs) {
+                    acc[c][h] = V::load_first(y, a.outs - first);
+                }
+            }
+        }
+    }
+
+    void finish(const TileArgs& a) noexcept {
+        SHOAL_UNROLL
+        for (std::size_t c = 0; c < C; ++c) {
+            SHOAL_UNROLL
+            for (std::size_t h = 0; h < H; ++h) {
+                const std::size_t first = h * V::kLanes;
+                float* y = a.y + c * a.y_stride + first;
+                if (first + V::kLanes <= a.outs) {
+                    V::store(y, acc[c][h]);
+                } else if (first < a.outs) {
+                    V::store_first(y, acc[c][h], a.outs - first);
+                }
+            }
+        }
+    }
+};
+
+/// The size of the tiles that take what those of C rows leave.
+constexpr std::size_t smaller(std::size_t c) noexcept {
+    return c / 2;
+}
+
+/// All rows of x in tiles of at most C, the largest first.
+template <class V, class Format, std::size_t H, std::size_t C>
+inline void run_tiles(TileArgs a, std::size_t rows) noexcept {
+    for (; rows >= C; rows -= C) {
+        PanelTile<V, Format, H, C> tile;
+        tile.run(a);
+        a.x += C * a.x_stride;
+        a.y += C * a.y_stride;
+    }
+    if constexpr (C > 1) {
+        if (rows != 0) run_tiles<V, Format, H, smaller(C)>(a, rows);
+    }
+}
+
+}  // namespace
+}  // namespace shoal::kernels::vector
