@@ -287,6 +287,9 @@ class HttpTest(unittest.TestCase):
         device = self.cluster.devices[0]
         clients = [device.popen("run", "slow", "--ignore-eos", "--", "x") for _ in range(8)]
         try:
+            # A request that came before would wait behind them all.
+            wait_for("requests wait", lambda: device.status()["queued"] == 2)
+
             def busy():
                 status, headers, _ = device.http("POST", "/v1/completions",
                                                  {"model": "tiny", "prompt": "x", "max_tokens": 1})
