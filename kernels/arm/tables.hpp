@@ -31,19 +31,7 @@ constexpr Table table(const char* name) noexcept {
         .sum_exp = sum_exp,
         .find_draw = find_draw,
     };
-    using namespace vector;
-    set_format<V, Q4_0, pack_q4_0>(t);
-    set_format<V, Q4_1, pack_q4_1>(t);
-    set_format<V, Q5_0, pack_q5_0>(t);
-    set_format<V, Q5_1, pack_q5_1>(t);
-    set_format<V, Q8_0, pack_q8_0>(t);
-    set_format<V, Q2_K, pack_q2_k>(t);
-    set_format<V, Q3_K, pack_q3_k>(t);
-    set_format<V, Q4_K, pack_q4_k>(t);
-    set_format<V, Q5_K, pack_q5_k>(t);
-    set_format<V, Q6_K, pack_q6_k>(t);
-    set_format<V, IQ4_NL, pack_iq4_nl>(t);
-    set_format<V, IQ4_XS, pack_iq4_xs>(t);
+    vector::set_formats<V>(t);
     return t;
 }
 

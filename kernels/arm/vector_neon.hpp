@@ -18,12 +18,6 @@ namespace {
     return vld1q_s8(static_cast<const std::int8_t*>(at));
 }
 
-[[maybe_unused]] inline std::uint32_t load_u32(const void* at) noexcept {
-    std::uint32_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
 /// One f16 as f32.
 [[maybe_unused]] inline float load_half(const void* at) noexcept {
     __fp16 value;

@@ -53,59 +53,24 @@ struct NibbleBlocks {
     static void head(const Block&, std::size_t, std::byte*) noexcept {}
 };
 
-struct PackQ4_0 : NibbleBlocks {
-    using Block = BlockQ4_0;
-    static constexpr DType kType = DType::q4_0;
+/// Blocks of nibbles: with a minimum, and with fifth bits, where the block has them.
+template <class B, DType Type>
+struct PackNibbles : NibbleBlocks {
+    using Block = B;
+    static constexpr DType kType = Type;
     static void group(const Block& b, std::size_t, std::size_t row, std::byte* scales,
                       Word* codes) noexcept {
         put_half(scales, row, &b.d);
+        if constexpr (requires { b.m; }) put_half(scales + 2 * kPanelRows, row, &b.m);
         nibbles(b.qs, codes);
+        if constexpr (requires { b.qh; }) fifth_bits(b.qh, codes + 4);
     }
 };
-
-struct PackIQ4_NL : NibbleBlocks {
-    using Block = BlockIQ4_NL;
-    static constexpr DType kType = DType::iq4_nl;
-    static void group(const Block& b, std::size_t, std::size_t row, std::byte* scales,
-                      Word* codes) noexcept {
-        put_half(scales, row, &b.d);
-        nibbles(b.qs, codes);
-    }
-};
-
-struct PackQ4_1 : NibbleBlocks {
-    using Block = BlockQ4_1;
-    static constexpr DType kType = DType::q4_1;
-    static void group(const Block& b, std::size_t, std::size_t row, std::byte* scales,
-                      Word* codes) noexcept {
-        put_half(scales, row, &b.d);
-        put_half(scales + 2 * kPanelRows, row, &b.m);
-        nibbles(b.qs, codes);
-    }
-};
-
-struct PackQ5_0 : NibbleBlocks {
-    using Block = BlockQ5_0;
-    static constexpr DType kType = DType::q5_0;
-    static void group(const Block& b, std::size_t, std::size_t row, std::byte* scales,
-                      Word* codes) noexcept {
-        put_half(scales, row, &b.d);
-        nibbles(b.qs, codes);
-        fifth_bits(b.qh, codes + 4);
-    }
-};
-
-struct PackQ5_1 : NibbleBlocks {
-    using Block = BlockQ5_1;
-    static constexpr DType kType = DType::q5_1;
-    static void group(const Block& b, std::size_t, std::size_t row, std::byte* scales,
-                      Word* codes) noexcept {
-        put_half(scales, row, &b.d);
-        put_half(scales + 2 * kPanelRows, row, &b.m);
-        nibbles(b.qs, codes);
-        fifth_bits(b.qh, codes + 4);
-    }
-};
+using PackQ4_0 = PackNibbles<BlockQ4_0, DType::q4_0>;
+using PackQ4_1 = PackNibbles<BlockQ4_1, DType::q4_1>;
+using PackQ5_0 = PackNibbles<BlockQ5_0, DType::q5_0>;
+using PackQ5_1 = PackNibbles<BlockQ5_1, DType::q5_1>;
+using PackIQ4_NL = PackNibbles<BlockIQ4_NL, DType::iq4_nl>;
 
 /// Signed: bytes stay as they are; else -128 becomes code 0.
 template <bool Signed>

@@ -15,19 +15,6 @@ void matmul_f32(const Matmul& m) noexcept;
 void matmul_f16(const Matmul& m) noexcept;
 void matmul_bf16(const Matmul& m) noexcept;
 
-void pack_q4_0(const Pack& p) noexcept;
-void pack_q4_1(const Pack& p) noexcept;
-void pack_q5_0(const Pack& p) noexcept;
-void pack_q5_1(const Pack& p) noexcept;
-void pack_q8_0(const Pack& p) noexcept;
-void pack_q2_k(const Pack& p) noexcept;
-void pack_q3_k(const Pack& p) noexcept;
-void pack_q4_k(const Pack& p) noexcept;
-void pack_q5_k(const Pack& p) noexcept;
-void pack_q6_k(const Pack& p) noexcept;
-void pack_iq4_nl(const Pack& p) noexcept;
-void pack_iq4_xs(const Pack& p) noexcept;
-
 void rms_norm(const float* x, const float* w, float* out, std::size_t n, float eps) noexcept;
 void rope(float* x, std::size_t heads, std::size_t head_dim, std::size_t rot, RopeKind kind,
           const float* cos, const float* sin) noexcept;

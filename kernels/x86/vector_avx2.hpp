@@ -23,11 +23,6 @@ namespace {
     return _mm256_broadcastsi128_si256(load128(at));
 }
 
-/// 16 bytes of `a` in the low half, of `b` in the high half.
-[[maybe_unused]] inline __m256i load_halves(const void* a, const void* b) noexcept {
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(load128(a)), load128(b), 1);
-}
-
 [[maybe_unused]] inline std::uint32_t load_u16(const void* at) noexcept {
     std::uint16_t value;
     memcpy(&value, at, sizeof value);
