@@ -11,7 +11,7 @@ namespace {
     return static_cast<__mmask16>((1u << n) - 1);
 }
 
-/// Sixteen floats: what kernels/vector/attend.hpp asks of an ISA.
+/// Sixteen floats: what kernels/vector/attend*.hpp ask of an ISA.
 struct V16 {
     using F = __m512;
     static constexpr std::size_t kLanes = 16;
