@@ -68,8 +68,11 @@ double measured_speed(const kernels::Table& kernels, std::uint32_t threads) {
     const std::vector<float> x(kCols, 1.0F);
     std::vector<float> y(kRows);
     exec::ThreadPool pool(threads);
-    exec::Linear linear(kernels, pool, 1, kCols);
-    const auto pass = [&] { linear.run(x.data(), 1, kCols, {{&w, y.data()}}); };
+    exec::Linear linear(kernels, pool);
+    exec::Activations input(kernels, 1, kCols, false);
+    input.reset(1, kCols, {&w});
+    input.store(0, 0, x.data(), kCols);
+    const auto pass = [&] { linear.run(input, {{&w, y.data()}}); };
     pass();
     using Clock = std::chrono::steady_clock;
     const auto end = Clock::now() + kMeasureTime;

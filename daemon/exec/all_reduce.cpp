@@ -40,29 +40,32 @@ AllReduce::AllReduce(const kernels::Table& kernels, PayloadType type, std::uint3
       row_bytes_(bytes_of(type_, dim)),
       payload_(max_values / dim * row_bytes_) {}
 
-Status AllReduce::run(Collective& collective, ThreadPool& pool, std::size_t rows, bool contributes,
-                      const float* partial, float* x) {
-    const std::size_t bytes = rows * row_bytes_;
+Status AllReduce::exchange(Collective& collective, ThreadPool& pool, std::size_t rows,
+                           bool contributes, const float* partial) {
     // A single device's partial is the sum: quantising it would only lose digits.
-    if (collective.size() == 1) {
-        kernels_.add(x, partial, rows * dim_);
-        return Status::ok;
-    }
+    alone_ = collective.size() == 1 ? partial : nullptr;
+    if (alone_ != nullptr) return Status::ok;
     if (contributes) {
         pool.run(rows, 4, [&](std::size_t b, std::size_t e) { encode(partial, b, e); });
     }
+    const std::size_t bytes = rows * row_bytes_;
     const Status status =
         collective.all_gather({payload_.data(), contributes ? bytes : 0}, received_);
     if (status != Status::ok) return status;
     for (const auto payload : received_) {
         if (!payload.empty() && payload.size() != bytes) return Status::malformed;
     }
-    pool.run(rows, 4, [&](std::size_t b, std::size_t e) {
-        for (const auto payload : received_) {
-            if (!payload.empty()) accumulate(payload, b, e, x);
-        }
-    });
     return Status::ok;
+}
+
+void AllReduce::add(std::size_t begin, std::size_t end, float* x) const noexcept {
+    if (alone_ != nullptr) {
+        kernels_.add(x + begin * dim_, alone_ + begin * dim_, (end - begin) * dim_);
+        return;
+    }
+    for (const auto payload : received_) {
+        if (!payload.empty()) accumulate(payload, begin, end, x);
+    }
 }
 
 void AllReduce::encode(const float* partial, std::size_t begin, std::size_t end) noexcept {

@@ -38,12 +38,16 @@ class AllReduce {
     AllReduce(const kernels::Table& kernels, PayloadType type, std::uint32_t dim,
               std::size_t max_values);
 
-    /// x[i] += sum over ranks, in rank order, of their partial[i], as decoded from the payload:
-    /// every device adds the same bytes, its own too. One rounding per addition.
-    /// x, partial: (rows, dim). `contributes`: false when this device's share is empty; it then
-    /// sends an empty payload, which adds nothing.
-    Status run(Collective& collective, ThreadPool& pool, std::size_t rows, bool contributes,
-               const float* partial, float* x);
+    /// Give every device every device's partial sums: partial (rows, dim), not written before
+    /// the last add(). `contributes`: false when this device's share is empty; it then sends an
+    /// empty payload, which adds nothing.
+    Status exchange(Collective& collective, ThreadPool& pool, std::size_t rows, bool contributes,
+                    const float* partial);
+
+    /// x[i] += sum over ranks, in rank order, of their partial[i] of the last exchange, as decoded
+    /// from the payload: every device adds the same bytes, its own too. One rounding per addition.
+    /// x: (rows, dim), of which the rows [begin, end). Threads may add different rows at a time.
+    void add(std::size_t begin, std::size_t end, float* x) const noexcept;
 
     /// Bytes that a row takes on the wire.
     std::size_t row_bytes() const noexcept { return row_bytes_; }
@@ -59,6 +63,7 @@ class AllReduce {
     std::size_t row_bytes_;
     std::vector<std::byte> payload_;
     std::vector<std::span<const std::byte>> received_;
+    const float* alone_ = nullptr;  // the partial sums of a plan of one device
 };
 
 }  // namespace shoal::exec

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "daemon/exec/activations.hpp"
 #include "daemon/exec/all_reduce.hpp"
 #include "daemon/exec/attention.hpp"
 #include "daemon/exec/collective.hpp"
@@ -62,14 +63,19 @@ class Executor {
   private:
     Status prepare(const Step& step);
     void embed(const Step& step);
-    void compute_angles(const Step& step);
-    Status attention_block(std::uint32_t layer, Collective& collective);
+    void compute_angles();
+    Status attention_block(const Step& step, std::uint32_t layer, Collective& collective);
     Status ffn_block(std::uint32_t layer, Collective& collective);
     void project_qkv(const LayerWeights& w);
     void rotate_and_cache(std::uint32_t layer, const LayerWeights& w);
-    void rotate(std::size_t row, const LayerWeights& w) noexcept;
+    void rotate(float* heads, std::size_t n, std::size_t row, const float* norm) noexcept;
     std::size_t end_of_run(std::size_t begin, std::size_t end) const noexcept;
     void cache_rows(std::uint32_t layer, std::size_t begin, std::size_t end) noexcept;
+    void keep_outputs(const Step& step) noexcept;
+    Status reduce(Collective& collective, bool contributes, const float* next_norm,
+                  std::initializer_list<const Matrix*> readers);
+    void normalise(std::size_t begin, std::size_t end, const float* weight,
+                   std::uint32_t worker) noexcept;
     void score_outputs(const Step& step);
 
     const model::Hparams hp_;
@@ -90,13 +96,14 @@ class Executor {
 
     // Buffers of the current step; R = rows.
     std::vector<AttendRow> rows_;
-    std::vector<float> x_;          // (R, dim) residual stream
-    std::vector<float> normed_;     // (R, dim)
-    std::vector<float> q_;          // (R, q_dim)
-    std::vector<float> k_, v_;      // (R, kv_dim)
-    std::vector<float> gate_, up_;  // (R, own ffn columns)
-    std::vector<float> wide_;       // (R, stored columns of wo or w_down); zero outside own ones
-    std::vector<float> partial_;    // (R, dim)
+    std::vector<float> x_;         // (R, dim) residual stream
+    std::vector<float> normed_;    // (threads, dim)
+    Activations hidden_;           // (R, dim) norm(x), read by wq, wk, wv, gate, up and the LM head
+    std::vector<float> q_;         // (R, q_dim)
+    std::vector<float> k_, v_;     // (R, kv_dim)
+    std::vector<float> attended_;  // (R, stored columns of wo); zero outside own ones
+    Activations inner_;            // (R, stored columns of wo or w_down), read by these
+    std::vector<float> partial_;   // (R, dim)
     std::vector<float> cos_, sin_;  // (R, rope_dim / 2)
     std::vector<float> logits_;     // (outputs, own vocabulary rows)
     std::vector<ScoreRequest> requests_;

@@ -8,9 +8,11 @@
 namespace shoal::exec {
 namespace {
 
+// With more rows of x than this, products take longer than reading the weights from memory.
+constexpr std::size_t kFewRows = 16;
+
 // Panels that a thread takes at a time when many rows of x meet them: enough that each stretch of x
 // is read from the second-level cache often.
-constexpr std::size_t kFewRows = 16;
 constexpr std::size_t kPanelChunk = 8;
 
 // The least weight that a thread takes at a time when few rows of x meet it.
@@ -20,17 +22,15 @@ constexpr std::size_t kLeastBytes = std::size_t{64} << 10;
 // a time stays in the second-level cache.
 constexpr std::size_t kBlockRows = 256;
 
-constexpr std::size_t kCacheLine = 64;
+// Gated products are shared out by columns of their result that become one block of activations.
+constexpr std::size_t kGatedColumns = kernels::kActivationBlock;
+constexpr std::size_t kGatedPanels = kGatedColumns / kernels::kPanelRows;
+
+// Each of two products of a gated part, as floats: small enough for the second-level cache.
+constexpr std::size_t kGatedFloats = kBlockRows * kPanelChunk * kernels::kPanelRows;
 
 // Shares of the largest matrix so far; a larger one makes the list grow once.
 constexpr std::size_t kMaxCuts = 4096;
-
-// Bytes from one row of activations to the next: an odd number of cache lines, so that the rows of
-// a tile do not all fall on the same few sets of the cache.
-std::size_t row_stride(std::size_t cols) noexcept {
-    const std::size_t bytes = cols / kernels::kActivationBlock * sizeof(kernels::ActivationBlock);
-    return ((bytes + kCacheLine - 1) / kCacheLine | 1) * kCacheLine;
-}
 
 std::size_t panels_of(const Matrix& w) noexcept {
     return (w.rows + kernels::kPanelRows - 1) / kernels::kPanelRows;
@@ -44,105 +44,126 @@ std::size_t panel_bytes_of(const Matrix& w) noexcept {
 
 }  // namespace
 
-Linear::Linear(const kernels::Table& kernels, ThreadPool& pool, std::size_t max_rows,
-               std::size_t max_cols)
-    : kernels_(kernels), pool_(pool), quantized_(buffer_bytes(max_rows, max_cols)) {
+Linear::Linear(const kernels::Table& kernels, ThreadPool& pool)
+    : kernels_(kernels), pool_(pool), scratch_(pool.threads() * 2 * kGatedFloats) {
     cuts_.reserve(kMaxCuts);
 }
 
-std::size_t Linear::buffer_bytes(std::size_t max_rows, std::size_t max_cols) noexcept {
-    return max_rows * row_stride(max_cols);
+std::size_t Linear::buffer_bytes(std::uint32_t threads) noexcept {
+    return threads * 2 * kGatedFloats * sizeof(float);
 }
 
-kernels::ActivationBlock* Linear::quantized_row(std::size_t row, std::size_t stride) noexcept {
-    return reinterpret_cast<kernels::ActivationBlock*>(quantized_.data() + row * stride);
-}
-
-void Linear::quantize(const float* x, std::size_t rows, std::size_t cols) noexcept {
-    const std::size_t stride = row_stride(cols);
-    assert(rows * stride <= quantized_.size());
-    pool_.run(rows, 4, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t r = begin; r < end; ++r) {
-            kernels_.quantize_activations(x + r * cols, quantized_row(r, stride), cols);
-        }
-    });
-}
-
-void Linear::multiply(const Product& p, const float* x, std::size_t cols, const Block& b) noexcept {
-    const Matrix& w = *p.w;
-    const std::size_t stride = row_stride(cols);
-    float* y = p.y + b.row * w.rows;
+// y[r][0..] = rows [out_begin, out_end) of W @ rows of x; out_begin is a multiple of kPanelRows.
+void Linear::multiply(const Matrix& w, const Activations& x, const Block& b, float* y,
+                      std::size_t y_stride) const noexcept {
+    const std::size_t outs = b.out_end - b.out_begin;
     if (w.packed) {
-        const std::size_t groups = cols / kernels::kActivationBlock;
-        kernels_.panel_matmul_for(w.type)({w.data, w.group_begin, w.group_begin + groups,
-                                           quantized_row(b.row, stride), stride, y, w.rows, b.rows,
-                                           b.out_begin, b.out_end});
+        const std::byte* panels = w.data + b.out_begin / kernels::kPanelRows * panel_bytes_of(w);
+        const std::size_t groups = x.cols() / kernels::kActivationBlock;
+        kernels_.panel_matmul_for(w.type)({panels, w.group_begin, w.group_begin + groups,
+                                           x.blocks(b.row), x.block_stride(), y, y_stride, b.rows,
+                                           0, outs});
         return;
     }
     const bool q8 = !kernels::is_float(w.type);
     kernels::Matmul m;
-    m.w = w.data;
+    m.w = w.data + b.out_begin * w.stride;
     m.w_stride = w.stride;
-    m.x = q8 ? static_cast<const void*>(quantized_row(b.row, stride)) : x + b.row * cols;
-    m.x_stride = q8 ? stride : cols * sizeof(float);
+    m.x = q8 ? static_cast<const void*>(x.blocks(b.row)) : x.floats(b.row);
+    m.x_stride = q8 ? x.block_stride() : x.cols() * sizeof(float);
     m.y = y;
-    m.y_stride = w.rows;
-    m.cols = cols;
+    m.y_stride = y_stride;
+    m.cols = x.cols();
     m.rows = b.rows;
-    m.out_begin = b.out_begin;
-    m.out_end = b.out_end;
+    m.out_begin = 0;
+    m.out_end = outs;
     kernels_.matmul_for(w.type)(m);
 }
 
-// Where threads' shares of all panels end. Memory is streamed best in long runs, so the first
-// shares are long; the last are short, so that no thread waits long for another.
-void Linear::cut(std::size_t panels, std::size_t rows, std::size_t panel_bytes) noexcept {
+// Where threads' shares of all units of weight end. Memory is streamed best in long runs, so when
+// few rows meet the weights, the first shares are long; the last are short, so that no thread waits
+// long for another. Many rows take the units from the cache, `units_of_many` at a time.
+void Linear::cut(std::size_t units, std::size_t unit_bytes, std::size_t rows,
+                 std::size_t units_of_many) noexcept {
     cuts_.clear();
+    const bool many = rows > kFewRows;
     const std::size_t least =
-        rows > kFewRows ? kPanelChunk : std::max<std::size_t>(1, kLeastBytes / panel_bytes);
-    for (std::size_t done = 0; done < panels;) {
-        const std::size_t left = panels - done;
-        const std::size_t share = rows > kFewRows ? 0 : left / (2 * pool_.threads());
-        done += std::min(left, std::max(least, share));
+        many ? units_of_many : std::max<std::size_t>(1, kLeastBytes / unit_bytes);
+    for (std::size_t done = 0; done < units;) {
+        const std::size_t left = units - done;
+        const std::size_t half = many ? 0 : left / (2 * pool_.threads());
+        done += std::min(left, std::max(least, half));
         cuts_.push_back(static_cast<std::uint32_t>(done));
     }
 }
 
-void Linear::run(const float* x, std::size_t rows, std::size_t cols,
-                 std::initializer_list<Product> products) noexcept {
+// fn(first row, rows, first unit, end of units, worker) for each share and block of rows.
+template <typename Fn>
+void Linear::share(std::size_t rows, const Fn& fn) noexcept {
+    const std::size_t shares = cuts_.size();
+    const std::size_t blocks = (rows + kBlockRows - 1) / kBlockRows;
+    pool_.run(blocks * shares, 1, [&](std::size_t i, std::size_t, std::uint32_t worker) {
+        const std::size_t s = i % shares;
+        const std::size_t row = i / shares * kBlockRows;
+        fn(row, std::min(kBlockRows, rows - row), s == 0 ? 0 : cuts_[s - 1], cuts_[s], worker);
+    });
+}
+
+void Linear::run(const Activations& x, std::initializer_list<Product> products) noexcept {
     std::size_t panels = 0;
     std::size_t bytes = 1;
-    bool wants_q8 = false;
     for (const Product& p : products) {
-        if (p.w->rows == 0) continue;
         panels += panels_of(*p.w);
-        bytes = std::max(bytes, panel_bytes_of(*p.w));
-        wants_q8 |= !kernels::is_float(p.w->type);
+        if (p.w->rows != 0) bytes = std::max(bytes, panel_bytes_of(*p.w));
     }
-    if (panels == 0) return;
-    if (wants_q8) quantize(x, rows, cols);
-    cut(panels, rows, bytes);
-
-    const std::size_t blocks = (rows + kBlockRows - 1) / kBlockRows;
-    pool_.run(blocks * cuts_.size(), 1, [&](std::size_t i, std::size_t) {
-        const std::size_t share = i % cuts_.size();
-        std::size_t begin = share == 0 ? 0 : cuts_[share - 1];
-        std::size_t end = cuts_[share];
-        Block b;
-        b.row = i / cuts_.size() * kBlockRows;
-        b.rows = std::min(kBlockRows, rows - b.row);
+    cut(panels, bytes, x.rows(), kPanelChunk);
+    share(x.rows(), [&](std::size_t row, std::size_t rows, std::size_t begin, std::size_t end,
+                        std::uint32_t) {
         for (const Product& p : products) {
             const std::size_t own = panels_of(*p.w);
             if (begin < own && end > 0) {
-                b.out_begin = begin * kernels::kPanelRows;
-                b.out_end =
+                const std::size_t first = begin * kernels::kPanelRows;
+                const std::size_t last =
                     std::min<std::size_t>(std::min(end, own) * kernels::kPanelRows, p.w->rows);
-                multiply(p, x, cols, b);
+                multiply(*p.w, x, {row, rows, first, last}, p.y + row * p.w->rows + first,
+                         p.w->rows);
             }
             begin = begin < own ? 0 : begin - own;
             end = end < own ? 0 : end - own;
         }
     });
+}
+
+void Linear::run_gated(const Activations& x, const Matrix& gate, const Matrix& up, Activations& out,
+                       std::size_t col) noexcept {
+    assert(gate.rows == up.rows);
+    const std::size_t units = (gate.rows + kGatedColumns - 1) / kGatedColumns;
+    const std::size_t bytes = kGatedPanels * (panel_bytes_of(gate) + panel_bytes_of(up));
+    cut(units, bytes, x.rows(), kPanelChunk / kGatedPanels);
+    share(x.rows(), [&](std::size_t row, std::size_t rows, std::size_t begin, std::size_t end,
+                        std::uint32_t worker) {
+        const std::size_t last = std::min<std::size_t>(end * kGatedColumns, gate.rows);
+        multiply_gated(x, gate, up, {row, rows, begin * kGatedColumns, last}, out, col,
+                       scratch_.data() + worker * 2 * kGatedFloats);
+    });
+}
+
+void Linear::multiply_gated(const Activations& x, const Matrix& gate, const Matrix& up,
+                            const Block& b, Activations& out, std::size_t col,
+                            float* scratch) const noexcept {
+    const std::size_t most = kGatedFloats / b.rows / kGatedColumns * kGatedColumns;
+    float* const g = scratch;
+    float* const u = scratch + kGatedFloats;
+    for (std::size_t first = b.out_begin; first < b.out_end; first += most) {
+        const std::size_t n = std::min(most, b.out_end - first);
+        const Block part{b.row, b.rows, first, first + n};
+        multiply(gate, x, part, g, n);
+        multiply(up, x, part, u, n);
+        for (std::size_t r = 0; r < b.rows; ++r) {
+            kernels_.silu_mul(g + r * n, u + r * n, g + r * n, n);
+            out.store(b.row + r, col + first, g + r * n, n);
+        }
+    }
 }
 
 }  // namespace shoal::exec

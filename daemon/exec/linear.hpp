@@ -1,4 +1,4 @@
-// Linear layers: activations are quantised once and shared by every matrix that reads them.
+// Linear layers: products of a slice's matrices with activations, on all threads.
 #pragma once
 
 #include <cstddef>
@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <vector>
 
+#include "daemon/exec/activations.hpp"
 #include "daemon/exec/thread_pool.hpp"
 #include "daemon/exec/weights.hpp"
 #include "kernels/kernels.hpp"
@@ -21,15 +22,18 @@ class Linear {
         float* y;
     };
 
-    /// The largest input is (max_rows, max_cols). Throws std::bad_alloc.
-    Linear(const kernels::Table& kernels, ThreadPool& pool, std::size_t max_rows,
-           std::size_t max_cols);
+    /// Throws std::bad_alloc.
+    Linear(const kernels::Table& kernels, ThreadPool& pool);
 
-    /// Compute all products of x (rows, cols); matrices without rows are skipped.
-    void run(const float* x, std::size_t rows, std::size_t cols,
-             std::initializer_list<Product> products) noexcept;
+    /// All products of x in one loop over the threads; matrices without rows are skipped.
+    void run(const Activations& x, std::initializer_list<Product> products) noexcept;
 
-    static std::size_t buffer_bytes(std::size_t max_rows, std::size_t max_cols) noexcept;
+    /// out[r][col..] (rows, gate.rows) = silu(gate @ x) * (up @ x), stored as it is made: neither
+    /// product is ever written to memory as a whole. gate and up have the same rows.
+    void run_gated(const Activations& x, const Matrix& gate, const Matrix& up, Activations& out,
+                   std::size_t col) noexcept;
+
+    static std::size_t buffer_bytes(std::uint32_t threads) noexcept;
 
   private:
     // Rows [row, row + rows) of x times rows [out_begin, out_end) of a matrix.
@@ -38,15 +42,19 @@ class Linear {
         std::size_t out_begin, out_end;
     };
 
-    void cut(std::size_t panels, std::size_t rows, std::size_t panel_bytes) noexcept;
-    void quantize(const float* x, std::size_t rows, std::size_t cols) noexcept;
-    void multiply(const Product& p, const float* x, std::size_t cols, const Block& b) noexcept;
-    kernels::ActivationBlock* quantized_row(std::size_t row, std::size_t stride) noexcept;
+    void cut(std::size_t units, std::size_t unit_bytes, std::size_t rows,
+             std::size_t units_of_many) noexcept;
+    template <typename Fn>
+    void share(std::size_t rows, const Fn& fn) noexcept;
+    void multiply(const Matrix& w, const Activations& x, const Block& b, float* y,
+                  std::size_t y_stride) const noexcept;
+    void multiply_gated(const Activations& x, const Matrix& gate, const Matrix& up, const Block& b,
+                        Activations& out, std::size_t col, float* scratch) const noexcept;
 
     const kernels::Table& kernels_;
     ThreadPool& pool_;
-    std::vector<std::byte> quantized_;  // rows of ActivationBlock
-    std::vector<std::uint32_t> cuts_;   // of the panels that are multiplied now
+    std::vector<std::uint32_t> cuts_;  // where the shares of the current loop end, in units
+    std::vector<float> scratch_;       // gate @ x and up @ x of a part, for each thread
 };
 
 }  // namespace shoal::exec

@@ -140,9 +140,11 @@ bool get_step(Reader& r, std::uint32_t dim, Step& step) {
         row.position = r.get<std::uint32_t>();
     }
     step.outputs.resize(r.get_count(kMaxStepRows, 4));
+    std::size_t after = 0;  // the last output's row
     for (Output& output : step.outputs) {
         output.row = r.get<std::uint32_t>();
-        if (output.row >= step.rows.size()) return false;
+        if (output.row < after || output.row >= step.rows.size()) return false;
+        after = std::size_t{output.row} + 1;
         output.score = get_score(r);
     }
     step.embedding_type = static_cast<kernels::DType>(r.get<std::uint32_t>());

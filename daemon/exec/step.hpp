@@ -41,7 +41,7 @@ struct Step {
     std::vector<SequenceId> releases;  ///< done before the rows
     std::vector<Fork> forks;           ///< done after the releases
     std::vector<Row> rows;
-    std::vector<Output> outputs;
+    std::vector<Output> outputs;  ///< rows ascending
     /// The rows' embeddings in the table's own type: (rows, dim).
     kernels::DType embedding_type = kernels::DType::f32;
     std::vector<std::byte> embeddings;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "tests/exec/local_cluster.hpp"
 #include "tests/model/model_maker.hpp"
@@ -155,6 +156,24 @@ TEST_CASE("logits depend neither on the batch, nor on the threads") {
                 CHECK(got.logits == expected.logits);  // to the last bit
             }
         }
+    }
+}
+
+TEST_CASE("logits do not depend on which other rows have an output") {
+    const MadeModel made(tiny("qwen3", "q4_k"));
+    ClusterOptions o = options(1, 2);
+    o.exec.max_outputs = o.exec.max_rows;
+    LocalCluster cluster(*made.file, o);
+    const auto tokens = long_prompt(40);
+    std::vector<std::uint32_t> all(tokens.size());
+    std::iota(all.begin(), all.end(), 0U);
+    const auto reference = cluster.logits_at(tokens, all);
+    REQUIRE(reference.size() == tokens.size());
+    const std::vector<std::vector<std::uint32_t>> choices{{39}, {0}, {3, 4, 17, 38}, {}};
+    for (const auto& wanted : choices) {
+        const auto logits = cluster.logits_at(tokens, wanted);
+        REQUIRE(logits.size() == wanted.size());
+        for (std::size_t i = 0; i < wanted.size(); ++i) CHECK(logits[i] == reference[wanted[i]]);
     }
 }
 

@@ -135,7 +135,8 @@ std::vector<std::vector<float>> LocalCluster::logits_along(const std::vector<std
     return out;
 }
 
-std::vector<std::vector<float>> LocalCluster::all_logits(const std::vector<std::int32_t>& tokens) {
+std::vector<std::vector<float>> LocalCluster::logits_at(const std::vector<std::int32_t>& tokens,
+                                                        const std::vector<std::uint32_t>& wanted) {
     const model::TensorInfo& table = file_.header().tensor(model::tensor_name::kEmbedding);
     const std::size_t bytes = kernels::row_bytes(table.type, table.cols);
     exec::Step step;
@@ -145,9 +146,9 @@ std::vector<std::vector<float>> LocalCluster::all_logits(const std::vector<std::
         const auto embedding =
             file_.data(table).subspan(static_cast<std::size_t>(tokens[i]) * bytes, bytes);
         step.rows.push_back({1, row});
-        step.outputs.push_back({row, {}});
         step.embeddings.insert(step.embeddings.end(), embedding.begin(), embedding.end());
     }
+    for (const std::uint32_t row : wanted) step.outputs.push_back({row, {}});
     auto exchanges = mesh::make_memory_exchange(1);
     ExchangeCollective collective(*exchanges[0]);
     exec::Executor& executor = devices_.at(0)->executor;
@@ -155,7 +156,7 @@ std::vector<std::vector<float>> LocalCluster::all_logits(const std::vector<std::
         throw std::runtime_error("the step failed");
     }
     std::vector<std::vector<float>> out;
-    for (std::uint32_t i = 0; i < tokens.size(); ++i) {
+    for (std::uint32_t i = 0; i < wanted.size(); ++i) {
         const auto logits = executor.logits(i);
         out.emplace_back(logits.begin(), logits.end());
     }

@@ -55,9 +55,10 @@ class LocalCluster {
         const std::vector<std::vector<std::int32_t>>& prompts, std::uint32_t count,
         const exec::Sampling& sampling);
 
-    /// Logits (position)(n_vocab) after each token, all in one step. Requires: one device, and
-    /// max_rows and max_outputs of as many.
-    std::vector<std::vector<float>> all_logits(const std::vector<std::int32_t>& tokens);
+    /// Logits (wanted)(n_vocab) after the tokens at the wanted positions, ascending; all tokens in
+    /// one step. Requires: one device, and max_rows and max_outputs of as many.
+    std::vector<std::vector<float>> logits_at(const std::vector<std::int32_t>& tokens,
+                                              const std::vector<std::uint32_t>& wanted);
 
     const std::vector<shard::Slice>& plan() const noexcept { return plan_; }
     const model::Hparams& hparams() const noexcept { return hparams_; }

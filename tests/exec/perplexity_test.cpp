@@ -2,6 +2,8 @@
 // float64 over the same weights, and the types against the weights they were made from.
 #include <doctest/doctest.h>
 
+#include <numeric>
+
 #include <cmath>
 #include <filesystem>
 #include <string>
@@ -46,7 +48,9 @@ double executor_loss(const model::GgufFile& file, const std::vector<std::int32_t
     options.exec.max_rows = rows;
     options.exec.max_outputs = rows;
     LocalCluster cluster(file, options);
-    return loss_of(cluster.all_logits({ids.begin(), ids.end() - 1}), ids);
+    std::vector<std::uint32_t> all(rows);
+    std::iota(all.begin(), all.end(), 0U);
+    return loss_of(cluster.logits_at({ids.begin(), ids.end() - 1}, all), ids);
 }
 
 /// Bounds of kernels/NUMERICS.md#perplexity, in nats per token.

@@ -95,6 +95,20 @@ TEST_CASE("an output beyond the rows is refused") {
     CHECK_FALSE(decode_order(bytes, 64));
 }
 
+TEST_CASE("outputs that do not ascend are refused") {
+    Step step = sample_step();
+    step.outputs.push_back(step.outputs[0]);
+    step.outputs[0].row = 1;
+    std::vector<std::byte> bytes;
+    encode_step(step, bytes);
+    CHECK(decode_order(bytes, 64));
+    for (const std::uint32_t row : {1U, 0U}) {
+        step.outputs[1].row = row;
+        encode_step(step, bytes);
+        CHECK_FALSE(decode_order(bytes, 64));
+    }
+}
+
 TEST_CASE("damaged bytes never crash the decoders") {
     std::vector<std::byte> good;
     encode_step(sample_step(), good);
