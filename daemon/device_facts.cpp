@@ -26,10 +26,22 @@
 namespace shoal {
 namespace {
 
-// The measurement's matrix: larger than the caches of small devices.
-constexpr std::uint32_t kRows = 8192;
-constexpr std::uint32_t kCols = 2048;
 constexpr auto kMeasureTime = std::chrono::milliseconds(100);
+
+// The measurement's matrix has twice the bytes of the largest cache, since a model's weights come
+// from memory; within limits, for CPUs that do not tell and for machines that share a huge one.
+constexpr std::uint32_t kCols = 2048;
+constexpr std::size_t kLeastMatrix = std::size_t{16} << 20;
+constexpr std::size_t kMostMatrix = std::size_t{128} << 20;
+
+std::uint32_t measured_rows() {
+    const long cache = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
+    const std::size_t memory = read_memory().available / 8;
+    const std::size_t bytes =
+        std::clamp<std::size_t>(2 * static_cast<std::size_t>(std::max(cache, 0L)), kLeastMatrix,
+                                std::clamp(memory, kLeastMatrix, kMostMatrix));
+    return static_cast<std::uint32_t>(bytes / kCols / kernels::kPanelRows * kernels::kPanelRows);
+}
 
 // "/system.slice/shoald.service" from "0::/system.slice/shoald.service" (cgroup v2).
 std::filesystem::path own_cgroup() {
@@ -51,22 +63,23 @@ std::uint64_t cgroup_number(const std::filesystem::path& path) {
 // Weight bytes per second of the quickest of some passes over a matrix, stored and multiplied as a
 // decoding step does it.
 double measured_speed(const kernels::Table& kernels, std::uint32_t threads) {
+    const std::uint32_t rows = measured_rows();
     exec::Matrix w;
     w.type = kernels::DType::q8_0;
     w.packed = kernels.pack_for(w.type) != nullptr;
     w.stride = kernels::row_bytes(w.type, kCols);
-    w.rows = kRows;
+    w.rows = rows;
     w.cols = kCols;
     w.own_cols = kCols;
     const std::size_t bytes =
-        w.packed ? kernels::packed_bytes(w.type, kRows, 0, kCols / kernels::kActivationBlock)
-                 : kRows * w.stride;
+        w.packed ? kernels::packed_bytes(w.type, rows, 0, kCols / kernels::kActivationBlock)
+                 : rows * w.stride;
     const exec::MappedMemory memory(bytes);
     // Neither layout has bytes that are no weights: these are small scales and codes of one.
     std::fill_n(memory.data(), bytes, std::byte{1});
     w.data = memory.data();
     const std::vector<float> x(kCols, 1.0F);
-    std::vector<float> y(kRows);
+    std::vector<float> y(rows);
     exec::ThreadPool pool(threads);
     exec::Linear linear(kernels, pool);
     exec::Activations input(kernels, 1, kCols, false);

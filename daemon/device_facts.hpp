@@ -32,7 +32,7 @@ std::string host_name();
 
 /// Bytes of Q8_0 weights that the placement's threads multiply by a vector in a second, to the
 /// nearest power of the square root of two: near-equal devices are then planned as equal, and noise
-/// does not move work about. Takes about a tenth of a second.
+/// does not move work about. Takes about two tenths of a second.
 double measure_speed(const kernels::Table& kernels, const Placement& placement);
 
 /// The table of a configured instruction set; "auto" is the best one. Throws config::ConfigError,
