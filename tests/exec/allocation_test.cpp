@@ -1,0 +1,108 @@
+// Steps do not allocate: the program's operator new is replaced by one that counts.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "tests/exec/local_cluster.hpp"
+#include "tests/model/model_maker.hpp"
+#include "tests/model/temporary_folder.hpp"
+
+namespace {
+
+std::atomic<std::size_t> allocations{0};
+
+void* counted(std::size_t bytes, std::size_t alignment) {
+    allocations.fetch_add(1, std::memory_order_relaxed);
+    void* memory = nullptr;
+    if (posix_memalign(&memory, std::max(alignment, sizeof(void*)), bytes) != 0) {
+        throw std::bad_alloc();
+    }
+    return memory;
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) {
+    return counted(bytes, alignof(std::max_align_t));
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+    return counted(bytes, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+    std::free(memory);
+}
+void operator delete(void* memory, std::align_val_t) noexcept {
+    std::free(memory);
+}
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
+    std::free(memory);
+}
+
+namespace shoal::exec {
+namespace {
+
+/// Tokens [first, first + count) of a sequence, its last one with an output.
+Step step_of(const model::GgufFile& file, std::uint32_t first, std::uint32_t count) {
+    const model::TensorInfo& table = file.header().tensor(model::tensor_name::kEmbedding);
+    const std::size_t bytes = kernels::row_bytes(table.type, table.cols);
+    Step step;
+    step.embedding_type = table.type;
+    for (std::uint32_t i = 0; i < count; ++i) {
+        step.rows.push_back({1, first + i});
+        const auto row = file.data(table).subspan((first + i) % table.rows * bytes, bytes);
+        step.embeddings.insert(step.embeddings.end(), row.begin(), row.end());
+    }
+    Output output;
+    output.row = count - 1;
+    output.score.temperature = 0.8F;
+    output.score.candidates = 40;
+    output.score.draw = true;
+    output.score.repeat_penalty = 1.1F;
+    output.score.seen = {{1, 1}, {7, 2}};
+    step.outputs = {output};
+    return step;
+}
+
+}  // namespace
+
+TEST_CASE("a step allocates nothing once its sequence has begun") {
+    tests::TemporaryFolder folder;
+    tests::ModelShape shape;
+    shape.type = "q4_k";
+    tests::make_model(shape, folder.folder / "model.gguf");
+    const model::GgufFile file(folder.folder / "model.gguf");
+    const model::Hparams hparams = model::read_hparams(file);
+    const model::FileSource source(file);
+    const std::vector<shard::Device> devices(1);
+    const auto plan = shard::make_plan(file.header(), hparams, devices, {});
+    const kernels::Table& kernels = *kernels::table_for(kernels::best_isa());
+    ThreadPool pool(3);
+    const SliceWeights weights = SliceWeights::load(source, hparams, plan[0], kernels, pool,
+                                                    [](std::uint64_t, std::uint64_t) {});
+    ExecutorOptions options;
+    options.max_rows = 64;
+    options.kv_positions = 1024;
+    Executor executor(hparams, plan[0], weights, kernels, pool, options);
+    SoloCollective collective;
+
+    // A prompt in parts, across blocks of the cache, then some tokens; the first part may allocate.
+    REQUIRE(executor.run(step_of(file, 0, 64), collective) == Status::ok);
+    for (std::uint32_t at = 64; at < 700;) {
+        const std::uint32_t count = at < 640 ? 64 : 1;
+        const Step step = step_of(file, at, count);
+        const std::size_t before = allocations.load();
+        const Status status = executor.run(step, collective);
+        const std::size_t after = allocations.load();
+        REQUIRE(status == Status::ok);
+        CHECK(after == before);
+        at += count;
+    }
+}
+
+}  // namespace shoal::exec
