@@ -48,7 +48,7 @@ struct Rows4 {
         vst1q_u8(static_cast<std::uint8_t*>(static_cast<void*>(at)), v);
     }
     /// The instruction takes a literal; every case but one goes when `shift` is known.
-    static B shifted(B v, std::size_t shift) noexcept {
+    [[gnu::always_inline]] static B shifted(B v, std::size_t shift) noexcept {
         switch (shift) {
             case 1:
                 return vshrq_n_u8(v, 1);
@@ -68,8 +68,9 @@ struct Rows4 {
                 return v;
         }
     }
+    /// Inlined always: the compiler judges by the size before cases go.
     template <int N>
-    static B bits(B v, std::size_t shift) noexcept {
+    [[gnu::always_inline]] static B bits(B v, std::size_t shift) noexcept {
         const B low = shifted(v, shift);
         return shift + N == 8 ? low : vandq_u8(low, vdupq_n_u8((1 << N) - 1));
     }
@@ -88,6 +89,29 @@ struct Rows4 {
     }
     static B lookup(const std::uint8_t* table, B v) noexcept {
         return vqtbl1q_u8(vld1q_u8(table), v);
+    }
+
+    static B load_rows(const std::byte* at, std::size_t) noexcept {
+        return load(at);
+    }
+    static void transpose(B (&v)[4]) noexcept {
+        const uint32x4x2_t even = vzipq_u32(vreinterpretq_u32_u8(v[0]), vreinterpretq_u32_u8(v[2]));
+        const uint32x4x2_t odd = vzipq_u32(vreinterpretq_u32_u8(v[1]), vreinterpretq_u32_u8(v[3]));
+        const uint32x4x2_t low = vzipq_u32(even.val[0], odd.val[0]);
+        const uint32x4x2_t high = vzipq_u32(even.val[1], odd.val[1]);
+        v[0] = vreinterpretq_u8_u32(low.val[0]);
+        v[1] = vreinterpretq_u8_u32(low.val[1]);
+        v[2] = vreinterpretq_u8_u32(high.val[0]);
+        v[3] = vreinterpretq_u8_u32(high.val[1]);
+    }
+    static void put_bytes(std::byte* at, B words) noexcept {
+        const uint8x16_t low = vqtbl1q_u8(words, vreinterpretq_u8_u32(vdupq_n_u32(0x0c080400)));
+        void* p = at;
+        vst1q_lane_u32(static_cast<std::uint32_t*>(p), vreinterpretq_u32_u8(low), 0);
+    }
+    static void put_halves(std::byte* at, B words) noexcept {
+        void* p = at;
+        vst1_u16(static_cast<std::uint16_t*>(p), vmovn_u32(vreinterpretq_u32_u8(words)));
     }
 
     static F from_f16(const std::byte* at) noexcept {

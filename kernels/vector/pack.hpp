@@ -1,269 +1,424 @@
-// Packs rows in file layout into panels (kernels/panel.hpp). Codes are moved four at a time, as
-// the 32-bit words that a slab's rows are made of; what a format scatters over words is gathered by
-// shifts and masks of whole words. A group's words of sixteen rows are then transposed. Compiled
-// with each ISA's flags.
+// Packs rows in file layout into panels (kernels/panel.hpp), the same on all vector ISAs.
+//
+// Sixteen bytes of each of V::kLanes rows are four words a row; transposed they are four vectors
+// with one word of every row, in the order of a panel's slabs. What a format scatters over words
+// is then gathered by shifts and masks of whole vectors. What an ISA gives beside that of
+// panel_formats.hpp:
+//   B load_rows(at, stride)        16 bytes of every fourth row in lanes of 16 bytes
+//   void transpose(B (&v)[4])      words of four vectors, within each lane of 16 bytes
+//   put_bytes(at, b), put_halves(at, b)   the low byte or half of each word, one after another
 #pragma once
 
 #include <string.h>
 
-#include "kernels/blocks.hpp"
 #include "kernels/kernels.hpp"
-#include "kernels/panel.hpp"
+#include "kernels/vector/panel_formats.hpp"
+#include "kernels/vector/tiling.hpp"
 
 namespace shoal::kernels::vector {
 namespace {
 
-using Word = std::uint32_t;
+/// V::kLanes rows of blocks, from one superblock on.
+struct BlockRows {
+    const std::byte* at;
+    std::size_t stride;
+};
 
-[[maybe_unused]] inline Word load_word(const void* at) noexcept {
-    Word value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
+/// What packers share. One packer serves V::kLanes rows of a format; it has
+///   Block, kType
+///   kShared                  the groups that lie in the same bytes of the file
+///   head(rows, out)          reads a superblock's scales, writes those a panel's superblock has
+///   load(rows, g)            reads the codes of the groups [g, g + kShared)
+///   group(g, scales, codes)  writes a group
+/// `out` and `scales` are the panel's, where the rows start at `row`; `codes` are the rows' own.
+template <class V>
+struct Packing {
+    using B = typename V::B;
+    using Words [[gnu::vector_size(sizeof(B))]] = std::uint32_t;
+    using Bytes [[gnu::vector_size(sizeof(B))]] = std::uint8_t;
+    static constexpr std::size_t kShared = 1;
 
-/// Two bytes of one row.
-[[maybe_unused]] inline void put_half(std::byte* at, std::size_t row, const void* half) noexcept {
-    memcpy(at + 2 * row, half, 2);
-}
+    std::size_t row;
 
-constexpr Word kNibbleWord = 0x0f0f0f0f;
-constexpr Word kPairWord = 0x03030303;
-constexpr Word kBitWord = 0x01010101;
-
-/// A packer of one format:
-///   head(block, row, out)               what a superblock starts with, if anything
-///   group(block, g, row, scales, codes) group g of the block; codes[c] is the row's word of chunk
-///   c
-struct NibbleBlocks {
-    /// Sixteen bytes whose nibbles are columns j and j + 16 are as panels have them.
-    static void nibbles(const std::uint8_t* qs, Word* codes) noexcept {
-        for (std::size_t c = 0; c < 4; ++c) codes[c] = load_word(qs + 4 * c);
-    }
-    /// Bit c of `bits` is that of column c.
-    static void fifth_bits(const std::uint8_t* bits, Word* codes) noexcept {
-        const Word all = load_word(bits);
-        Word word = 0;
-        for (unsigned s = 0; s < kSlabs; ++s) {
-            // The product puts each of four bits into a byte of its own.
-            word |= ((((all >> (4 * s)) & 15) * 0x00204081u) & kBitWord) << s;
+    /// Words [0, N) from `offset` on in each row.
+    template <std::size_t N>
+    [[gnu::always_inline]] static void words(const BlockRows& rows, std::size_t offset,
+                                             B (&out)[N]) noexcept {
+        static_assert(N % 4 == 0);
+        SHOAL_UNROLL
+        for (std::size_t i = 0; i < N; i += 4) {
+            const std::byte* at = rows.at + offset + i * sizeof(std::uint32_t);
+            B four[4];
+            SHOAL_UNROLL
+            for (std::size_t r = 0; r < 4; ++r) {
+                four[r] = V::load_rows(at + r * rows.stride, 4 * rows.stride);
+            }
+            V::transpose(four);
+            SHOAL_UNROLL
+            for (std::size_t w = 0; w < 4; ++w) out[i + w] = four[w];
         }
-        codes[0] = word;
     }
-    template <class Block>
-    static void head(const Block&, std::size_t, std::byte*) noexcept {}
+
+    static Words ints(B v) noexcept { return reinterpret_cast<Words>(v); }
+    static B raw(Words v) noexcept { return reinterpret_cast<B>(v); }
+    static B shifted(B v, std::size_t n) noexcept {
+        return raw(ints(v) >> static_cast<unsigned>(n));
+    }
+
+    /// Byte i, or half i, of each word as those of `row` on.
+    void bytes(std::byte* at, B v, std::size_t i) const noexcept {
+        V::put_bytes(at + row, shifted(v, 8 * i));
+    }
+    void halves(std::byte* at, B v, std::size_t i) const noexcept {
+        V::put_halves(at + 2 * row, shifted(v, 16 * i));
+    }
+
+    template <int N>
+    static B bits(B v, std::size_t shift) noexcept {
+        return V::template bits<N>(v, shift);
+    }
+    template <int N>
+    static B join(B low, B high) noexcept {
+        return V::either(low, V::template up<N>(high));
+    }
+    static void chunk(std::byte* codes, std::size_t c, B v) noexcept {
+        V::store_bytes(codes + c * kSlabBytes, v);
+    }
+
+    /// Nibbles of columns l and l + 16 from words that hold each column's at `shift`.
+    static void nibbles(const B (&w)[8], std::size_t shift, std::byte* codes) noexcept {
+        SHOAL_UNROLL
+        for (std::size_t c = 0; c < 4; ++c) {
+            chunk(codes, c, join<4>(bits<4>(w[c], shift), bits<4>(w[c + 4], shift)));
+        }
+    }
+    /// Two bits of each column.
+    static void pairs(const B (&w)[8], std::size_t shift, std::byte* codes) noexcept {
+        SHOAL_UNROLL
+        for (std::size_t h = 0; h < 2; ++h) {
+            B all = bits<2>(w[4 * h + 3], shift);
+            SHOAL_UNROLL
+            for (std::size_t f = 1; f < 4; ++f) {
+                all = join<2>(bits<2>(w[4 * h + 3 - f], shift), all);
+            }
+            chunk(codes, h, all);
+        }
+    }
+    /// One bit of each column.
+    static void single(const B (&w)[8], std::size_t shift, std::byte* codes) noexcept {
+        B all = bits<1>(w[7], shift);
+        SHOAL_UNROLL
+        for (std::size_t s = 1; s < kSlabs; ++s) all = join<1>(bits<1>(w[7 - s], shift), all);
+        chunk(codes, 0, all);
+    }
 };
 
 /// Blocks of nibbles: with a minimum, and with fifth bits, where the block has them.
-template <class B, DType Type>
-struct PackNibbles : NibbleBlocks {
-    using Block = B;
+template <class V, class FileBlock, DType Type>
+struct PackNibbles : Packing<V> {
+    using Block = FileBlock;
+    using typename Packing<V>::B;
+    using typename Packing<V>::Words;
     static constexpr DType kType = Type;
-    static void group(const Block& b, std::size_t, std::size_t row, std::byte* scales,
-                      Word* codes) noexcept {
-        put_half(scales, row, &b.d);
-        if constexpr (requires { b.m; }) put_half(scales + 2 * kPanelRows, row, &b.m);
-        nibbles(b.qs, codes);
-        if constexpr (requires { b.qh; }) fifth_bits(b.qh, codes + 4);
+    static constexpr bool kMinimum = requires(Block b) { b.m; };
+    static constexpr bool kFifth = requires(Block b) { b.qh; };
+    B start[4], fifth[4], quants[4];
+
+    void head(const BlockRows&, std::byte*) noexcept {}
+    void load(const BlockRows& rows, std::size_t) noexcept {
+        this->words(rows, 0, start);
+        if constexpr (kFifth) this->words(rows, offsetof(Block, qh), fifth);
+        this->words(rows, offsetof(Block, qs), quants);
+    }
+    void group(std::size_t, std::byte* scales, std::byte* codes) const noexcept {
+        this->halves(scales, start[0], 0);
+        if constexpr (kMinimum) this->halves(scales + 2 * kPanelRows, start[0], 1);
+        SHOAL_UNROLL
+        for (std::size_t c = 0; c < 4; ++c) this->chunk(codes, c, quants[c]);
+        if constexpr (kFifth) this->chunk(codes, 4, this->raw(by_column(this->ints(fifth[0]))));
+    }
+
+  private:
+    /// Bits that differ by `mask` from those `shift` above change places with them.
+    static Words swap(Words v, unsigned shift, std::uint32_t mask) noexcept {
+        const Words t = ((v >> shift) ^ v) & mask;
+        return v ^ t ^ (t << shift);
+    }
+    /// Bit 4 s + i becomes bit s of byte i.
+    static Words by_column(Words v) noexcept {
+        return swap(swap(swap(swap(v, 6, 0x00cc00cc), 3, 0x0a0a0a0a), 12, 0x0000f0f0), 8,
+                    0x0000ff00);
     }
 };
-using PackQ4_0 = PackNibbles<BlockQ4_0, DType::q4_0>;
-using PackQ4_1 = PackNibbles<BlockQ4_1, DType::q4_1>;
-using PackQ5_0 = PackNibbles<BlockQ5_0, DType::q5_0>;
-using PackQ5_1 = PackNibbles<BlockQ5_1, DType::q5_1>;
-using PackIQ4_NL = PackNibbles<BlockIQ4_NL, DType::iq4_nl>;
+template <class V>
+using PackQ4_0 = PackNibbles<V, BlockQ4_0, DType::q4_0>;
+template <class V>
+using PackQ4_1 = PackNibbles<V, BlockQ4_1, DType::q4_1>;
+template <class V>
+using PackQ5_0 = PackNibbles<V, BlockQ5_0, DType::q5_0>;
+template <class V>
+using PackQ5_1 = PackNibbles<V, BlockQ5_1, DType::q5_1>;
+template <class V>
+using PackIQ4_NL = PackNibbles<V, BlockIQ4_NL, DType::iq4_nl>;
 
-/// Signed: bytes stay as they are; else -128 becomes code 0.
-template <bool Signed>
-struct PackQ8_0 : NibbleBlocks {
+/// Signed bytes stay as they are; else -128 becomes code 0.
+template <class V>
+struct PackQ8_0 : Packing<V> {
     using Block = BlockQ8_0;
+    using typename Packing<V>::B;
+    using typename Packing<V>::Words;
     static constexpr DType kType = DType::q8_0;
-    static void group(const Block& b, std::size_t, std::size_t row, std::byte* scales,
-                      Word* codes) noexcept {
-        constexpr Word kFlip = Signed ? 0 : 0x80808080;
-        put_half(scales, row, &b.d);
+    static constexpr std::uint32_t kFlip = V::kSigned ? 0 : 0x80808080;
+    B start[4], quants[8];
+
+    void head(const BlockRows&, std::byte*) noexcept {}
+    void load(const BlockRows& rows, std::size_t) noexcept {
+        this->words(rows, 0, start);
+        this->words(rows, offsetof(Block, qs), quants);
+    }
+    void group(std::size_t, std::byte* scales, std::byte* codes) const noexcept {
+        this->halves(scales, start[0], 0);
+        SHOAL_UNROLL
         for (std::size_t s = 0; s < kSlabs; ++s) {
-            codes[s] = load_word(b.qs + 4 * s) ^ kFlip;
+            this->chunk(codes, s, this->raw(this->ints(quants[s]) ^ kFlip));
         }
     }
 };
 
-/// What the K-quants share.
-struct Superblocks {
-    /// Nibbles of columns l and l + 16 from 32 bytes that hold each column's at `shift`.
-    static void nibbles(const std::uint8_t* qs, unsigned shift, Word* codes) noexcept {
-        for (std::size_t c = 0; c < 4; ++c) {
-            const Word low = (load_word(qs + 4 * c) >> shift) & kNibbleWord;
-            const Word high = (load_word(qs + 16 + 4 * c) >> shift) & kNibbleWord;
-            codes[c] = low | high << 4;
-        }
+/// Superblocks with a six-bit scale and minimum a group.
+template <class V>
+struct PackSixBits : Packing<V> {
+    using typename Packing<V>::B;
+    static constexpr std::size_t kShared = 2;
+    B scale[2], minimum[2];  ///< of four groups, a byte each
+    B low[8];
+
+    void head(const BlockRows& rows, std::byte* out) noexcept {
+        B w[4];  // d and dmin; scales
+        this->words(rows, 0, w);
+        this->halves(out, w[0], 0);
+        this->halves(out + 2 * kPanelRows, w[0], 1);
+        scale[0] = this->template bits<6>(w[1], 0);
+        minimum[0] = this->template bits<6>(w[2], 0);
+        const B scale_low = this->template bits<4>(w[3], 0);
+        const B minimum_low = this->template bits<4>(w[3], 4);
+        scale[1] = this->template join<4>(scale_low, this->template bits<2>(w[1], 6));
+        minimum[1] = this->template join<4>(minimum_low, this->template bits<2>(w[2], 6));
     }
-    /// Two bits of each column from 32 bytes that hold them at `shift`.
-    static void pairs(const std::uint8_t* qs, unsigned shift, Word* codes) noexcept {
-        for (std::size_t h = 0; h < 2; ++h) {
-            Word word = 0;
-            for (unsigned f = 0; f < 4; ++f) {
-                word |= ((load_word(qs + 16 * h + 4 * f) >> shift) & kPairWord) << (2 * f);
-            }
-            codes[h] = word;
-        }
-    }
-    /// One bit of each column from 32 bytes that hold it at `shift`.
-    static void bits(const std::uint8_t* qs, unsigned shift, Word* codes) noexcept {
-        Word word = 0;
-        for (unsigned s = 0; s < kSlabs; ++s) {
-            word |= ((load_word(qs + 4 * s) >> shift) & kBitWord) << s;
-        }
-        codes[0] = word;
-    }
-    template <class Block>
-    static void head(const Block& b, std::size_t row, std::byte* out) noexcept {
-        put_half(out, row, &b.d);
+    void put_scales(std::size_t g, std::byte* scales) const noexcept {
+        this->bytes(scales, scale[g / 4], g % 4);
+        this->bytes(scales + kPanelRows, minimum[g / 4], g % 4);
     }
 };
 
-/// Those with minimums.
-struct SuperblocksAbove : Superblocks {
-    template <class Block>
-    static void head(const Block& b, std::size_t row, std::byte* out) noexcept {
-        put_half(out, row, &b.d);
-        put_half(out + 2 * kPanelRows, row, &b.dmin);
-    }
-    static void six_bit(const std::uint8_t* packed, std::size_t g, std::size_t row,
-                        std::byte* scales) noexcept {
-        const int scale = g < 4 ? packed[g] & 63 : (packed[g + 4] & 15) | (packed[g - 4] >> 6) << 4;
-        const int min = g < 4 ? packed[g + 4] & 63 : (packed[g + 4] >> 4) | (packed[g] >> 6) << 4;
-        scales[row] = static_cast<std::byte>(scale);
-        scales[kPanelRows + row] = static_cast<std::byte>(min);
-    }
-};
-
-struct PackQ4_K : SuperblocksAbove {
+template <class V>
+struct PackQ4_K : PackSixBits<V> {
     using Block = BlockQ4_K;
     static constexpr DType kType = DType::q4_k;
-    static void group(const Block& b, std::size_t g, std::size_t row, std::byte* scales,
-                      Word* codes) noexcept {
-        six_bit(b.scales, g, row, scales);
-        nibbles(b.qs + g / 2 * 32, g % 2 * 4, codes);
+
+    void load(const BlockRows& rows, std::size_t g) noexcept {
+        this->words(rows, offsetof(Block, qs) + 16 * g, this->low);
+    }
+    void group(std::size_t g, std::byte* scales, std::byte* codes) const noexcept {
+        this->put_scales(g, scales);
+        this->nibbles(this->low, g % 2 * 4, codes);
     }
 };
 
-struct PackQ5_K : SuperblocksAbove {
+template <class V>
+struct PackQ5_K : PackSixBits<V> {
     using Block = BlockQ5_K;
     static constexpr DType kType = DType::q5_k;
-    static void group(const Block& b, std::size_t g, std::size_t row, std::byte* scales,
-                      Word* codes) noexcept {
-        six_bit(b.scales, g, row, scales);
-        nibbles(b.qs + g / 2 * 32, g % 2 * 4, codes);
-        bits(b.qh, static_cast<unsigned>(g), codes + 4);
+    typename V::B high[8];
+
+    void head(const BlockRows& rows, std::byte* out) noexcept {
+        PackSixBits<V>::head(rows, out);
+        this->words(rows, offsetof(Block, qh), high);
+    }
+    void load(const BlockRows& rows, std::size_t g) noexcept {
+        this->words(rows, offsetof(Block, qs) + 16 * g, this->low);
+    }
+    void group(std::size_t g, std::byte* scales, std::byte* codes) const noexcept {
+        this->put_scales(g, scales);
+        this->nibbles(this->low, g % 2 * 4, codes);
+        this->single(high, g, codes + 4 * kSlabBytes);
     }
 };
 
-struct PackQ6_K : Superblocks {
+/// Superblocks with a byte for each half of a group.
+template <class V>
+struct PackHalves : Packing<V> {
+    using typename Packing<V>::B;
+    static constexpr std::size_t kShared = 4;
+    B scale[4];
+    B low[8];
+
+    void put_scales(std::size_t g, std::byte* scales) const noexcept {
+        this->bytes(scales, scale[g / 2], g % 2 * 2);
+        this->bytes(scales + kPanelRows, scale[g / 2], g % 2 * 2 + 1);
+    }
+};
+
+template <class V>
+struct PackQ6_K : PackHalves<V> {
     using Block = BlockQ6_K;
+    using typename Packing<V>::B;
     static constexpr DType kType = DType::q6_k;
-    static void group(const Block& b, std::size_t g, std::size_t row, std::byte* scales,
-                      Word* codes) noexcept {
-        const auto quarter = static_cast<unsigned>(g % 4);
-        scales[row] = static_cast<std::byte>(b.scales[2 * g]);
-        scales[kPanelRows + row] = static_cast<std::byte>(b.scales[2 * g + 1]);
-        nibbles(b.ql + 64 * (g / 4) + 32 * (quarter & 1), quarter / 2 * 4, codes);
-        pairs(b.qh + 32 * (g / 4), 2 * quarter, codes + 4);
+    B other[8], high[8];
+
+    void head(const BlockRows& rows, std::byte* out) noexcept {
+        B end[4];
+        this->words(rows, sizeof(Block) - sizeof end / V::kLanes, end);
+        this->halves(out, end[3], 1);
+        this->words(rows, offsetof(Block, scales), this->scale);
+    }
+    void load(const BlockRows& rows, std::size_t g) noexcept {
+        this->words(rows, offsetof(Block, ql) + 16 * g, this->low);
+        this->words(rows, offsetof(Block, ql) + 16 * g + 32, other);
+        this->words(rows, offsetof(Block, qh) + 8 * g, high);
+    }
+    void group(std::size_t g, std::byte* scales, std::byte* codes) const noexcept {
+        this->put_scales(g, scales);
+        this->nibbles(g % 2 == 0 ? this->low : other, g % 4 / 2 * 4, codes);
+        this->pairs(high, g % 4 * 2, codes + 4 * kSlabBytes);
     }
 };
 
-struct PackQ2_K : SuperblocksAbove {
+template <class V>
+struct PackQ2_K : PackHalves<V> {
     using Block = BlockQ2_K;
+    using typename Packing<V>::B;
     static constexpr DType kType = DType::q2_k;
-    static void group(const Block& b, std::size_t g, std::size_t row, std::byte* scales,
-                      Word* codes) noexcept {
-        scales[row] = static_cast<std::byte>(b.scales[2 * g]);
-        scales[kPanelRows + row] = static_cast<std::byte>(b.scales[2 * g + 1]);
-        pairs(b.qs + 32 * (g / 4), static_cast<unsigned>(g % 4 * 2), codes);
+
+    void head(const BlockRows& rows, std::byte* out) noexcept {
+        B end[4];
+        this->words(rows, sizeof(Block) - sizeof end / V::kLanes, end);
+        this->halves(out, end[3], 0);
+        this->halves(out + 2 * kPanelRows, end[3], 1);
+        this->words(rows, offsetof(Block, scales), this->scale);
+    }
+    void load(const BlockRows& rows, std::size_t g) noexcept {
+        this->words(rows, offsetof(Block, qs) + 8 * g, this->low);
+    }
+    void group(std::size_t g, std::byte* scales, std::byte* codes) const noexcept {
+        this->put_scales(g, scales);
+        this->pairs(this->low, g % 4 * 2, codes);
     }
 };
 
-struct PackQ3_K : Superblocks {
+template <class V>
+struct PackQ3_K : PackHalves<V> {
     using Block = BlockQ3_K;
+    using typename Packing<V>::B;
+    using typename Packing<V>::Bytes;
     static constexpr DType kType = DType::q3_k;
-    static int scale(const Block& b, std::size_t i) noexcept {
-        const int low = i < 8 ? b.scales[i] & 15 : b.scales[i - 8] >> 4;
-        return (low | ((b.scales[8 + i % 4] >> (2 * (i / 4))) & 3) << 4) - 32;
-    }
-    static void group(const Block& b, std::size_t g, std::size_t row, std::byte* scales,
-                      Word* codes) noexcept {
-        scales[row] = static_cast<std::byte>(scale(b, 2 * g));
-        scales[kPanelRows + row] = static_cast<std::byte>(scale(b, 2 * g + 1));
-        pairs(b.qs + 32 * (g / 4), static_cast<unsigned>(g % 4 * 2), codes);
-        bits(b.hmask, static_cast<unsigned>(g), codes + 2);
-    }
-};
+    B high[8];
 
-struct PackIQ4_XS : Superblocks {
-    using Block = BlockIQ4_XS;
-    static constexpr DType kType = DType::iq4_xs;
-    static void group(const Block& b, std::size_t g, std::size_t row, std::byte* scales,
-                      Word* codes) noexcept {
-        const int low = (b.scales_l[g / 2] >> (4 * (g % 2))) & 15;
-        const int scale = (low | ((b.scales_h >> (2 * g)) & 3) << 4) - 32;
-        scales[row] = static_cast<std::byte>(scale);
-        NibbleBlocks::nibbles(b.qs + 16 * g, codes);
-    }
-};
-
-/// Word c of row r becomes word r of chunk c.
-template <std::size_t Words>
-inline void transpose(const Word (&rows)[kPanelRows][Words], std::byte* codes) noexcept {
-    using Four [[gnu::vector_size(16)]] = Word;
-    std::size_t c = 0;
-    for (; c + 4 <= Words; c += 4) {
-        for (std::size_t r = 0; r < kPanelRows; r += 4) {
-            Four in[4];
-            for (std::size_t i = 0; i < 4; ++i) memcpy(&in[i], &rows[r + i][c], sizeof in[i]);
-            const Four low01 = __builtin_shufflevector(in[0], in[1], 0, 4, 1, 5);
-            const Four low23 = __builtin_shufflevector(in[2], in[3], 0, 4, 1, 5);
-            const Four high01 = __builtin_shufflevector(in[0], in[1], 2, 6, 3, 7);
-            const Four high23 = __builtin_shufflevector(in[2], in[3], 2, 6, 3, 7);
-            const Four out[4] = {__builtin_shufflevector(low01, low23, 0, 1, 4, 5),
-                                 __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
-                                 __builtin_shufflevector(high01, high23, 0, 1, 4, 5),
-                                 __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
-            for (std::size_t i = 0; i < 4; ++i) {
-                memcpy(codes + (c + i) * kSlabBytes + r * sizeof(Word), &out[i], sizeof out[i]);
-            }
+    void head(const BlockRows& rows, std::byte* out) noexcept {
+        B end[4];
+        this->words(rows, sizeof(Block) - sizeof end / V::kLanes, end);
+        this->halves(out, end[3], 1);
+        B w[4];  // its last three are the scales
+        this->words(rows, offsetof(Block, scales) - sizeof(std::uint32_t), w);
+        SHOAL_UNROLL
+        for (std::size_t i = 0; i < 4; ++i) {
+            const B lower = this->template bits<4>(w[1 + i % 2], i / 2 * 4);
+            const B upper = this->template bits<2>(w[3], 2 * i);
+            const auto six = reinterpret_cast<Bytes>(this->template join<4>(lower, upper));
+            this->scale[i] = reinterpret_cast<B>(six - kBias);
         }
+        this->words(rows, offsetof(Block, hmask), high);
     }
-    for (; c < Words; ++c) {
-        for (std::size_t r = 0; r < kPanelRows; ++r) {
-            memcpy(codes + c * kSlabBytes + r * sizeof(Word), &rows[r][c], sizeof(Word));
+    void load(const BlockRows& rows, std::size_t g) noexcept {
+        this->words(rows, offsetof(Block, qs) + 8 * g, this->low);
+    }
+    void group(std::size_t g, std::byte* scales, std::byte* codes) const noexcept {
+        this->put_scales(g, scales);
+        this->pairs(this->low, g % 4 * 2, codes);
+        this->single(high, g, codes + 2 * kSlabBytes);
+    }
+
+  private:
+    static constexpr std::uint8_t kBias = 32;
+};
+
+template <class V>
+struct PackIQ4_XS : Packing<V> {
+    using Block = BlockIQ4_XS;
+    using typename Packing<V>::B;
+    using typename Packing<V>::Words;
+    static constexpr DType kType = DType::iq4_xs;
+    B start[4], quants[4];
+
+    void head(const BlockRows& rows, std::byte* out) noexcept {
+        this->words(rows, 0, start);
+        this->halves(out, start[0], 0);
+    }
+    void load(const BlockRows& rows, std::size_t g) noexcept {
+        this->words(rows, offsetof(Block, qs) + 16 * g, quants);
+    }
+    void group(std::size_t g, std::byte* scales, std::byte* codes) const noexcept {
+        constexpr std::uint32_t kBias = 32;
+        const auto at = static_cast<unsigned>(g);
+        const Words upper = this->ints(start[0]) >> (16 + 2 * at);
+        const Words scale = ((this->ints(start[1]) >> (4 * at)) & 15) + ((upper & 3) << 4) - kBias;
+        this->bytes(scales, this->raw(scale), 0);
+        SHOAL_UNROLL
+        for (std::size_t c = 0; c < 4; ++c) this->chunk(codes, c, quants[c]);
+    }
+};
+
+/// Groups [first, last) of one block of V::kLanes rows.
+template <class V, class Packer>
+inline void pack_block(const BlockRows& rows, std::size_t row, std::size_t first, std::size_t last,
+                       std::byte* out) noexcept {
+    constexpr PanelShape kShape = panel_shape(Packer::kType);
+    constexpr std::size_t kGroups = block_shape(Packer::kType).elements / kActivationBlock;
+    constexpr std::size_t kShared = Packer::kShared;
+    Packer packer;
+    packer.row = row;
+    packer.head(rows, out);
+    out += kShape.head_bytes;
+    SHOAL_UNROLL
+    for (std::size_t from = 0; from < kGroups; from += kShared) {
+        if (from >= last || from + kShared <= first) continue;
+        packer.load(rows, from);
+        SHOAL_UNROLL
+        for (std::size_t g = from; g < from + kShared; ++g) {
+            if (g < first || g >= last) continue;
+            packer.group(g, out, out + kShape.scale_bytes + row * kSlabColumns);
+            out += kShape.scale_bytes + kShape.code_bytes;
         }
     }
 }
 
-template <class Packer>
+template <class V, class Packer>
 inline void pack(const Pack& p) noexcept {
     using Block = typename Packer::Block;
-    constexpr PanelShape kShape = panel_shape(Packer::kType);
     constexpr std::size_t kGroups = block_shape(Packer::kType).elements / kActivationBlock;
-    if (p.rows < kPanelRows) {
-        memset(p.out, 0, panel_bytes(Packer::kType, p.group_begin, p.group_end));
-    }
+    // Stands for the rows that the last panel lacks.
     Block blocks[kPanelRows];
-    Word words[kPanelRows][kShape.code_bytes / kSlabBytes] = {};
+    if (p.rows < kPanelRows) memset(blocks, 0, sizeof blocks);
     std::byte* out = p.out;
     for (std::size_t g = p.group_begin; g < p.group_end;) {
-        for (std::size_t r = 0; r < p.rows; ++r) {
-            memcpy(&blocks[r], p.w + r * p.w_stride + g / kGroups * sizeof(Block), sizeof(Block));
-            Packer::head(blocks[r], r, out);
-        }
-        out += kShape.head_bytes;
-        const std::size_t end = (g / kGroups + 1) * kGroups;
-        for (const std::size_t last = end < p.group_end ? end : p.group_end; g < last; ++g) {
+        const std::size_t block = g / kGroups;
+        const std::size_t begin = block * kGroups;
+        const std::size_t end = p.group_end < begin + kGroups ? p.group_end : begin + kGroups;
+        BlockRows rows{p.w + block * sizeof(Block), p.w_stride};
+        if (p.rows < kPanelRows) {
             for (std::size_t r = 0; r < p.rows; ++r) {
-                Packer::group(blocks[r], g % kGroups, r, out, words[r]);
+                memcpy(&blocks[r], rows.at + r * rows.stride, sizeof(Block));
             }
-            transpose(words, out + kShape.scale_bytes);
-            out += kShape.scale_bytes + kShape.code_bytes;
+            const void* at = blocks;
+            rows = {static_cast<const std::byte*>(at), sizeof(Block)};
         }
+        SHOAL_UNROLL
+        for (std::size_t row = 0; row < kPanelRows; row += V::kLanes) {
+            pack_block<V, Packer>({rows.at + row * rows.stride, rows.stride}, row, g - begin,
+                                  end - begin, out);
+        }
+        out += panel_bytes(Packer::kType, g, end);
+        g = end;
     }
 }
 

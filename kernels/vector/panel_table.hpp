@@ -7,12 +7,12 @@
 namespace shoal::kernels::vector {
 namespace {
 
-template <class V, template <class> class Format, class Packer>
+template <class V, template <class> class Format, template <class> class Packer>
 constexpr void set_format(Table& table) noexcept {
-    static_assert(Format<V>::kType == Packer::kType);
-    constexpr std::size_t i = type_index(Packer::kType);
-    table.matmul[i] = file_matmul<V, Format<V>, pack<Packer>>;
-    table.pack[i] = pack<Packer>;
+    static_assert(Format<V>::kType == Packer<V>::kType);
+    constexpr std::size_t i = type_index(Packer<V>::kType);
+    table.matmul[i] = file_matmul<V, Format<V>, pack<V, Packer<V>>>;
+    table.pack[i] = pack<V, Packer<V>>;
     table.panel_matmul[i] = panel_matmul<V, Format<V>>;
 }
 
@@ -23,7 +23,7 @@ constexpr void set_formats(Table& table) noexcept {
     set_format<V, Q4_1, PackQ4_1>(table);
     set_format<V, Q5_0, PackQ5_0>(table);
     set_format<V, Q5_1, PackQ5_1>(table);
-    set_format<V, Q8_0, PackQ8_0<V::kSigned>>(table);
+    set_format<V, Q8_0, PackQ8_0>(table);
     set_format<V, Q2_K, PackQ2_K>(table);
     set_format<V, Q3_K, PackQ3_K>(table);
     set_format<V, Q4_K, PackQ4_K>(table);

@@ -44,6 +44,34 @@ struct Rows8 {
     static B lookup(const std::uint8_t* table, B v) noexcept {
         return _mm256_shuffle_epi8(load128_twice(table), v);
     }
+    static B load_rows(const std::byte* at, std::size_t stride) noexcept {
+        return _mm256_inserti128_si256(_mm256_castsi128_si256(load128(at)), load128(at + stride),
+                                       1);
+    }
+    static void transpose(B (&v)[4]) noexcept {
+        const B low01 = _mm256_unpacklo_epi32(v[0], v[1]);
+        const B low23 = _mm256_unpacklo_epi32(v[2], v[3]);
+        const B high01 = _mm256_unpackhi_epi32(v[0], v[1]);
+        const B high23 = _mm256_unpackhi_epi32(v[2], v[3]);
+        v[0] = _mm256_unpacklo_epi64(low01, low23);
+        v[1] = _mm256_unpackhi_epi64(low01, low23);
+        v[2] = _mm256_unpacklo_epi64(high01, high23);
+        v[3] = _mm256_unpackhi_epi64(high01, high23);
+    }
+    static void put_bytes(std::byte* at, B words) noexcept {
+        const B low = _mm256_shuffle_epi8(words, _mm256_set1_epi32(0x0c080400));
+        void* p = at;
+        _mm_storel_epi64(
+            static_cast<__m128i*>(p),
+            _mm_unpacklo_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
+    }
+    static void put_halves(std::byte* at, B words) noexcept {
+        const B low = _mm256_shuffle_epi8(words, _mm256_set1_epi64x(0x0d0c090805040100));
+        void* p = at;
+        _mm_storeu_si128(
+            static_cast<__m128i*>(p),
+            _mm_unpacklo_epi64(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
+    }
     static B all_slab(const std::int8_t* qs, std::size_t slab) noexcept {
         return _mm256_set1_epi32(static_cast<int>(load_u32(qs + slab * kSlabColumns)));
     }

@@ -33,7 +33,7 @@ struct Rows16 {
     static B load(const std::byte* at) noexcept { return _mm512_loadu_si512(at); }
     static void store_bytes(std::byte* at, B v) noexcept { _mm512_storeu_si512(at, v); }
     /// The instruction takes a literal; every case but one goes when `shift` is known.
-    static B shifted(B v, std::size_t shift) noexcept {
+    [[gnu::always_inline]] static B shifted(B v, std::size_t shift) noexcept {
         switch (shift) {
             case 1:
                 return _mm512_srli_epi16(v, 1);
@@ -53,8 +53,9 @@ struct Rows16 {
                 return v;
         }
     }
+    /// Inlined always: the compiler judges by the size before cases go.
     template <int N>
-    static B bits(B v, std::size_t shift) noexcept {
+    [[gnu::always_inline]] static B bits(B v, std::size_t shift) noexcept {
         return _mm512_and_si512(shifted(v, shift), _mm512_set1_epi8((1 << N) - 1));
     }
     template <int N>
@@ -67,6 +68,31 @@ struct Rows16 {
     }
     static __m128i load128(const void* at) noexcept {
         return _mm_loadu_si128(static_cast<const __m128i*>(at));
+    }
+    static B load_rows(const std::byte* at, std::size_t stride) noexcept {
+        const __m256i low =
+            _mm256_inserti128_si256(_mm256_castsi128_si256(load128(at)), load128(at + stride), 1);
+        const B three =
+            _mm512_inserti32x4(_mm512_castsi256_si512(low), load128(at + 2 * stride), 2);
+        return _mm512_inserti32x4(three, load128(at + 3 * stride), 3);
+    }
+    static void transpose(B (&v)[4]) noexcept {
+        const B low01 = _mm512_unpacklo_epi32(v[0], v[1]);
+        const B low23 = _mm512_unpacklo_epi32(v[2], v[3]);
+        const B high01 = _mm512_unpackhi_epi32(v[0], v[1]);
+        const B high23 = _mm512_unpackhi_epi32(v[2], v[3]);
+        v[0] = _mm512_unpacklo_epi64(low01, low23);
+        v[1] = _mm512_unpackhi_epi64(low01, low23);
+        v[2] = _mm512_unpacklo_epi64(high01, high23);
+        v[3] = _mm512_unpackhi_epi64(high01, high23);
+    }
+    static void put_bytes(std::byte* at, B words) noexcept {
+        void* p = at;
+        _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(words));
+    }
+    static void put_halves(std::byte* at, B words) noexcept {
+        void* p = at;
+        _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16(words));
     }
     static B all_slab(const std::int8_t* qs, std::size_t slab) noexcept {
         int word;

@@ -2,7 +2,7 @@
 // weight bytes are read and the multiply-adds done, both on one thread.
 //
 // usage: kernels_bench [--cols N] [--outputs N] [--isa NAME] [--type NAME] [--seconds S]
-//                      [--kernel matmul|attend|other|peak]
+//                      [--rows N] [--kernel matmul|attend|other|peak]
 #include <sys/mman.h>
 #include <time.h>
 
@@ -32,6 +32,7 @@ struct Options {
     std::string type;
     std::string kernel;
     double seconds = 0.3;
+    std::size_t rows = 0;  ///< of x in products; 0: all of kRows
 };
 
 constexpr std::size_t kRows[] = {1, 2, 4, 8, 16, 128, 512};
@@ -117,6 +118,7 @@ void bench_matmul(const Table& table, DType type, const Options& options) {
     }
     const bool q8 = activation_format(type) == ActivationFormat::q8;
     for (const std::size_t rows : kRows) {
+        if (options.rows != 0 && options.rows != rows) continue;
         const auto x = random_floats(rows * options.cols);
         std::vector<ActivationBlock> blocks(x.size() / kActivationBlock);
         table.quantize_activations(x.data(), blocks.data(), x.size());
@@ -214,8 +216,8 @@ void bench_elementwise(const Table& table, const Options& options) {
 [[noreturn]] void usage(const char* what) {
     std::fprintf(stderr,
                  "kernels_bench: %s\nusage: kernels_bench [--cols N (multiple of 256)] "
-                 "[--outputs N] [--isa NAME] [--type NAME] [--kernel matmul|attend|other|peak] "
-                 "[--seconds S]\n",
+                 "[--outputs N] [--isa NAME] [--type NAME] [--rows N] "
+                 "[--kernel matmul|attend|other|peak] [--seconds S]\n",
                  what);
     std::exit(2);
 }
@@ -236,6 +238,8 @@ Options parse(int argc, char** argv) {
             options.type = value;
         } else if (key == "--kernel") {
             options.kernel = value;
+        } else if (key == "--rows") {
+            options.rows = std::strtoul(value, nullptr, 10);
         } else if (key == "--seconds") {
             options.seconds = std::strtod(value, nullptr);
         } else {
