@@ -37,6 +37,7 @@ struct Rows4 {
     static constexpr std::size_t kStreamRows = 2;
 #endif
     static constexpr std::size_t kStreamVectors = 4;
+    static constexpr std::size_t kPairRows = 0;
 
     template <int Bits>
     using Operand = vector::WholeBytes<Rows4>;

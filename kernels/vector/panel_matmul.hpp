@@ -98,7 +98,7 @@ inline void run_panels(const TileArgs& a, std::size_t panels, std::size_t rows) 
 template <class V>
 inline std::size_t panels_at(std::size_t out, const PanelMatmul& m) noexcept {
     constexpr bool kPair = V::kTileVectors * V::kLanes > kPanelRows;
-    return kPair && m.rows > V::kStreamRows && m.out_end - out > kPanelRows ? 2 : 1;
+    return kPair && m.out_end - out > kPanelRows ? 2 : 1;
 }
 
 /// Groups [begin, end) of all panels.
@@ -125,9 +125,64 @@ inline void run_groups(const PanelMatmul& m, std::size_t begin, std::size_t end)
     }
 }
 
+/// Panels whose part of y is asked for together. It was written a whole layer ago, so that it lies
+/// beyond the second-level cache; asked for one by one while weights stream, each cost as much as
+/// ten lines of weights.
+constexpr std::size_t kFetchPanels = 32;
+
+inline void fetch_y(const PanelMatmul& m, std::size_t panel, std::size_t end) noexcept {
+    constexpr int kWrite = 1;
+    for (std::size_t r = 0; r < m.rows; ++r) {
+        for (std::size_t p = panel; p < end && p < panel + kFetchPanels; ++p) {
+            __builtin_prefetch(m.y + r * m.y_stride + m.out_begin + p * kPanelRows, kWrite);
+        }
+    }
+}
+
+/// A few rows of x. The panels are two streams where V reads them in pairs, their first and their
+/// second half: memory answers two streams faster than one, and a pair shares the loads of x.
+template <class V, class Format>
+inline void stream_panels(const PanelMatmul& m) noexcept {
+    const std::size_t stride = panel_bytes(Format::kType, m.group_begin, m.group_end);
+    const std::size_t outs = m.out_end - m.out_begin;
+    const std::size_t panels = (outs + kPanelRows - 1) / kPanelRows;
+    const std::size_t pairs = m.rows <= V::kPairRows ? panels / 2 : 0;
+    const void* x = m.x;
+    TileArgs a;
+    a.begin = m.group_begin;
+    a.end = m.group_end;
+    a.x = static_cast<const std::byte*>(x);
+    a.x_stride = m.x_stride;
+    a.y_stride = m.y_stride;
+    a.resume = false;
+    const auto take = [&](std::size_t first, std::size_t last) noexcept {
+        a.w[0] = m.w + (m.out_begin / kPanelRows + first) * stride;
+        a.w[1] = a.w[0] + (last - first) * stride;
+        a.y = m.y + m.out_begin + first * kPanelRows;
+        a.y_panel = (last - first) * kPanelRows;
+        const std::size_t left = outs - last * kPanelRows;
+        a.outs = (first == last ? 0 : kPanelRows) + (left < kPanelRows ? left : kPanelRows);
+    };
+    if constexpr (V::kPairRows != 0) {
+        for (std::size_t p = 0; p < pairs; ++p) {
+            if (p % kFetchPanels == 0) {
+                fetch_y(m, p, pairs);
+                fetch_y(m, pairs + p, 2 * pairs);
+            }
+            take(p, pairs + p);
+            run_tiles<V, Format, 2 * V::kStreamVectors, V::kPairTile>(a, m.rows);
+        }
+    }
+    for (std::size_t p = 2 * pairs; p < panels; ++p) {
+        if ((p - 2 * pairs) % kFetchPanels == 0) fetch_y(m, p, panels);
+        take(p, p);
+        run_tiles<V, Format, V::kStreamVectors, V::kStreamTile>(a, m.rows);
+    }
+}
+
 template <class V, class Format>
 inline void panel_matmul(const PanelMatmul& m) noexcept {
-    if (m.rows <= V::kStreamRows) return run_groups<V, Format>(m, m.group_begin, m.group_end);
+    if (m.rows <= V::kStreamRows) return stream_panels<V, Format>(m);
     // All panels meet a stretch of x before the next: its rows stay in the second-level cache.
     for (std::size_t begin = m.group_begin; begin < m.group_end;) {
         // Stretches end where superblocks do.

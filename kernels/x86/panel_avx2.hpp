@@ -24,6 +24,8 @@ struct Rows8 {
     static constexpr std::size_t kTile = Bits == 8 ? 2 : 3;
     static constexpr std::size_t kStreamVectors = 2;
     static constexpr std::size_t kStreamTile = 3;
+    static constexpr std::size_t kPairTile = 1;
+    static constexpr std::size_t kPairRows = 1;
     static constexpr std::size_t kStreamRows = 6;
 
     static B load(const std::byte* at) noexcept { return load256(at); }

@@ -26,6 +26,9 @@ struct Rows16 {
     static constexpr std::size_t kTile = 6;
     static constexpr std::size_t kStreamVectors = 1;
     static constexpr std::size_t kStreamTile = 8;
+    // Panels go in pairs with as many rows of x as the registers take, and a few more.
+    static constexpr std::size_t kPairTile = 4;
+    static constexpr std::size_t kPairRows = 7;
     // Two tiles read a panel, the second from the cache: from memory that is faster than expanding
     // stretches of it up to some twenty rows.
     static constexpr std::size_t kStreamRows = 16;

@@ -173,7 +173,7 @@ TEST_CASE("columns may be cut at any group, within superblocks too") {
 TEST_CASE("products of panels are those of the file for any number of rows") {
     for_each_packer([](const Table& table, DType type) {
         const Inputs x(type, 40, kCols, 6);
-        for (const std::size_t d : {1, 15, 16, 17, 37, 48}) {
+        for (const std::size_t d : {1, 15, 16, 17, 37, 48, 70}) {
             CAPTURE(d);
             const Weights w(type, d, kCols, 5);
             const Cut whole{0, kGroups};
