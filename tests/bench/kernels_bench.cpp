@@ -17,7 +17,7 @@
 
 #include "kernels/kernels.hpp"
 #include "kernels/panel.hpp"
-#include "tests/bench/integer_peak.hpp"
+#include "tests/bench/register_peak.hpp"
 
 using namespace shoal;
 using namespace shoal::kernels;
@@ -213,6 +213,16 @@ void bench_elementwise(const Table& table, const Options& options) {
     line("accumulate_f16", [&] { table.accumulate_f16(half.data(), out.data(), n); });
 }
 
+void bench_peak(const Table& table, const Options& options) {
+    const auto line = [&](const char* what, double peak) {
+        if (peak == 0) return;
+        std::printf("%-11s %-22s registers alone %7.1f GMAC/s\n", table.name, what, peak * 1e-9);
+    };
+    line("integer dot products,", bench::integer_peak(table, options.seconds));
+    line("f32 multiply-adds,", bench::float_peak(table, options.seconds));
+    line("bf16 dot products,", bench::bf16_peak(table, options.seconds));
+}
+
 [[noreturn]] void usage(const char* what) {
     std::fprintf(stderr,
                  "kernels_bench: %s\nusage: kernels_bench [--cols N (multiple of 256)] "
@@ -262,11 +272,7 @@ int main(int argc, char** argv) {
             return (options.kernel.empty() || options.kernel == kernel) &&
                    (options.type.empty() || options.type == type);
         };
-        if (wanted("peak", "")) {
-            const double peak = bench::integer_peak(*table, options.seconds);
-            std::printf("%-11s integer dot products, registers alone %7.1f GMAC/s\n", table->name,
-                        peak * 1e-9);
-        }
+        if (wanted("peak", "")) bench_peak(*table, options);
         for (const DType type : kDTypes) {
             if (wanted("matmul", name(type))) bench_matmul(*table, type, options);
         }

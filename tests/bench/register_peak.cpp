@@ -1,4 +1,4 @@
-#include "tests/bench/integer_peak.hpp"
+#include "tests/bench/register_peak.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -11,11 +11,12 @@ constexpr long kRounds = 20000;
 
 #if defined(__x86_64__)
 // The loop is one statement: code of the compiler's between wide instructions would wait for the
-// upper halves of registers. Twelve independent sums hide the latency of each.
+// upper halves of registers. Twelve independent sums hide the latency of each; zeros, because
+// subnormal floats would be slow.
 #define SHOAL_TWELVE(op) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12)
 #define SHOAL_LOOP(op)                                                                             \
     long rounds = kRounds;                                                                         \
-    __asm__ volatile("1:\n" SHOAL_TWELVE(op) "sub $1, %0\njnz 1b\nvzeroupper\n"                    \
+    __asm__ volatile("vzeroall\n1:\n" SHOAL_TWELVE(op) "sub $1, %0\njnz 1b\nvzeroupper\n"          \
                      : "+r"(rounds)::"cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", \
                        "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13");
 
@@ -48,6 +49,27 @@ double avx2_rounds() {
 #undef SHOAL_OP
     return 12 * 32;
 }
+
+double fma512_rounds() {
+#define SHOAL_OP(n) "vfmadd231ps %%zmm0, %%zmm0, %%zmm" #n "\n"
+    SHOAL_LOOP(SHOAL_OP)
+#undef SHOAL_OP
+    return 12 * 16;
+}
+
+double fma256_rounds() {
+#define SHOAL_OP(n) "vfmadd231ps %%ymm0, %%ymm0, %%ymm" #n "\n"
+    SHOAL_LOOP(SHOAL_OP)
+#undef SHOAL_OP
+    return 12 * 8;
+}
+
+double bf16_rounds() {
+#define SHOAL_OP(n) "vdpbf16ps %%zmm0, %%zmm0, %%zmm" #n "\n"
+    SHOAL_LOOP(SHOAL_OP)
+#undef SHOAL_OP
+    return 12 * 32;
+}
 #undef SHOAL_LOOP
 #undef SHOAL_TWELVE
 #endif
@@ -73,6 +95,25 @@ double integer_peak([[maybe_unused]] const kernels::Table& table, [[maybe_unused
     if (name == "avx_vnni") return rate_of(avx_vnni_rounds, seconds);
     if (name == "avx512") return rate_of(avx512_rounds, seconds);
     if (name == "avx2") return rate_of(avx2_rounds, seconds);
+#endif
+    return 0;
+}
+
+double float_peak([[maybe_unused]] const kernels::Table& table, [[maybe_unused]] double seconds) {
+#if defined(__x86_64__)
+    const std::string_view name = table.name;
+    if (name.starts_with("avx512")) return rate_of(fma512_rounds, seconds);
+    if (name.starts_with("avx")) return rate_of(fma256_rounds, seconds);
+#endif
+    return 0;
+}
+
+double bf16_peak([[maybe_unused]] const kernels::Table& table, [[maybe_unused]] double seconds) {
+#if defined(__x86_64__)
+    const std::string_view name = table.name;
+    if (name.starts_with("avx512") && __builtin_cpu_supports("avx512bf16")) {
+        return rate_of(bf16_rounds, seconds);
+    }
 #endif
     return 0;
 }
