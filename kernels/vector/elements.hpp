@@ -1,4 +1,5 @@
-// Code that the vector ISAs share, written once over eight f32 lanes, attention over eight or more.
+// Code that the vector ISAs share, written once over eight f32 lanes; attention and blocks of float
+// products over eight or more.
 //
 // Each ISA supplies a type V of static functions on a vector F of eight floats: zero, all, load,
 // load_first, store, store_first, add, sub, mul, div, fma, max_number, sum, max, round,

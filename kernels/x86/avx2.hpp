@@ -14,6 +14,9 @@ void quantize_activations(const float* x, ActivationBlock* out, std::size_t n) n
 void matmul_f32(const Matmul& m) noexcept;
 void matmul_f16(const Matmul& m) noexcept;
 void matmul_bf16(const Matmul& m) noexcept;
+void matmul_f32_512(const Matmul& m) noexcept;  // these with AVX-512
+void matmul_f16_512(const Matmul& m) noexcept;
+void matmul_bf16_512(const Matmul& m) noexcept;
 
 void rms_norm(const float* x, const float* w, float* out, std::size_t n, float eps) noexcept;
 void rope(float* x, std::size_t heads, std::size_t head_dim, std::size_t rot, RopeKind kind,

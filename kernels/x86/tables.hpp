@@ -35,10 +35,13 @@ constexpr Table table(const char* name) noexcept {
     return t;
 }
 
-/// The same with attention over 16 lanes.
+/// The same with products of floats and attention over 16 lanes.
 template <class V>
 [[maybe_unused]] constexpr Table table_512(const char* name) noexcept {
     Table t = table<V>(name);
+    t.matmul[type_index(DType::f32)] = matmul_f32_512;
+    t.matmul[type_index(DType::f16)] = matmul_f16_512;
+    t.matmul[type_index(DType::bf16)] = matmul_bf16_512;
     t.attend[0] = attend_f32_512;
     t.attend[1] = attend_f16_512;
     t.attend[2] = attend_q8_0_512;

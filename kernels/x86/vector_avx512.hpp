@@ -11,7 +11,7 @@ namespace {
     return static_cast<__mmask16>((1u << n) - 1);
 }
 
-/// Sixteen floats: what kernels/vector/attend*.hpp ask of an ISA.
+/// Sixteen floats: what kernels/vector/attend*.hpp and float_block.hpp ask of an ISA.
 struct V16 {
     using F = __m512;
     static constexpr std::size_t kLanes = 16;
@@ -19,9 +19,23 @@ struct V16 {
     /// of FMA, and with a head's factor and the vectors themselves at most 32 registers.
     static constexpr std::size_t attend_vectors(std::size_t g) noexcept { return g == 1 ? 8 : 4; }
 
+    /// A tile of float weights: vectors of them, two rows each, by rows of x. 24 sums, four vectors
+    /// of weights and one of x, out of 32 registers.
+    static constexpr std::size_t kFloatVectors = 4;
+    static constexpr std::size_t kFloatRows = 6;
+
     static F zero() noexcept { return _mm512_setzero_ps(); }
     static F all(float x) noexcept { return _mm512_set1_ps(x); }
     static F load(const float* at) noexcept { return _mm512_loadu_ps(at); }
+    /// Eight floats, as often as there is room.
+    static F repeat(const float* at) noexcept {
+        return _mm512_broadcast_f32x8(_mm256_loadu_ps(at));
+    }
+    /// x, in a register: GCC would rather load it again for every use.
+    static F keep(F x) noexcept {
+        __asm__("" : "+v"(x));
+        return x;
+    }
     static F load_first(const float* at, std::size_t n) noexcept {
         return _mm512_maskz_loadu_ps(first_16(n), at);
     }

@@ -151,6 +151,27 @@ TEST_CASE("a result depends on its two rows only, not on the batch or the split"
     }
 }
 
+TEST_CASE("floats in blocks of many rows have the bits of single rows") {
+    // More than one block of rows and of outputs, and a part of one; columns end within a vector.
+    const std::size_t cols = 1003;
+    const std::size_t d = 37;
+    const std::size_t rows = 101;
+    for (const DType type : kDTypes) {
+        if (!is_float(type)) continue;
+        CAPTURE(label(type));
+        const Weights w(type, d, cols, 11);
+        const Inputs x(type, rows, cols, 12);
+        for (const Table* table : all_tables()) {
+            CAPTURE(label(table));
+            Product whole(w, x), single(w, x);
+            whole.run(*table, 0, rows, 2, d);
+            for (std::size_t r = 0; r < rows; ++r) single.run(*table, r, 1, 2, d);
+            CHECK(same_bits(whole.y.data(), single.y.data(), whole.y.size()));
+            CHECK(whole.untouched_outside(2, d));
+        }
+    }
+}
+
 TEST_CASE("an output range writes its own columns only, and an empty one nothing") {
     for (const DType type : kDTypes) {
         CAPTURE(label(type));
