@@ -62,12 +62,8 @@ struct MatrixTile {
         I dot[C][kPairs];
         SHOAL_UNROLL
         for (std::size_t c = 0; c < C; ++c) {
-            I from = vdupq_n_s32(0);
-            if constexpr (E::kZeroShift != vector::kNoZero) {
-                from = vshlq_n_s32(zero(c, p), E::kZeroShift);
-            }
             SHOAL_UNROLL
-            for (std::size_t j = 0; j < kPairs; ++j) dot[c][j] = from;
+            for (std::size_t j = 0; j < kPairs; ++j) dot[c][j] = Rows4::origin();
         }
         SHOAL_UNROLL
         for (std::size_t i = 0; i < kSteps; ++i) multiply(p * kSteps + i, dot);
@@ -76,7 +72,7 @@ struct MatrixTile {
             const F s = floats(p, j);
             SHOAL_UNROLL
             for (std::size_t c = 0; c < C; ++c) {
-                F t = vmulq_f32(vcvtq_f32_s32(dot[c][j]), s);
+                F t = vmulq_f32(Rows4::from_origin(dot[c][j], zero_code(c, p)), s);
                 if constexpr (E::kMinimum && E::kParts == 2) {
                     const F sum = vcvtq_f32_s32(vnegq_s32(zero(c, p)));
                     t = vfmaq_f32(t, floats(E::kParts + p, j), sum);
@@ -128,6 +124,12 @@ struct MatrixTile {
         if constexpr (E::kParts == 1) return both(&a.minus_sum, &b.minus_sum);
         const I tail = both(&a.minus_tail, &b.minus_tail);
         return part == 1 ? tail : vsubq_s32(both(&a.minus_sum, &b.minus_sum), tail);
+    }
+
+    /// Minus what the code of zero contributes.
+    I zero_code(std::size_t c, std::size_t part) const noexcept {
+        if constexpr (E::kZeroShift == vector::kNoZero) return vdupq_n_s32(0);
+        return vshlq_n_s32(zero(c, part), E::kZeroShift < 0 ? 0 : E::kZeroShift);
     }
 
     /// Four outputs of a row of y, as far as it has room for them.
@@ -199,37 +201,40 @@ template <class Format>
 inline void expand_steps(const std::byte* at, std::size_t begin, std::size_t end,
                          std::byte* out) noexcept {
     using E = vector::ExpandedOf<RowsI8mm, Format>;
-    const std::byte* head = at;
-    for (std::size_t g = begin; g < end; ++g) {
-        if (Format::kShape.head_bytes != 0 && (g == begin || g % kSuperblockGroups == 0)) {
-            head = at;
-            at += Format::kShape.head_bytes;
-        }
+    Rows4::F head[kPanelRows / Rows4::kLanes][vector::kHeads];
+    for (std::size_t g = begin; g < end;) {
         SHOAL_UNROLL
         for (std::size_t row = 0; row < kPanelRows; row += Rows4::kLanes) {
+            vector::load_head<Rows4, Format>(at, row, head[row / Rows4::kLanes]);
+        }
+        at += Format::kShape.head_bytes;
+        for (const std::size_t next = vector::head_end<Format>(g, end); g < next; ++g) {
             SHOAL_UNROLL
-            for (std::size_t t = 0; t < kSlabs / 2; ++t) {
-                using From = vector::Source<RowsI8mm, Format>;
-                const uint32x4_t a = vreinterpretq_u32_u8(From::weights(at, row, 2 * t));
-                const uint32x4_t b = vreinterpretq_u32_u8(From::weights(at, row, 2 * t + 1));
-                std::byte* put = out + t * kStepBytes + row * kStepColumns;
-                Rows4::store_bytes(put, vreinterpretq_u8_u32(vzip1q_u32(a, b)));
-                Rows4::store_bytes(put + 16, vreinterpretq_u8_u32(vzip2q_u32(a, b)));
-            }
-            float32x4_t scale[E::kParts];
-            float32x4_t minimum[E::kParts];
-            Format::scales(head, at, row, scale, minimum);
-            std::byte* floats = out + E::kCodeBytes + row * sizeof(float);
-            SHOAL_UNROLL
-            for (std::size_t p = 0; p < E::kParts; ++p) {
-                Rows4::store_floats(floats + p * E::kRowFloats, scale[p]);
-                if constexpr (E::kMinimum) {
-                    Rows4::store_floats(floats + (E::kParts + p) * E::kRowFloats, minimum[p]);
+            for (std::size_t row = 0; row < kPanelRows; row += Rows4::kLanes) {
+                SHOAL_UNROLL
+                for (std::size_t t = 0; t < kSlabs / 2; ++t) {
+                    using From = vector::Source<RowsI8mm, Format>;
+                    const uint32x4_t a = vreinterpretq_u32_u8(From::weights(at, row, 2 * t));
+                    const uint32x4_t b = vreinterpretq_u32_u8(From::weights(at, row, 2 * t + 1));
+                    std::byte* put = out + t * kStepBytes + row * kStepColumns;
+                    Rows4::store_bytes(put, vreinterpretq_u8_u32(vzip1q_u32(a, b)));
+                    Rows4::store_bytes(put + 16, vreinterpretq_u8_u32(vzip2q_u32(a, b)));
+                }
+                float32x4_t scale[E::kParts];
+                float32x4_t minimum[E::kParts];
+                Format::scales(head[row / Rows4::kLanes], at, row, scale, minimum);
+                std::byte* floats = out + E::kCodeBytes + row * sizeof(float);
+                SHOAL_UNROLL
+                for (std::size_t p = 0; p < E::kParts; ++p) {
+                    Rows4::store_floats(floats + p * E::kRowFloats, scale[p]);
+                    if constexpr (E::kMinimum) {
+                        Rows4::store_floats(floats + (E::kParts + p) * E::kRowFloats, minimum[p]);
+                    }
                 }
             }
+            at += Format::kShape.scale_bytes + Format::kShape.code_bytes;
+            out += E::kShape.code_bytes;
         }
-        at += Format::kShape.scale_bytes + Format::kShape.code_bytes;
-        out += E::kShape.code_bytes;
     }
 }
 

@@ -19,11 +19,12 @@ struct Rows4 {
     using B = uint8x16_t;
 
 #ifdef __ARM_FEATURE_DOTPROD
-    // A panel by three rows of x: twelve sums and twelve integer sums, four vectors of codes and
-    // three of x, of 32 registers. A multiplication needs 0.4 loads.
-    static constexpr std::size_t kTileVectors = 4;
+    // Half a panel by four rows of x: eight sums and eight integer sums, two vectors of codes and
+    // four of x leave registers of the 32 for scales and minimums, so that nothing is spilled:
+    // stores take the pipes that multiply. Loads have pipes of their own.
+    static constexpr std::size_t kTileVectors = 2;
     template <int Bits>
-    static constexpr std::size_t kTile = 3;
+    static constexpr std::size_t kTile = 4;
     static constexpr std::size_t kStreamTile = 2;
     static constexpr std::size_t kStreamRows = 4;
 #else
@@ -115,31 +116,40 @@ struct Rows4 {
         vst1_u16(static_cast<std::uint16_t*>(p), vmovn_u32(vreinterpretq_u32_u8(words)));
     }
 
-    static F from_f16(const std::byte* at) noexcept {
-        const void* p = at;
-        return vcvt_f32_f16(vld1_f16(static_cast<const float16_t*>(p)));
+    static F from_f16(const std::byte* at, std::size_t row) noexcept {
+        const float16x8_t eight = vreinterpretq_f16_u8(load(at + row / 8 * 16));
+        return row % 8 == 0 ? vcvt_f32_f16(vget_low_f16(eight)) : vcvt_high_f32_f16(eight);
     }
-    /// Four bytes, each in the lowest or the highest byte of its lane. A table look-up does in one
-    /// instruction what widening twice would; twelve bytes more are read, and codes follow.
-    static uint32x4_t lowest(const std::byte* at) noexcept {
-        return spread(at,
-                      vcombine_u8(vcreate_u8(0xffffff01ffffff00), vcreate_u8(0xffffff03ffffff02)));
+    /// Four of sixteen bytes, each the lowest of its lane.
+    static uint32x4_t widened(const std::byte* at, std::size_t row) noexcept {
+        const uint8x16_t all = load(at);
+        const uint16x8_t eight = row < 8 ? vmovl_u8(vget_low_u8(all)) : vmovl_high_u8(all);
+        return row % 8 == 0 ? vmovl_u16(vget_low_u16(eight)) : vmovl_high_u16(eight);
     }
-    static uint32x4_t highest(const std::byte* at) noexcept {
-        return spread(at,
-                      vcombine_u8(vcreate_u8(0x01ffffff00ffffff), vcreate_u8(0x03ffffff02ffffff)));
+    static F from_u8(const std::byte* at, std::size_t row) noexcept {
+#ifdef __ARM_FEATURE_DOTPROD
+        // The bytes become the lowest bits of 2^23, whose neighbours are integers: see origin().
+        const B all = load(at);
+        const B zeros = vdupq_n_u8(0);
+        const B wide = row < 8 ? vzip1q_u8(all, zeros) : vzip2q_u8(all, zeros);
+        const uint16x8_t eight = vreinterpretq_u16_u8(wide);
+        const uint16x8_t high = vdupq_n_u16(0x4b00);
+        const uint16x8_t four = row % 8 == 0 ? vzip1q_u16(eight, high) : vzip2q_u16(eight, high);
+        return vsubq_f32(vreinterpretq_f32_u16(four), vdupq_n_f32(8388608.0f));
+#else
+        return vcvtq_f32_u32(widened(at, row));
+#endif
     }
-    static F from_u8(const std::byte* at) noexcept {
-        return vcvtq_f32_u32(lowest(at));
+    static F from_i8(const std::byte* at, std::size_t row) noexcept {
+        const int8x16_t all = vreinterpretq_s8_u8(load(at));
+        const int16x8_t eight = row < 8 ? vmovl_s8(vget_low_s8(all)) : vmovl_high_s8(all);
+        return vcvtq_f32_s32(row % 8 == 0 ? vmovl_s16(vget_low_s16(eight)) : vmovl_high_s16(eight));
     }
-    static F from_i8(const std::byte* at) noexcept {
-        return vcvtq_n_f32_s32(vreinterpretq_s32_u32(highest(at)), 24);
+    static F from_low_nibbles(const std::byte* at, std::size_t row) noexcept {
+        return vcvtq_f32_u32(vandq_u32(widened(at, row), vdupq_n_u32(15)));
     }
-    static F from_low_nibbles(const std::byte* at) noexcept {
-        return vcvtq_f32_u32(vandq_u32(lowest(at), vdupq_n_u32(15)));
-    }
-    static F from_high_nibbles(const std::byte* at) noexcept {
-        return vcvtq_f32_u32(vshrq_n_u32(lowest(at), 4));
+    static F from_high_nibbles(const std::byte* at, std::size_t row) noexcept {
+        return vcvtq_f32_u32(vshrq_n_u32(widened(at, row), 4));
     }
 
     static F zero() noexcept {
@@ -210,10 +220,25 @@ struct Rows4 {
         return {vld1q_s8(qs + slab / 4 * 16), slab % 4};
     }
 
+    /// Integer sums start from the bits of a float whose neighbours are integers. As long as they
+    /// stay within 2^22, they are the bits of the float that lies as far from it: a subtraction,
+    /// which both pipes do, takes the place of a conversion, which one does in two cycles.
+    /// Always loaded, since copies of a register would take the pipes that multiply.
+    static constexpr float kOrigin = 12582912.0f;  // 3 * 2^22
+    static I origin() noexcept {
+        static const volatile F value = {kOrigin, kOrigin, kOrigin, kOrigin};
+        return vreinterpretq_s32_f32(value);
+    }
+    /// from + what was added to origin().
+    static F from_origin(I total, I from) noexcept {
+        const I start = vsubq_s32(vreinterpretq_s32_f32(vdupq_n_f32(kOrigin)), from);
+        return vsubq_f32(vreinterpretq_f32_s32(total), vreinterpretq_f32_s32(start));
+    }
+
     template <int Bits, std::size_t Slabs>
     struct Dot {
         I total;
-        void start(I from) noexcept { total = from; }
+        void start(I) noexcept { total = origin(); }
         void step(std::size_t, B w, Slab x) noexcept {
             const int8x16_t codes = vreinterpretq_s8_u8(w);
             switch (x.lane) {
@@ -231,7 +256,7 @@ struct Rows4 {
                     break;
             }
         }
-        I sum(I) const noexcept { return total; }
+        F sum(I from) const noexcept { return from_origin(total, from); }
     };
 #else
     /// A slab of activations twice: for two rows of W.
@@ -266,7 +291,7 @@ struct Rows4 {
             high = s % kRun == 0 ? high_product(w, x) : add_high(high, w, x);
             if (s % kRun == kRun - 1) total = vpadalq_s16(total, vpaddq_s16(low, high));
         }
-        I sum(I) const noexcept { return total; }
+        F sum(I) const noexcept { return to_float(total); }
     };
     /// Of bytes, two products fit: 2 * 128 * 127 < 2^15.
     template <std::size_t Slabs>
@@ -282,16 +307,13 @@ struct Rows4 {
             first = s == 1 ? vpaddlq_s16(low) : vpadalq_s16(first, low);
             second = s == 1 ? vpaddlq_s16(high) : vpadalq_s16(second, high);
         }
-        I sum(I) const noexcept { return vaddq_s32(total, vpaddq_s32(first, second)); }
+        F sum(I) const noexcept { return to_float(vaddq_s32(total, vpaddq_s32(first, second))); }
     };
 #endif
 
   private:
     static const std::uint8_t* bytes(const void* at) noexcept {
         return static_cast<const std::uint8_t*>(at);
-    }
-    static uint32x4_t spread(const std::byte* at, uint8x16_t places) noexcept {
-        return vreinterpretq_u32_u8(vqtbl1q_u8(load(at), places));
     }
 };
 

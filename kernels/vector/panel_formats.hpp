@@ -10,7 +10,8 @@
 //   B up<N>(b)                each byte shifted left; Requires: no bit leaves its byte
 //   B either(a, b)            bitwise or
 //   B lookup(table, b)        table[b] of 16 bytes; Requires: bytes below 16
-//   F from_f16(at), from_u8(at), from_i8(at), from_low_nibbles(at), from_high_nibbles(at)
+//   F from_f16(at, row), from_u8(at, row), from_i8(at, row), from_low_nibbles(at, row),
+//     from_high_nibbles(at, row)      of a panel's values at `at`, those of kLanes rows from `row`
 //   F mul(a, b), negated(a)
 #pragma once
 
@@ -60,12 +61,33 @@ struct FormatBase {
     }
 };
 
+/// What a superblock starts with: the scale, and minus the scale of minimums.
+constexpr std::size_t kHeads = 2;
+
+/// That of rows [row, row + kLanes), converted once for all groups that follow: an ARM core has one
+/// pipe that converts.
+template <class V, class Format>
+inline void load_head(const std::byte* superblock, std::size_t row, typename V::F* head) noexcept {
+    constexpr std::size_t kBytes = 2 * kPanelRows;
+    if constexpr (Format::kShape.head_bytes >= kBytes) head[0] = V::from_f16(superblock, row);
+    if constexpr (Format::kShape.head_bytes == 2 * kBytes) {
+        head[1] = V::negated(V::from_f16(superblock + kBytes, row));
+    }
+}
+
+/// Where the groups from `begin` on end that follow one head.
+template <class Format>
+constexpr std::size_t head_end(std::size_t begin, std::size_t end) noexcept {
+    const std::size_t next = (begin / kSuperblockGroups + 1) * kSuperblockGroups;
+    return Format::kShape.head_bytes != 0 && next < end ? next : end;
+}
+
 /// One f16 scale a group.
 template <class V, DType Type>
 struct Scaled : FormatBase<V, Type> {
-    static void scales(const std::byte*, const std::byte* group, std::size_t row, typename V::F* s,
-                       typename V::F*) noexcept {
-        s[0] = V::from_f16(group + 2 * row);
+    static void scales(const typename V::F*, const std::byte* group, std::size_t row,
+                       typename V::F* s, typename V::F*) noexcept {
+        s[0] = V::from_f16(group, row);
     }
 };
 
@@ -73,10 +95,10 @@ struct Scaled : FormatBase<V, Type> {
 template <class V, DType Type>
 struct ScaledAbove : FormatBase<V, Type> {
     static constexpr bool kMinimum = true;
-    static void scales(const std::byte*, const std::byte* group, std::size_t row, typename V::F* s,
-                       typename V::F* m) noexcept {
-        s[0] = V::from_f16(group + 2 * row);
-        m[0] = V::from_f16(group + 2 * (kPanelRows + row));
+    static void scales(const typename V::F*, const std::byte* group, std::size_t row,
+                       typename V::F* s, typename V::F* m) noexcept {
+        s[0] = V::from_f16(group, row);
+        m[0] = V::from_f16(group + 2 * kPanelRows, row);
     }
 };
 
@@ -149,9 +171,9 @@ template <class V>
 struct IQ4_XS : FormatBase<V, DType::iq4_xs> {
     static constexpr int kBits = 8;
     static constexpr int kZeroShift = V::kSigned ? kNoZero : 7;
-    static void scales(const std::byte* head, const std::byte* group, std::size_t row,
+    static void scales(const typename V::F* head, const std::byte* group, std::size_t row,
                        typename V::F* s, typename V::F*) noexcept {
-        s[0] = V::mul(V::from_f16(head + 2 * row), V::from_i8(group + row));
+        s[0] = V::mul(head[0], V::from_i8(group, row));
     }
     static typename V::B code(const std::byte* codes, std::size_t slab) noexcept {
         return V::lookup(kIq4Table<V>.bytes, IQ4_XS::nibbles(codes, slab));
@@ -162,11 +184,10 @@ struct IQ4_XS : FormatBase<V, DType::iq4_xs> {
 template <class V, DType Type>
 struct SixBitScales : FormatBase<V, Type> {
     static constexpr bool kMinimum = true;
-    static void scales(const std::byte* head, const std::byte* group, std::size_t row,
+    static void scales(const typename V::F* head, const std::byte* group, std::size_t row,
                        typename V::F* s, typename V::F* m) noexcept {
-        s[0] = V::mul(V::from_f16(head + 2 * row), V::from_u8(group + row));
-        const auto dmin = V::negated(V::from_f16(head + 2 * (kPanelRows + row)));
-        m[0] = V::mul(dmin, V::from_u8(group + kPanelRows + row));
+        s[0] = V::mul(head[0], V::from_u8(group, row));
+        m[0] = V::mul(head[1], V::from_u8(group + kPanelRows, row));
     }
 };
 
@@ -190,11 +211,10 @@ struct Q5_K : SixBitScales<V, DType::q5_k> {
 template <class V, DType Type>
 struct HalfScales : FormatBase<V, Type> {
     static constexpr std::size_t kParts = 2;
-    static void scales(const std::byte* head, const std::byte* group, std::size_t row,
+    static void scales(const typename V::F* head, const std::byte* group, std::size_t row,
                        typename V::F* s, typename V::F*) noexcept {
-        const auto d = V::from_f16(head + 2 * row);
-        s[0] = V::mul(d, V::from_i8(group + row));
-        s[1] = V::mul(d, V::from_i8(group + kPanelRows + row));
+        s[0] = V::mul(head[0], V::from_i8(group, row));
+        s[1] = V::mul(head[0], V::from_i8(group + kPanelRows, row));
     }
 };
 
@@ -221,14 +241,12 @@ struct Q2_K : FormatBase<V, DType::q2_k> {
     static constexpr int kBits = 2;
     static constexpr std::size_t kParts = 2;
     static constexpr bool kMinimum = true;
-    static void scales(const std::byte* head, const std::byte* group, std::size_t row,
+    static void scales(const typename V::F* head, const std::byte* group, std::size_t row,
                        typename V::F* s, typename V::F* m) noexcept {
-        const auto d = V::from_f16(head + 2 * row);
-        const auto dmin = V::negated(V::from_f16(head + 2 * (kPanelRows + row)));
         for (std::size_t half = 0; half < 2; ++half) {
-            const std::byte* at = group + half * kPanelRows + row;
-            s[half] = V::mul(d, V::from_low_nibbles(at));
-            m[half] = V::mul(dmin, V::from_high_nibbles(at));
+            const std::byte* at = group + half * kPanelRows;
+            s[half] = V::mul(head[0], V::from_low_nibbles(at, row));
+            m[half] = V::mul(head[1], V::from_high_nibbles(at, row));
         }
     }
     static typename V::B code(const std::byte* codes, std::size_t slab) noexcept {

@@ -73,7 +73,7 @@ struct Source {
         return Operand::from(
             Format::code(group + Format::kShape.scale_bytes + row * kSlabColumns, slab));
     }
-    static void scales(const std::byte* head, const std::byte* group, std::size_t row,
+    static void scales(const typename V::F* head, const std::byte* group, std::size_t row,
                        typename V::F* s, typename V::F* m) noexcept {
         Format::scales(head, group, row, s, m);
     }
@@ -88,8 +88,8 @@ struct Source<V, Expanded<Bits, ZeroShift, Parts, Minimum, Planes>> {
                                           std::size_t slab) noexcept {
         return Operand::load(group + slab * E::kOperandBytes + row * kSlabColumns);
     }
-    static void scales(const std::byte*, const std::byte* group, std::size_t row, typename V::F* s,
-                       typename V::F* m) noexcept {
+    static void scales(const typename V::F*, const std::byte* group, std::size_t row,
+                       typename V::F* s, typename V::F* m) noexcept {
         const auto at = [&](std::size_t i) noexcept {
             return V::load_floats(group + E::kCodeBytes + i * E::kRowFloats + row * sizeof(float));
         };
@@ -118,23 +118,34 @@ struct PanelTile {
     static constexpr std::size_t row(std::size_t h) noexcept { return h % kVectors * V::kLanes; }
 
     const std::byte* at[kPanels];
-    const std::byte* head[kPanels];
     const ActivationBlock* x[C];
+    F head[H][kHeads];
     F acc[C][H];
 
     void run(const TileArgs& a) noexcept {
         SHOAL_UNROLL
-        for (std::size_t p = 0; p < kPanels; ++p) head[p] = at[p] = a.w[p];
+        for (std::size_t p = 0; p < kPanels; ++p) at[p] = a.w[p];
         SHOAL_UNROLL
         for (std::size_t c = 0; c < C; ++c) {
             const void* row = a.x + c * a.x_stride;
             x[c] = static_cast<const ActivationBlock*>(row);
         }
         start(a);
-        for (std::size_t g = a.begin; g < a.end; ++g) {
-            if constexpr (Format::kShape.head_bytes != 0) {
-                if (g == a.begin || g % kSuperblockGroups == 0) next_superblock();
+        if constexpr (Format::kShape.head_bytes == 0) {
+            groups(a.begin, a.end);
+        } else {
+            for (std::size_t g = a.begin; g < a.end;) {
+                next_head();
+                const std::size_t end = head_end<Format>(g, a.end);
+                groups(g, end);
+                g = end;
             }
+        }
+        finish(a);
+    }
+
+    void groups(std::size_t begin, std::size_t end) noexcept {
+        for (std::size_t g = begin; g < end; ++g) {
             if constexpr (From::kStreams) prefetch();
             group();
             SHOAL_UNROLL
@@ -144,7 +155,6 @@ struct PanelTile {
             SHOAL_UNROLL
             for (std::size_t c = 0; c < C; ++c) ++x[c];
         }
-        finish(a);
     }
 
     /// Where y has the W rows of vector h.
@@ -169,31 +179,32 @@ struct PanelTile {
         }
     }
 
-    void next_superblock() noexcept {
+    void next_head() noexcept {
         SHOAL_UNROLL
-        for (std::size_t p = 0; p < kPanels; ++p) {
-            head[p] = at[p];
-            at[p] += Format::kShape.head_bytes;
+        for (std::size_t h = 0; h < H; ++h) {
+            load_head<V, Format>(at[panel(h)], row(h), head[h]);
         }
+        SHOAL_UNROLL
+        for (std::size_t p = 0; p < kPanels; ++p) at[p] += Format::kShape.head_bytes;
     }
 
     void group() noexcept {
-        F s[H][kParts];
-        F m[H][kParts];
-        SHOAL_UNROLL
-        for (std::size_t h = 0; h < H; ++h) {
-            From::scales(head[panel(h)], at[panel(h)], row(h), s[h], m[h]);
-        }
         SHOAL_UNROLL
         for (std::size_t p = 0; p < kParts; ++p) {
             Dot dot[C][H];
             multiply(p, dot);
+            F s[H][kParts];
+            F m[H][kParts];
+            SHOAL_UNROLL
+            for (std::size_t h = 0; h < H; ++h) {
+                From::scales(head[h], at[panel(h)], row(h), s[h], m[h]);
+            }
             SHOAL_UNROLL
             for (std::size_t c = 0; c < C; ++c) {
                 const I from = zero_code(c, p);
                 SHOAL_UNROLL
                 for (std::size_t h = 0; h < H; ++h) {
-                    F t = V::mul(V::to_float(dot[c][h].sum(from)), s[h][p]);
+                    F t = V::mul(dot[c][h].sum(from), s[h][p]);
                     if constexpr (Format::kMinimum && kParts == 2) {
                         t = V::fma(m[h][p], V::to_float(V::negated_int(zero(c, p))), t);
                     }

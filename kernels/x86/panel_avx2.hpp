@@ -78,22 +78,24 @@ struct Rows8 {
         return _mm256_set1_epi32(static_cast<int>(load_u32(qs + slab * kSlabColumns)));
     }
 
-    static F from_f16(const std::byte* at) noexcept { return _mm256_cvtph_ps(load128(at)); }
+    static F from_f16(const std::byte* at, std::size_t row) noexcept {
+        return _mm256_cvtph_ps(load128(at + 2 * row));
+    }
     static __m128i load64(const std::byte* at) noexcept {
         return _mm_loadl_epi64(static_cast<const __m128i*>(static_cast<const void*>(at)));
     }
-    static F from_u8(const std::byte* at) noexcept {
-        return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(load64(at)));
+    static F from_u8(const std::byte* at, std::size_t row) noexcept {
+        return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(load64(at + row)));
     }
-    static F from_i8(const std::byte* at) noexcept {
-        return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load64(at)));
+    static F from_i8(const std::byte* at, std::size_t row) noexcept {
+        return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load64(at + row)));
     }
-    static F from_low_nibbles(const std::byte* at) noexcept {
-        const __m256i bytes = _mm256_cvtepu8_epi32(load64(at));
+    static F from_low_nibbles(const std::byte* at, std::size_t row) noexcept {
+        const __m256i bytes = _mm256_cvtepu8_epi32(load64(at + row));
         return _mm256_cvtepi32_ps(_mm256_and_si256(bytes, _mm256_set1_epi32(15)));
     }
-    static F from_high_nibbles(const std::byte* at) noexcept {
-        return _mm256_cvtepi32_ps(_mm256_srli_epi32(_mm256_cvtepu8_epi32(load64(at)), 4));
+    static F from_high_nibbles(const std::byte* at, std::size_t row) noexcept {
+        return _mm256_cvtepi32_ps(_mm256_srli_epi32(_mm256_cvtepu8_epi32(load64(at + row)), 4));
     }
 
     static F zero() noexcept { return _mm256_setzero_ps(); }
@@ -135,7 +137,7 @@ struct Rows8 {
         I total;
         void start(I from) noexcept { total = from; }
         void step(std::size_t, B w, B x) noexcept { total = _mm256_dpbusd_avx_epi32(total, w, x); }
-        I sum(I) const noexcept { return total; }
+        F sum(I) const noexcept { return to_float(total); }
     };
 #else
     /// Sums of products of neighbours, as 16 bits.

@@ -103,22 +103,22 @@ struct Rows16 {
         return _mm512_set1_epi32(word);
     }
 
-    static F from_f16(const std::byte* at) noexcept {
-        const void* p = at;
+    static F from_f16(const std::byte* at, std::size_t row) noexcept {
+        const void* p = at + 2 * row;
         return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
     }
-    static F from_u8(const std::byte* at) noexcept {
-        return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load128(at)));
+    static F from_u8(const std::byte* at, std::size_t row) noexcept {
+        return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load128(at + row)));
     }
-    static F from_i8(const std::byte* at) noexcept {
-        return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load128(at)));
+    static F from_i8(const std::byte* at, std::size_t row) noexcept {
+        return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load128(at + row)));
     }
-    static F from_low_nibbles(const std::byte* at) noexcept {
-        const __m512i bytes = _mm512_cvtepu8_epi32(load128(at));
+    static F from_low_nibbles(const std::byte* at, std::size_t row) noexcept {
+        const __m512i bytes = _mm512_cvtepu8_epi32(load128(at + row));
         return _mm512_cvtepi32_ps(_mm512_and_si512(bytes, _mm512_set1_epi32(15)));
     }
-    static F from_high_nibbles(const std::byte* at) noexcept {
-        return _mm512_cvtepi32_ps(_mm512_srli_epi32(_mm512_cvtepu8_epi32(load128(at)), 4));
+    static F from_high_nibbles(const std::byte* at, std::size_t row) noexcept {
+        return _mm512_cvtepi32_ps(_mm512_srli_epi32(_mm512_cvtepu8_epi32(load128(at + row)), 4));
     }
 
     static __mmask16 first(std::size_t n) noexcept { return static_cast<__mmask16>((1u << n) - 1); }
@@ -166,7 +166,7 @@ struct Rows16 {
         I total;
         void start(I from) noexcept { total = from; }
         void step(std::size_t, B w, B x) noexcept { total = _mm512_dpbusd_epi32(total, w, x); }
-        I sum(I) const noexcept { return total; }
+        F sum(I) const noexcept { return to_float(total); }
     };
 #else
     /// Sums of products of neighbours, as 16 bits.

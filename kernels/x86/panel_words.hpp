@@ -25,7 +25,7 @@ struct WordDot {
             total = s < kRun ? sums : V::add_ints(total, sums);
         }
     }
-    I sum(I from) const noexcept { return V::add_ints(total, from); }
+    typename V::F sum(I from) const noexcept { return V::to_float(V::add_ints(total, from)); }
 };
 
 /// The two nibbles of bytes.
@@ -46,9 +46,9 @@ struct WordDot<V, 8, Slabs> {
         low = s == 0 ? a : V::add_words(low, a);
         high = s == 0 ? b : V::add_words(high, b);
     }
-    I sum(I from) const noexcept {
+    typename V::F sum(I from) const noexcept {
         const I sums = V::add_ints(V::add_pairs(low, 1), V::add_pairs(high, 16));
-        return V::add_ints(from, sums);
+        return V::to_float(V::add_ints(from, sums));
     }
 };
 
