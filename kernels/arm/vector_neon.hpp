@@ -133,6 +133,7 @@ struct V8 {
     static U exclusive_or(U a, U b) noexcept {
         return {veorq_u32(a.lo, b.lo), veorq_u32(a.hi, b.hi)};
     }
+    static U sum_u32(U a, U b) noexcept { return {vaddq_u32(a.lo, b.lo), vaddq_u32(a.hi, b.hi)}; }
     static U multiply(U a, U b) noexcept { return {vmulq_u32(a.lo, b.lo), vmulq_u32(a.hi, b.hi)}; }
     static U smaller(U a, U b) noexcept { return {vminq_u32(a.lo, b.lo), vminq_u32(a.hi, b.hi)}; }
     template <int kBits>

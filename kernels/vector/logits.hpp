@@ -24,18 +24,29 @@ inline typename V::F load_last(const float* x, std::size_t n) noexcept {
     return V::load(values);
 }
 
-template <class V>
-inline void scale_logits(float* x, std::size_t n, float temperature) noexcept {
-    const auto t = V::all(temperature);
+/// Each x by way of fn; NaN becomes the lowest float.
+template <class V, class Fn>
+inline void for_logits(float* x, std::size_t n, Fn&& fn) noexcept {
     const auto lowest = V::all(-FLT_MAX);
     std::size_t i = 0;
     for (; i + 8 <= n; i += 8) {
         const auto v = V::load(x + i);
-        V::store(x + i, V::select_nan(v, lowest, V::div(v, t)));
+        V::store(x + i, V::select_nan(v, lowest, fn(v)));
     }
     if (i < n) {
         const auto v = V::load_first(x + i, n - i);
-        V::store_first(x + i, V::select_nan(v, lowest, V::div(v, t)), n - i);
+        V::store_first(x + i, V::select_nan(v, lowest, fn(v)), n - i);
+    }
+}
+
+template <class V>
+inline void scale_logits(float* x, std::size_t n, float temperature) noexcept {
+    // Division takes most of the time, and x / 1 is x.
+    if (temperature == 1.0f) {
+        for_logits<V>(x, n, [](typename V::F v) noexcept { return v; });
+    } else {
+        const auto t = V::all(temperature);
+        for_logits<V>(x, n, [t](typename V::F v) noexcept { return V::div(v, t); });
     }
 }
 
@@ -83,37 +94,46 @@ inline double sum_exp(const float* x, std::size_t n, float max) noexcept {
     return total;
 }
 
-/// draw_mix of each lane.
+/// The middle of draw_mix: what is between its first and its last shift.
 template <class V>
-inline typename V::U draw_mix8(typename V::U x) noexcept {
-    x = V::exclusive_or(x, V::template shift_right<16>(x));
+inline typename V::U draw_mix_middle(typename V::U x) noexcept {
     x = V::multiply(x, V::all_u32(kDrawMultipliers[0]));
     x = V::exclusive_or(x, V::template shift_right<15>(x));
-    x = V::multiply(x, V::all_u32(kDrawMultipliers[1]));
-    return V::exclusive_or(x, V::template shift_right<16>(x));
+    return V::multiply(x, V::all_u32(kDrawMultipliers[1]));
 }
 
-template <class V>
-inline typename V::U draw_hash8(DrawKey key, std::uint32_t token) noexcept {
-    auto h = V::exclusive_or(V::count_from(token), V::all_u32(key.first));
-    h = V::exclusive_or(draw_mix8<V>(h), V::all_u32(key.second));
-    return draw_mix8<V>(h);
-}
-
+/// With s(x) = x ^ (x >> 16), which undoes itself, and m the middle of draw_mix, a hash is
+/// s(m(s(s(m(s(token ^ first))) ^ second))) = s(m(m(s(token) ^ s(first)) ^ s(second))).
+/// The last s leaves the upper half alone, so it is left out where that half decides.
 template <class V>
 inline std::size_t find_draw(DrawKey key, std::uint32_t first, std::size_t n,
                              std::uint32_t limit) noexcept {
-    const auto most = V::all_u32(limit);
+    const auto most = V::all_u32(limit | 0xffff);
+    const auto key_first = V::all_u32(key.first ^ key.first >> 16);
+    const auto key_second = V::all_u32(key.second ^ key.second >> 16);
+    const auto hash = [&](typename V::U token) noexcept {
+        token = V::exclusive_or(token, V::template shift_right<16>(token));
+        token = draw_mix_middle<V>(V::exclusive_or(token, key_first));
+        return draw_mix_middle<V>(V::exclusive_or(token, key_second));
+    };
+    const auto step = V::all_u32(static_cast<std::uint32_t>(V::kLanes));
+    auto token = V::count_from(first);
     std::size_t i = 0;
-    // Two chains of multiplications at a time hide each other's latency.
-    for (; i + 16 <= n; i += 16) {
-        const auto token = first + static_cast<std::uint32_t>(i);
-        const auto a = draw_hash8<V>(key, token);
-        const auto b = draw_hash8<V>(key, token + 8);
-        if (V::any_at_most(V::smaller(a, b), most)) break;
-    }
-    for (; i < n; ++i) {
-        if (draw_hash(key, first + static_cast<std::uint32_t>(i)) <= limit) return i;
+    while (i < n) {
+        // Two chains of multiplications at a time hide each other's latency.
+        std::size_t end = i;
+        for (; end + 2 * V::kLanes <= n; end += 2 * V::kLanes) {
+            const auto next = V::sum_u32(token, step);
+            if (V::any_at_most(V::smaller(hash(token), hash(next)), most)) break;
+            token = V::sum_u32(next, step);
+        }
+        // What broke the loop, or remains, is decided by the hash as it is defined.
+        i = end;
+        end = n - i < 2 * V::kLanes ? n : i + 2 * V::kLanes;
+        for (; i < end; ++i) {
+            if (draw_hash(key, first + static_cast<std::uint32_t>(i)) <= limit) return i;
+        }
+        token = V::sum_u32(V::sum_u32(token, step), step);
     }
     return n;
 }

@@ -143,6 +143,7 @@ struct V8 {
         return _mm256_add_epi32(all_u32(x), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
     }
     static U exclusive_or(U a, U b) noexcept { return _mm256_xor_si256(a, b); }
+    static U sum_u32(U a, U b) noexcept { return _mm256_add_epi32(a, b); }
     static U multiply(U a, U b) noexcept { return _mm256_mullo_epi32(a, b); }
     static U smaller(U a, U b) noexcept { return _mm256_min_epu32(a, b); }
     template <int kBits>

@@ -102,7 +102,15 @@ TEST_CASE("a token's hash is found by every ISA, and by its bound only") {
     const DrawKey key{0x12345678, 0x9abcdef0};
     for (const std::size_t n : kSizes) {
         for (const std::uint32_t first : {0u, 3u, 128000u, 0xfffffff0u}) {
-            for (const std::uint32_t limit : {0u, 1u << 20, 1u << 26, 1u << 31, 0xffffffffu}) {
+            // The lowest hash is one token's; just below it is none's, and just below the second a
+            // token may seem to be found before the right one.
+            std::vector<std::uint32_t> hashes;
+            for (std::uint32_t i = 0; i < n; ++i) hashes.push_back(draw_hash(key, first + i));
+            std::sort(hashes.begin(), hashes.end());
+            const std::uint32_t lowest = hashes.front();
+            const std::uint32_t second = hashes[std::min<std::size_t>(1, n - 1)];
+            for (const std::uint32_t limit :
+                 {0u, 1u << 20, 1u << 26, 1u << 31, 0xffffffffu, lowest, lowest - 1, second - 1}) {
                 std::size_t expected = 0;
                 while (expected < n &&
                        draw_hash(key, first + static_cast<std::uint32_t>(expected)) > limit) {
