@@ -16,8 +16,12 @@ using model::TensorInfo;
 // lines than the layout makes them.
 constexpr std::size_t kAlignment = 64;
 
-// Packed in parts of about this size, so that progress shows within a large matrix.
-constexpr std::size_t kPartBytes = std::size_t{8} << 20;
+// A thread takes what lies in one such stretch of memory at a time. Fresh memory comes in huge
+// pages, and two threads that begin in the same one would both zero it.
+constexpr std::size_t kStretchBytes = std::size_t{2} << 20;
+
+// Progress shows after as many.
+constexpr std::size_t kReportBytes = std::size_t{16} << 20;
 
 std::size_t aligned(std::size_t bytes) {
     return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -53,21 +57,34 @@ class SliceWeights::Loader {
         }
         out.memory_ = MappedMemory(total);
 
-        total_ = out.bytes_;
         std::byte* at = out.memory_.data();
         for (const shard::SlicePart& part : parts) {
-            read(part, at);
+            place(part, at, static_cast<std::size_t>(at - out.memory_.data()));
             at += aligned(held_bytes(part));
         }
+        read_all(out.bytes_);
         assemble(out);
         return out;
     }
 
   private:
+    // A tensor's part: units of weights (a panel, a row, or all of a vector), each taking
+    // unit_bytes from `at` on.
     struct Held {
-        const std::byte* data;
+        std::byte* at;
         shard::SlicePart part;
         const TensorInfo* info;
+        model::MappedRows rows;
+        std::size_t units;
+        std::size_t unit_bytes;
+
+        std::size_t row_count() const { return part.piece.row_end - part.piece.row_begin; }
+    };
+
+    // What one thread does at a time.
+    struct Job {
+        const Held* held;
+        std::size_t begin, end;  // units
     };
 
     bool is_packed(const TensorInfo& info) const {
@@ -80,68 +97,86 @@ class SliceWeights::Loader {
                                                   : model::piece_bytes(info, part.piece);
     }
 
-    void read(const shard::SlicePart& part, std::byte* at) {
+    void place(const shard::SlicePart& part, std::byte* at, std::size_t offset) {
         const Piece& piece = part.piece;
         const TensorInfo& info = header_.tensor(piece.tensor);
-        const model::MappedRows rows = source_.rows(piece);
-        if (is_vector(info)) {
-            kernels::dequantize(info.type, rows.data, reinterpret_cast<float*>(at),
-                                piece.col_end - piece.col_begin);
-        } else if (is_packed(info)) {
-            pack(part, info, rows, at);
-        } else {
-            copy(part, info, rows, at);
+        Held h{at, part, &info, source_.rows(piece), 1, held_bytes(part)};
+        if (is_packed(info)) {
+            const shard::Range groups = part.own_groups();
+            h.units = (h.row_count() + kernels::kPanelRows - 1) / kernels::kPanelRows;
+            h.unit_bytes = kernels::panel_bytes(info.type, groups.begin, groups.end);
+        } else if (!is_vector(info)) {
+            h.units = h.row_count();
+            h.unit_bytes = kernels::row_bytes(info.type, piece.col_end - piece.col_begin);
         }
-        done_ += held_bytes(part);
-        progress_(done_, total_);
-        held_[piece.tensor] = {at, part, &info};
-    }
-
-    // fn(begin, end) for ranges of `count` units that become `unit_bytes` each, on all threads,
-    // with progress now and then.
-    template <typename Fn>
-    void share(std::size_t count, std::size_t unit_bytes, const Fn& fn) {
-        const std::size_t part = std::max<std::size_t>(1, kPartBytes / unit_bytes);
-        for (std::size_t first = 0; first < count; first += part) {
-            const std::size_t units = std::min(part, count - first);
-            pool_.run(units, 4,
-                      [&](std::size_t begin, std::size_t end) { fn(first + begin, first + end); });
-            progress_(done_ + (first + units) * unit_bytes, total_);
+        const Held& held = held_.insert_or_assign(piece.tensor, h).first->second;
+        for (std::size_t begin = 0; begin < h.units;) {
+            const std::size_t left =
+                kStretchBytes - (offset + begin * h.unit_bytes) % kStretchBytes;
+            const std::size_t fit = (left + h.unit_bytes - 1) / h.unit_bytes;
+            const std::size_t end = begin + std::min(fit, h.units - begin);
+            jobs_.push_back({&held, begin, end});
+            begin = end;
         }
     }
 
-    void pack(const shard::SlicePart& part, const TensorInfo& info, const model::MappedRows& rows,
-              std::byte* at) {
-        const shard::Range groups = part.own_groups();
-        const std::size_t count = part.piece.row_end - part.piece.row_begin;
-        const std::size_t bytes = kernels::panel_bytes(info.type, groups.begin, groups.end);
-        const auto pack_panel = kernels_.pack_for(info.type);
-        const std::size_t panels = (count + kernels::kPanelRows - 1) / kernels::kPanelRows;
-        share(panels, bytes, [&](std::size_t begin, std::size_t end) {
-            for (std::size_t p = begin; p < end; ++p) {
-                const std::size_t row = p * kernels::kPanelRows;
-                pack_panel({rows.data + row * rows.stride, rows.stride,
-                            std::min(kernels::kPanelRows, count - row), groups.begin, groups.end,
-                            at + p * bytes});
+    void read_all(std::uint64_t total) {
+        std::uint64_t done = 0;
+        progress_(done, total);
+        for (std::size_t first = 0; first < jobs_.size();) {
+            std::size_t last = first;
+            for (std::size_t bytes = 0; last < jobs_.size() && bytes < kReportBytes; ++last) {
+                bytes += (jobs_[last].end - jobs_[last].begin) * jobs_[last].held->unit_bytes;
+                done += (jobs_[last].end - jobs_[last].begin) * jobs_[last].held->unit_bytes;
             }
-        });
+            pool_.run(last - first, 1,
+                      [&](std::size_t i, std::size_t) noexcept { read(jobs_[first + i]); });
+            progress_(done, total);
+            first = last;
+        }
     }
 
-    void copy(const shard::SlicePart& part, const TensorInfo& info, const model::MappedRows& rows,
-              std::byte* at) {
-        const std::size_t width =
-            kernels::row_bytes(info.type, part.piece.col_end - part.piece.col_begin);
-        share(part.piece.row_end - part.piece.row_begin, width,
-              [&](std::size_t begin, std::size_t end) {
-                  for (std::size_t r = begin; r < end; ++r) {
-                      std::memcpy(at + r * width, rows.data + r * rows.stride, width);
-                  }
-              });
+    void read(const Job& job) const noexcept {
+        const Held& h = *job.held;
+        if (is_vector(*h.info)) {
+            kernels::dequantize(h.info->type, h.rows.data, reinterpret_cast<float*>(h.at),
+                                h.part.piece.col_end - h.part.piece.col_begin);
+        } else if (is_packed(*h.info)) {
+            pack(h, job.begin, job.end);
+        } else {
+            fetch(h, job.begin, job.end);
+            for (std::size_t r = job.begin; r < job.end; ++r) {
+                std::memcpy(h.at + r * h.unit_bytes, h.rows.data + r * h.rows.stride, h.unit_bytes);
+            }
+        }
+    }
+
+    void pack(const Held& h, std::size_t begin, std::size_t end) const noexcept {
+        const shard::Range groups = h.part.own_groups();
+        const std::size_t count = h.row_count();
+        const auto pack_panel = kernels_.pack_for(h.info->type);
+        fetch(h, begin * kernels::kPanelRows, std::min(end * kernels::kPanelRows, count));
+        for (std::size_t p = begin; p < end; ++p) {
+            const std::size_t row = p * kernels::kPanelRows;
+            pack_panel({h.rows.data + row * h.rows.stride, h.rows.stride,
+                        std::min(kernels::kPanelRows, count - row), groups.begin, groups.end,
+                        h.at + p * h.unit_bytes});
+        }
+    }
+
+    // Maps the rows that come next in one go, which costs less than a fault for every few pages.
+    // Where rows go on beside the slice's columns, their pages may not all be needed.
+    static void fetch(const Held& h, std::size_t row, std::size_t end) noexcept {
+        const Piece& piece = h.part.piece;
+        const std::size_t width = kernels::row_bytes(h.info->type, piece.col_end - piece.col_begin);
+        if (h.rows.stride == width) {
+            fetch_pages(h.rows.data + row * width, (end - row) * width);
+        }
     }
 
     const float* vector(const std::string& name) const {
         const auto it = held_.find(name);
-        return it == held_.end() ? nullptr : reinterpret_cast<const float*>(it->second.data);
+        return it == held_.end() ? nullptr : reinterpret_cast<const float*>(it->second.at);
     }
 
     Matrix matrix(const std::string& name) const {
@@ -151,7 +186,7 @@ class SliceWeights::Loader {
         const Piece& piece = part.piece;
         Matrix m;
         m.type = it->second.info->type;
-        m.data = it->second.data;
+        m.data = it->second.at;
         m.rows = static_cast<std::uint32_t>(piece.row_end - piece.row_begin);
         m.cols = static_cast<std::uint32_t>(piece.col_end - piece.col_begin);
         m.skip = static_cast<std::uint32_t>(part.own.begin - piece.col_begin);
@@ -201,8 +236,7 @@ class SliceWeights::Loader {
     ThreadPool& pool_;
     const Progress& progress_;
     std::map<std::string, Held> held_;
-    std::uint64_t done_ = 0;
-    std::uint64_t total_ = 0;
+    std::vector<Job> jobs_;
 };
 
 SliceWeights SliceWeights::load(const model::WeightSource& source, const model::Hparams& hparams,
