@@ -32,9 +32,9 @@ template <class V, class Format>
             SHOAL_UNROLL
             for (std::size_t row = 0; row < kPanelRows; row += V::kLanes) {
                 SHOAL_UNROLL
-                for (std::size_t s = 0; s < kSlabs; ++s) {
-                    From::Operand::store(out + s * E::kOperandBytes + row * kSlabColumns,
-                                         From::weights(at, row, s));
+                for (std::size_t s = 0; s < kSlabs * From::Operand::kPlanes; ++s) {
+                    V::store_bytes(out + s * kSlabBytes + row * kSlabColumns,
+                                   From::Operand::kept(From::weights(at, row, s)));
                 }
                 F scale[E::kParts];
                 F minimum[E::kParts];

@@ -23,33 +23,38 @@ namespace {
 constexpr std::size_t kPrefetchFar = 3072;
 constexpr std::size_t kPrefetchNear = 768;
 
-/// Codes as integer products take them: bytes, as they are.
+/// How integer products take codes, and activations with them: bytes, as they are.
 template <class V>
 struct WholeBytes {
-    using Type = typename V::B;
-    static constexpr std::size_t kPlanes = 1;  ///< slabs of bytes that one slab of codes takes
-    static Type from(typename V::B codes) noexcept { return codes; }
-    static void store(std::byte* at, Type w) noexcept { V::store_bytes(at, w); }
-    static Type load(const std::byte* at) noexcept { return V::load(at); }
+    static constexpr std::size_t kPlanes = 1;  ///< operands that one slab of codes makes
+    /// What is kept for many rows of x has no code of zero but values.
+    static constexpr bool kKeepsValues = false;
+    static typename V::B plane(typename V::B codes, std::size_t) noexcept { return codes; }
+    static typename V::B kept(typename V::B plane) noexcept { return plane; }
+    struct Inputs {
+        static constexpr std::size_t kAhead = 0;  ///< groups that are prepared at a time
+        auto step(const std::int8_t* qs, std::size_t, std::size_t s) const noexcept {
+            return V::all_slab(qs, s);
+        }
+    };
 };
 
 /// Expanded codes: operands by slab, then the scales and minimums of each part as f32. Formats
 /// whose codes mean the same share it.
 template <int Bits, int ZeroShift, std::size_t Parts, bool Minimum, std::size_t Planes>
 struct Expanded {
-    static constexpr std::size_t kOperandBytes = Planes * kSlabBytes;
     static constexpr std::size_t kParts = Parts;
     static constexpr bool kMinimum = Minimum;
     static constexpr int kBits = Bits;
     static constexpr int kZeroShift = ZeroShift;
-    static constexpr std::size_t kCodeBytes = kSlabs * kOperandBytes;
+    static constexpr std::size_t kCodeBytes = kSlabs * Planes * kSlabBytes;
     static constexpr std::size_t kRowFloats = kPanelRows * sizeof(float);
     static constexpr std::size_t kScaleBytes = kParts * (kMinimum ? 2 : 1) * kRowFloats;
     static constexpr PanelShape kShape = {0, 0, kCodeBytes + kScaleBytes};
 };
-template <class V, class Format>
-using ExpandedOf = Expanded<Format::kBits, Format::kZeroShift, Format::kParts, Format::kMinimum,
-                            V::template Operand<Format::kBits>::kPlanes>;
+template <class V, class Format, class Operand = typename V::template Operand<Format::kBits>>
+using ExpandedOf = Expanded<Format::kBits, Operand::kKeepsValues ? kNoZero : Format::kZeroShift,
+                            Format::kParts, Format::kMinimum, Operand::kPlanes>;
 
 /// What a tile multiplies: weights from `w` on for the groups [begin, end).
 struct TileArgs {
@@ -68,10 +73,12 @@ template <class V, class Format>
 struct Source {
     static constexpr bool kStreams = true;
     using Operand = typename V::template Operand<Format::kBits>;
-    static typename Operand::Type weights(const std::byte* group, std::size_t row,
-                                          std::size_t slab) noexcept {
-        return Operand::from(
-            Format::code(group + Format::kShape.scale_bytes + row * kSlabColumns, slab));
+    /// Operand `step` of a group: slab by slab, its planes.
+    static typename V::B weights(const std::byte* group, std::size_t row,
+                                 std::size_t step) noexcept {
+        const std::byte* codes = group + Format::kShape.scale_bytes + row * kSlabColumns;
+        return Operand::plane(Format::code(codes, step / Operand::kPlanes),
+                              step % Operand::kPlanes);
     }
     static void scales(const typename V::F* head, const std::byte* group, std::size_t row,
                        typename V::F* s, typename V::F* m) noexcept {
@@ -84,9 +91,9 @@ struct Source<V, Expanded<Bits, ZeroShift, Parts, Minimum, Planes>> {
     using E = Expanded<Bits, ZeroShift, Parts, Minimum, Planes>;
     using Operand = typename V::template Operand<Bits>;
     static constexpr bool kStreams = false;
-    static typename Operand::Type weights(const std::byte* group, std::size_t row,
-                                          std::size_t slab) noexcept {
-        return Operand::load(group + slab * E::kOperandBytes + row * kSlabColumns);
+    static typename V::B weights(const std::byte* group, std::size_t row,
+                                 std::size_t step) noexcept {
+        return V::load(group + step * kSlabBytes + row * kSlabColumns);
     }
     static void scales(const typename V::F*, const std::byte* group, std::size_t row,
                        typename V::F* s, typename V::F* m) noexcept {
@@ -121,6 +128,8 @@ struct PanelTile {
     const ActivationBlock* x[C];
     F head[H][kHeads];
     F acc[C][H];
+    typename From::Operand::Inputs inputs[C];
+    std::size_t ahead;  ///< the prepared group at hand
 
     void run(const TileArgs& a) noexcept {
         SHOAL_UNROLL
@@ -147,6 +156,7 @@ struct PanelTile {
     void groups(std::size_t begin, std::size_t end) noexcept {
         for (std::size_t g = begin; g < end; ++g) {
             if constexpr (From::kStreams) prefetch();
+            prepare(g - begin, end - g);
             group();
             SHOAL_UNROLL
             for (std::size_t p = 0; p < kPanels; ++p) {
@@ -179,6 +189,18 @@ struct PanelTile {
         }
     }
 
+    /// Prepares activations, as many groups as there are left.
+    void prepare(std::size_t done, std::size_t left) noexcept {
+        constexpr std::size_t kAhead = From::Operand::Inputs::kAhead;
+        ahead = 0;
+        if constexpr (kAhead != 0) {
+            ahead = done % kAhead;
+            if (ahead != 0) return;
+            SHOAL_UNROLL
+            for (std::size_t c = 0; c < C; ++c) inputs[c].take(x[c], left < kAhead ? left : kAhead);
+        }
+    }
+
     void next_head() noexcept {
         SHOAL_UNROLL
         for (std::size_t h = 0; h < H; ++h) {
@@ -204,7 +226,7 @@ struct PanelTile {
                 const I from = zero_code(c, p);
                 SHOAL_UNROLL
                 for (std::size_t h = 0; h < H; ++h) {
-                    F t = V::mul(dot[c][h].sum(from), s[h][p]);
+                    F t = V::mul(sum(dot[c][h], from), s[h][p]);
                     if constexpr (Format::kMinimum && kParts == 2) {
                         t = V::fma(m[h][p], V::to_float(V::negated_int(zero(c, p))), t);
                     }
@@ -214,6 +236,14 @@ struct PanelTile {
                     }
                 }
             }
+        }
+    }
+
+    static F sum(const Dot& dot, I from) noexcept {
+        if constexpr (Format::kZeroShift == kNoZero && requires { dot.sum(); }) {
+            return dot.sum();
+        } else {
+            return dot.sum(from);
         }
     }
 
@@ -239,17 +269,26 @@ struct PanelTile {
             SHOAL_UNROLL
             for (std::size_t h = 0; h < H; ++h) dot[c][h].start(from);
         }
+        constexpr std::size_t kPlanes = From::Operand::kPlanes;
         SHOAL_UNROLL
-        for (std::size_t s = 0; s < kPartSlabs; ++s) {
-            const std::size_t slab = part * kPartSlabs + s;
-            typename From::Operand::Type w[H];
+        for (std::size_t s = 0; s < kPartSlabs * kPlanes; s += kPlanes) {
+            const std::size_t first = part * kPartSlabs * kPlanes + s;
+            B w[kPlanes][H];
             SHOAL_UNROLL
-            for (std::size_t h = 0; h < H; ++h) w[h] = From::weights(at[panel(h)], row(h), slab);
+            for (std::size_t p = 0; p < kPlanes; ++p) {
+                SHOAL_UNROLL
+                for (std::size_t h = 0; h < H; ++h) {
+                    w[p][h] = From::weights(at[panel(h)], row(h), first + p);
+                }
+            }
             SHOAL_UNROLL
             for (std::size_t c = 0; c < C; ++c) {
-                const auto inputs = V::all_slab(x[c]->qs, slab);
                 SHOAL_UNROLL
-                for (std::size_t h = 0; h < H; ++h) dot[c][h].step(s, w[h], inputs);
+                for (std::size_t p = 0; p < kPlanes; ++p) {
+                    const auto in = inputs[c].step(x[c]->qs, ahead, first + p);
+                    SHOAL_UNROLL
+                    for (std::size_t h = 0; h < H; ++h) dot[c][h].step(s + p, w[p][h], in);
+                }
             }
         }
     }

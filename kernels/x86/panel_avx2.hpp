@@ -18,10 +18,10 @@ struct Rows8 {
     using B = __m256i;
 
     // Two vectors of rows by three rows of x: six sums and six integer sums, two vectors of codes
-    // and one of x fit sixteen registers. Codes of eight bits take two integer sums.
+    // and one of x fit sixteen registers.
     static constexpr std::size_t kTileVectors = 2;
     template <int Bits>
-    static constexpr std::size_t kTile = Bits == 8 ? 2 : 3;
+    static constexpr std::size_t kTile = 3;
     static constexpr std::size_t kStreamVectors = 2;
     static constexpr std::size_t kStreamTile = 3;
     static constexpr std::size_t kPairTile = 1;
@@ -141,20 +141,33 @@ struct Rows8 {
     };
 #else
     /// Sums of products of neighbours, as 16 bits.
-    static I multiply_pairs(B w, B x) noexcept {
+    static I multiply_bytes(B w, B x) noexcept {
         return _mm256_maddubs_epi16(w, x);
     }
     static I add_words(I a, I b) noexcept {
         return in_order(_mm256_add_epi16(a, b));
     }
-    /// factor * the sums of neighbouring 16-bit values.
-    static I add_pairs(I a, short factor) noexcept {
-        return _mm256_madd_epi16(a, _mm256_set1_epi16(factor));
+    /// Sums of products of neighbouring 16-bit values.
+    static I multiply_words(I a, I b) noexcept {
+        return _mm256_madd_epi16(a, b);
+    }
+    static I all_words(short value) noexcept {
+        return _mm256_set1_epi16(value);
+    }
+    /// Of each 16 bits.
+    static B low_bytes(B v) noexcept {
+        return _mm256_and_si256(v, all_words(0xff));
+    }
+    static B high_bytes(B v) noexcept {
+        return _mm256_srli_epi16(v, 8);
+    }
+    static I sub_words(I a, I b) noexcept {
+        return _mm256_sub_epi16(a, b);
     }
     template <int Bits>
-    using Operand = WordOperand<Rows8, Bits>;
+    using Operand = typename Words<Rows8, Bytes::widened, Bits>::Operand;
     template <int Bits, std::size_t Slabs>
-    using Dot = WordDot<Rows8, Bits, Slabs>;
+    using Dot = typename Words<Rows8, Bytes::widened, Bits>::template Dot<Slabs>;
 #endif
 };
 

@@ -170,20 +170,23 @@ struct Rows16 {
     };
 #else
     /// Sums of products of neighbours, as 16 bits.
-    static I multiply_pairs(B w, B x) noexcept {
+    static I multiply_bytes(B w, B x) noexcept {
         return _mm512_maddubs_epi16(w, x);
     }
     static I add_words(I a, I b) noexcept {
         return in_order(_mm512_add_epi16(a, b));
     }
-    /// factor * the sums of neighbouring 16-bit values.
-    static I add_pairs(I a, short factor) noexcept {
-        return _mm512_madd_epi16(a, _mm512_set1_epi16(factor));
+    /// Sums of products of neighbouring 16-bit values.
+    static I multiply_words(I a, I b) noexcept {
+        return _mm512_madd_epi16(a, b);
+    }
+    static I all_words(short value) noexcept {
+        return _mm512_set1_epi16(value);
     }
     template <int Bits>
-    using Operand = WordOperand<Rows16, Bits>;
+    using Operand = typename Words<Rows16, Bytes::nibbles, Bits>::Operand;
     template <int Bits, std::size_t Slabs>
-    using Dot = WordDot<Rows16, Bits, Slabs>;
+    using Dot = typename Words<Rows16, Bytes::nibbles, Bits>::template Dot<Slabs>;
 #endif
 };
 
