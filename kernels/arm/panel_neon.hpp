@@ -39,6 +39,7 @@ struct Rows4 {
 #endif
     static constexpr std::size_t kStreamVectors = 4;
     static constexpr std::size_t kPairRows = 0;
+    static constexpr std::size_t kPairPrefetchFar = 0;
 
     template <int Bits>
     using Operand = vector::WholeBytes<Rows4>;

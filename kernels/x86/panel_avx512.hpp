@@ -29,6 +29,8 @@ struct Rows16 {
     // Panels go in pairs with as many rows of x as the registers take, and a few more.
     static constexpr std::size_t kPairTile = 4;
     static constexpr std::size_t kPairRows = 7;
+    // With it Q4_K and Q6_K come 4 to 7 % faster, Q4_0 and Q8_0 1 to 3 %.
+    static constexpr std::size_t kPairPrefetchFar = 2048;
     // Two tiles read a panel, the second from the cache: from memory that is faster than expanding
     // stretches of it up to some twenty rows.
     static constexpr std::size_t kStreamRows = 16;
