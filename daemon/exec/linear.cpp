@@ -26,8 +26,9 @@ constexpr std::size_t kBlockRows = 256;
 constexpr std::size_t kGatedColumns = kernels::kActivationBlock;
 constexpr std::size_t kGatedPanels = kGatedColumns / kernels::kPanelRows;
 
-// Each of two products of a gated part, as floats: small enough for the second-level cache.
-constexpr std::size_t kGatedFloats = kBlockRows * kPanelChunk * kernels::kPanelRows;
+// What a thread makes of one matrix at a time when rows are many: it stays in the second-level
+// cache.
+constexpr std::size_t kProductFloats = kBlockRows * kPanelChunk * kernels::kPanelRows;
 
 // Shares of the largest matrix so far; a larger one makes the list grow once.
 constexpr std::size_t kMaxCuts = 4096;
@@ -45,12 +46,16 @@ std::size_t panel_bytes_of(const Matrix& w) noexcept {
 }  // namespace
 
 Linear::Linear(const kernels::Table& kernels, ThreadPool& pool)
-    : kernels_(kernels), pool_(pool), scratch_(pool.threads() * 2 * kGatedFloats) {
+    : kernels_(kernels), pool_(pool), scratch_(pool.threads() * 2 * kProductFloats) {
     cuts_.reserve(kMaxCuts);
 }
 
 std::size_t Linear::buffer_bytes(std::uint32_t threads) noexcept {
-    return threads * 2 * kGatedFloats * sizeof(float);
+    return threads * 2 * kProductFloats * sizeof(float);
+}
+
+float* Linear::scratch_of(std::uint32_t worker) noexcept {
+    return scratch_.data() + worker * 2 * kProductFloats;
 }
 
 // y[r][0..] = rows [out_begin, out_end) of W @ rows of x; out_begin is a multiple of kPanelRows.
@@ -118,20 +123,35 @@ void Linear::run(const Activations& x, std::initializer_list<Product> products) 
     }
     cut(panels, bytes, x.rows(), kPanelChunk);
     share(x.rows(), [&](std::size_t row, std::size_t rows, std::size_t begin, std::size_t end,
-                        std::uint32_t) {
+                        std::uint32_t worker) {
         for (const Product& p : products) {
             const std::size_t own = panels_of(*p.w);
             if (begin < own && end > 0) {
                 const std::size_t first = begin * kernels::kPanelRows;
                 const std::size_t last =
                     std::min<std::size_t>(std::min(end, own) * kernels::kPanelRows, p.w->rows);
-                multiply(*p.w, x, {row, rows, first, last}, p.y + row * p.w->rows + first,
-                         p.w->rows);
+                multiply_product(p, x, {row, rows, first, last}, scratch_of(worker));
             }
             begin = begin < own ? 0 : begin - own;
             end = end < own ? 0 : end - own;
         }
     });
+}
+
+void Linear::multiply_product(const Product& p, const Activations& x, const Block& b,
+                              float* scratch) const noexcept {
+    const std::size_t stride = p.w->rows;
+    float* y = p.y + b.row * stride + b.out_begin;
+    if (b.rows <= kFewRows) {
+        multiply(*p.w, x, b, y, stride);
+        return;
+    }
+    // Kernels go over the sums once for every stretch of columns. In y their rows may lie pages
+    // apart; side by side they stay in the second-level cache.
+    const std::size_t n = b.out_end - b.out_begin;
+    assert(b.rows * n <= kProductFloats);
+    multiply(*p.w, x, b, scratch, n);
+    for (std::size_t r = 0; r < b.rows; ++r) std::copy_n(scratch + r * n, n, y + r * stride);
 }
 
 void Linear::run_gated(const Activations& x, const Matrix& gate, const Matrix& up, Activations& out,
@@ -144,16 +164,16 @@ void Linear::run_gated(const Activations& x, const Matrix& gate, const Matrix& u
                         std::uint32_t worker) {
         const std::size_t last = std::min<std::size_t>(end * kGatedColumns, gate.rows);
         multiply_gated(x, gate, up, {row, rows, begin * kGatedColumns, last}, out, col,
-                       scratch_.data() + worker * 2 * kGatedFloats);
+                       scratch_of(worker));
     });
 }
 
 void Linear::multiply_gated(const Activations& x, const Matrix& gate, const Matrix& up,
                             const Block& b, Activations& out, std::size_t col,
                             float* scratch) const noexcept {
-    const std::size_t most = kGatedFloats / b.rows / kGatedColumns * kGatedColumns;
+    const std::size_t most = kProductFloats / b.rows / kGatedColumns * kGatedColumns;
     float* const g = scratch;
-    float* const u = scratch + kGatedFloats;
+    float* const u = scratch + kProductFloats;
     for (std::size_t first = b.out_begin; first < b.out_end; first += most) {
         const std::size_t n = std::min(most, b.out_end - first);
         const Block part{b.row, b.rows, first, first + n};

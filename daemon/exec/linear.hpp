@@ -44,17 +44,20 @@ class Linear {
 
     void cut(std::size_t units, std::size_t unit_bytes, std::size_t rows,
              std::size_t units_of_many) noexcept;
+    float* scratch_of(std::uint32_t worker) noexcept;
     template <typename Fn>
     void share(std::size_t rows, const Fn& fn) noexcept;
     void multiply(const Matrix& w, const Activations& x, const Block& b, float* y,
                   std::size_t y_stride) const noexcept;
+    void multiply_product(const Product& p, const Activations& x, const Block& b,
+                          float* scratch) const noexcept;
     void multiply_gated(const Activations& x, const Matrix& gate, const Matrix& up, const Block& b,
                         Activations& out, std::size_t col, float* scratch) const noexcept;
 
     const kernels::Table& kernels_;
     ThreadPool& pool_;
     std::vector<std::uint32_t> cuts_;  // where the shares of the current loop end, in units
-    std::vector<float> scratch_;       // gate @ x and up @ x of a part, for each thread
+    std::vector<float> scratch_;       // two products, for each thread
 };
 
 }  // namespace shoal::exec
