@@ -14,21 +14,31 @@ namespace {
 
 std::atomic<std::size_t> allocations{0};
 
-void* counted(std::size_t bytes, std::size_t alignment) {
+void* counted(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
     allocations.fetch_add(1, std::memory_order_relaxed);
     void* memory = nullptr;
-    if (posix_memalign(&memory, std::max(alignment, sizeof(void*)), bytes) != 0) {
-        throw std::bad_alloc();
-    }
+    const int error = posix_memalign(&memory, std::max(alignment, sizeof(void*)), bytes);
+    return error == 0 ? memory : nullptr;
+}
+
+void* or_throw(void* memory) {
+    if (memory == nullptr) throw std::bad_alloc();
     return memory;
 }
 
 }  // namespace
 
+// Those of arrays call these.
 void* operator new(std::size_t bytes) {
-    return counted(bytes, alignof(std::max_align_t));
+    return or_throw(counted(bytes));
 }
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
+    return or_throw(counted(bytes, static_cast<std::size_t>(alignment)));
+}
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+    return counted(bytes);
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
     return counted(bytes, static_cast<std::size_t>(alignment));
 }
 void operator delete(void* memory) noexcept {
