@@ -207,7 +207,7 @@ int main(int argc, char** argv) {
     app.add_option("-b,--batch", o.batch, "rows of a step")->check(CLI::Range(1, 4096));
     app.add_option("-r,--repeats", o.repeats, "runs; medians are printed")
         ->check(CLI::Range(1, 1000));
-    app.add_option("--cpu", o.cpu, "instruction set: auto, ref, avx2, neon");
+    app.add_option("--cpu", o.cpu, "an instruction set as shoald --cpu lists them, or auto");
     app.add_option("--kv", o.kv, "KV cache: f16, f32 or q8_0")
         ->check(CLI::IsMember({"f16", "f32", "q8_0"}));
     app.add_flag("--json", o.json, "one line of JSON");
