@@ -83,7 +83,8 @@ void set_slice(PlanDevice& d, const shard::Slice& s) noexcept {
     d.vocab_begin = s.vocab.begin, d.vocab_end = s.vocab.end;
 }
 
-std::optional<std::string> check_offer(const PlanOffer& offer, const model::Hparams& hp) {
+std::optional<std::string> check_offer(const PlanOffer& offer, const model::Hparams& hp,
+                                       std::uint32_t ffn_step) {
     const auto& devices = offer.devices;
     if (!covers(devices, hp.n_heads, [](const shard::Slice& s) { return s.q_heads; })) {
         return "its slices do not cover the query heads once";
@@ -98,6 +99,9 @@ std::optional<std::string> check_offer(const PlanOffer& offer, const model::Hpar
         const shard::Slice slice = slice_of(device);
         if (slice.kv_heads != shard::kv_heads_of(slice.q_heads, hp.group())) {
             return "a slice's KV heads are not those that its query heads read";
+        }
+        if (!slice.ffn.empty() && slice.ffn.begin % ffn_step != 0) {
+            return "a slice's FFN columns do not begin with a block of the weights";
         }
     }
     if (!kv_type(offer.kv_type) || !exec::payload_type(offer.collectives)) {
@@ -147,10 +151,11 @@ void PlanMember::get_model() {
     want.tokenizer = rank() == 0;
     const shard::Slice slice = slice_of(offer_->devices[rank()]);
     want.pieces = [offer = *offer_, slice, root = rank() == 0](const OpenModel& described) {
-        if (const auto wrong = check_offer(offer, described.hparams)) {
+        const model::GgufHeader& header = described.source->header();
+        const std::uint32_t ffn_step = shard::ffn_cut_step(header, described.hparams);
+        if (const auto wrong = check_offer(offer, described.hparams, ffn_step)) {
             throw model::ModelError("the plan does not fit the model: " + *wrong);
         }
-        const model::GgufHeader& header = described.source->header();
         auto pieces = shard::slice_pieces(header, described.hparams, slice);
         if (root) pieces.push_back(model::whole(header.tensor(model::tensor_name::kEmbedding)));
         return pieces;
@@ -168,7 +173,8 @@ void PlanMember::get_model() {
 }
 
 void PlanMember::load(std::shared_ptr<const OpenModel> model) {
-    if (const auto wrong = check_offer(*offer_, model->hparams)) {
+    const std::uint32_t ffn_step = shard::ffn_cut_step(model->source->header(), model->hparams);
+    if (const auto wrong = check_offer(*offer_, model->hparams, ffn_step)) {
         return refuse("the plan does not fit the model: " + *wrong);
     }
     if (model->tokenizer && !model->tokenizer->warning().empty()) {

@@ -56,9 +56,10 @@ class PlanMember {
 };
 
 /// What is wrong with an offer for this model, or nothing: every range within the model, every
-/// head, column and row dealt out once, KV heads exactly those that the query heads read.
+/// head, column and row dealt out once, KV heads exactly those that the query heads read, FFN cuts
+/// on multiples of `ffn_step` (shard::ffn_cut_step).
 std::optional<std::string> check_offer(const mesh::wire::PlanOffer& offer,
-                                       const model::Hparams& hparams);
+                                       const model::Hparams& hparams, std::uint32_t ffn_step);
 
 /// The slice of a device of an offer, and back.
 shard::Slice slice_of(const mesh::wire::PlanDevice& device) noexcept;

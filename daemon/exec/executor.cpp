@@ -84,7 +84,7 @@ std::uint64_t Executor::buffer_bytes(const model::Hparams& hp, const shard::Slic
     const std::uint64_t row_floats =
         std::uint64_t{2} * hp.dim + slice.q_heads.size() * hp.head_dim +
         2 * slice.kv_heads.size() * hp.head_dim + widest_attended(hp, slice) + hp.rope_dim;
-    // Whether any matrix reads floats is not known yet; they are counted.
+    // Floats of activations are counted although quantised models do not have them.
     return options.max_rows * (row_floats * sizeof(float) + std::uint64_t{4} * hp.dim) +
            Activations::buffer_bytes(options.max_rows, hp.dim, true) +
            Activations::buffer_bytes(options.max_rows, widest_inner(hp, slice), true) +
@@ -110,8 +110,10 @@ Status Executor::prepare(const Step& step) {
     if (step.rows.size() > options_.max_rows || step.outputs.size() > options_.max_outputs) {
         return Status::malformed;
     }
-    for (std::size_t i = 1; i < step.outputs.size(); ++i) {
-        if (step.outputs[i].row <= step.outputs[i - 1].row) return Status::malformed;
+    std::size_t after = 0;  // the last output's row
+    for (const Output& output : step.outputs) {
+        if (output.row < after || output.row >= step.rows.size()) return Status::malformed;
+        after = std::size_t{output.row} + 1;
     }
     for (const SequenceId id : step.releases) cache_.release(id);
     for (const Fork& fork : step.forks) {

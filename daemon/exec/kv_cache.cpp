@@ -32,7 +32,7 @@ bool KvCache::take_block(std::uint32_t* id) noexcept {
 
 bool KvCache::reserve(SequenceId sequence, std::uint32_t begin, std::uint32_t end) {
     std::vector<std::uint32_t>& list = sequences_[sequence];
-    // A sequence's list takes all its memory when it begins: later steps allocate nothing.
+    // A new sequence's list takes all its memory at once: later steps allocate nothing.
     if (list.empty()) list.reserve(refs_.size());
     const std::uint32_t needed = (end + kBlockPositions - 1) / kBlockPositions;
     const std::uint32_t first = begin / kBlockPositions;

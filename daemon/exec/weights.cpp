@@ -16,12 +16,12 @@ using model::TensorInfo;
 // lines than the layout makes them.
 constexpr std::size_t kAlignment = 64;
 
-// A thread takes what lies in one such stretch of memory at a time. Fresh memory comes in huge
-// pages, and two threads that begin in the same one would both zero it.
+// A thread takes what lies of a tensor in one such stretch of memory at a time. Fresh memory comes
+// in huge pages, and two threads that begin in the same one both zero it.
 constexpr std::size_t kStretchBytes = std::size_t{2} << 20;
 
-// Progress shows after as many.
-constexpr std::size_t kReportBytes = std::size_t{16} << 20;
+// Progress shows after as many stretches for each thread.
+constexpr std::size_t kReportStretches = 4;
 
 std::size_t aligned(std::size_t bytes) {
     return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -121,11 +121,12 @@ class SliceWeights::Loader {
     }
 
     void read_all(std::uint64_t total) {
+        const std::size_t report = kReportStretches * kStretchBytes * pool_.threads();
         std::uint64_t done = 0;
         progress_(done, total);
         for (std::size_t first = 0; first < jobs_.size();) {
             std::size_t last = first;
-            for (std::size_t bytes = 0; last < jobs_.size() && bytes < kReportBytes; ++last) {
+            for (std::size_t bytes = 0; last < jobs_.size() && bytes < report; ++last) {
                 bytes += (jobs_[last].end - jobs_[last].begin) * jobs_[last].held->unit_bytes;
                 done += (jobs_[last].end - jobs_[last].begin) * jobs_[last].held->unit_bytes;
             }

@@ -40,15 +40,10 @@ HeadCost head_cost(const GgufHeader& header, const Hparams& hp) {
                 (bytes_per_row(header, "attn_k.weight") + bytes_per_row(header, "attn_v.weight"))};
 }
 
-// Columns that FFN cuts lie on: 32 when any layer's w_down is quantised; else as coarse as
-// leaves every device some.
+// Columns that FFN cuts lie on: where any is possible, as coarse as leaves every device some.
 std::uint32_t ffn_granularity(const GgufHeader& header, const Hparams& hp, std::size_t devices) {
-    for (std::uint32_t l = 0; l < hp.n_layers; ++l) {
-        if (!kernels::is_float(header.tensor(layer(l, "ffn_down.weight")).type)) {
-            return kernels::kActivationBlock;
-        }
-    }
     std::uint32_t step = kernels::kActivationBlock;
+    if (ffn_cut_step(header, hp) == step) return step;
     while (step > 1 && (hp.n_ff % step != 0 || hp.n_ff / step < 8 * devices)) step /= 2;
     return step;
 }
@@ -125,6 +120,15 @@ std::uint64_t needed_bytes(const GgufHeader& header, const Hparams& hp, const Sl
 }
 
 }  // namespace
+
+std::uint32_t ffn_cut_step(const GgufHeader& header, const Hparams& hp) {
+    for (std::uint32_t l = 0; l < hp.n_layers; ++l) {
+        if (!kernels::is_float(header.tensor(layer(l, "ffn_down.weight")).type)) {
+            return kernels::kActivationBlock;
+        }
+    }
+    return 1;
+}
 
 Range stored_columns(kernels::DType type, Range own) noexcept {
     const std::uint32_t block = kernels::block_shape(type).elements;

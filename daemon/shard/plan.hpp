@@ -40,9 +40,9 @@ struct Device {
 
 /// What the slices must leave room for besides weights.
 struct Demand {
-    std::uint64_t kv_positions = 0;  ///< positions of KV cache
+    std::uint64_t kv_positions = 0;   ///< positions of KV cache
     std::uint64_t kv_head_bytes = 0;  ///< K (or V) of one head at one position
-    std::uint64_t buffer_bytes = 0;  ///< activations and the like, per device
+    std::uint64_t buffer_bytes = 0;   ///< activations and the like, per device
 };
 
 /// A model that does not fit the devices: the message has the numbers.
@@ -56,6 +56,9 @@ class PlanError : public std::runtime_error {
 /// Throws PlanError when a device's memory would be exceeded whatever the cut.
 std::vector<Slice> make_plan(const model::GgufHeader& header, const model::Hparams& hparams,
                              std::span<const Device> devices, const Demand& demand);
+
+/// Columns that FFN cuts must lie on: a block of activations when a layer's w_down is quantised.
+std::uint32_t ffn_cut_step(const model::GgufHeader& header, const model::Hparams& hparams);
 
 /// A piece of a slice and the columns of it that the slice computes with. Column cuts keep the
 /// pieces on whole blocks: the columns outside their own are multiplied by zeros.

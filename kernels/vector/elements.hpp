@@ -5,9 +5,11 @@
 // load_first, store, store_first, add, sub, mul, div, fma, max_number, sum, max, round,
 // power_of_two, times_power_of_two, zero_below, minus_abs, select_negative, select_nan, load_s8,
 // all_f16, and load_f16/load_bf16 with their _first forms; and a type U of eight 32-bit integers
-// with all_u32, count_from, exclusive_or, multiply, shift_right, smaller, any_at_most. Every
-// function rounds as IEEE 754 says and `sum` adds the lanes in one order, so these kernels are
-// bit-equal on all ISAs that use them.
+// with all_u32, sum_u32, count_from, exclusive_or, multiply, shift_right, smaller, any_at_most.
+// float_block.hpp asks for more of the V that multiplies: repeat (eight floats, again in each
+// eight lanes), keep (a value stays in its register), kFloatVectors and kFloatRows (of a tile).
+// Every function rounds as IEEE 754 says and `sum` adds the lanes in one order, so these kernels
+// are bit-equal on all ISAs that use them.
 //
 // V has internal linkage in each file, and so has everything instantiated with it.
 #pragma once

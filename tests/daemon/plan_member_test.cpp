@@ -193,26 +193,30 @@ TEST_SUITE("PlanMember") {
         CHECK(ends().empty());
     }
 
-    TEST_CASE_FIXTURE(Fixture, "cuts within the blocks of a quantised type do no harm") {
-        // A root that cuts where it should not: wrong numbers perhaps, but nothing worse.
+    TEST_CASE_FIXTURE(Fixture, "heads may be cut within a quantised block, FFN columns may not") {
         SmallNode typed(SmallNode::Options{.models = {typed_model("q4_k_m")}, .root = false});
         const auto entry = typed.catalogue.list().at(0);
         const auto model = Catalogue::open(entry);
-        auto offered = good();
-        offered.model = entry.hash.bytes;
-        offered.file_bytes = entry.file_bytes;
         const model::Hparams& hp = model->hparams;
-        set_slice(offered.devices[0], {{0, 3}, {0, 2}, {0, 37}, {0, 5}});
-        set_slice(offered.devices[1],
-                  {{3, hp.n_heads}, {1, hp.n_kv_heads}, {37, hp.n_ff}, {5, hp.n_vocab}});
-        typed.control.call([&] {
-            typed.others.push_back(SmallNode::other(9));
-            typed.member.on_offer(kRoot, offered, term);
-        });
-        CHECK(typed.eventually([&] {
-            return !typed.sent_to<PlanLoaded>(kRoot).empty() ||
-                   !typed.sent_to<PlanEnd>(kRoot).empty();
-        }));
+        typed.control.call([&] { typed.others.push_back(SmallNode::other(9)); });
+        const auto offer_cut_at = [&](std::uint32_t number, std::uint32_t column) {
+            auto offered = good(number);
+            offered.model = entry.hash.bytes;
+            offered.file_bytes = entry.file_bytes;
+            set_slice(offered.devices[0], {{0, 3}, {0, 2}, {0, column}, {0, 5}});
+            set_slice(offered.devices[1],
+                      {{3, hp.n_heads}, {1, hp.n_kv_heads}, {column, hp.n_ff}, {5, hp.n_vocab}});
+            typed.control.call([&] { typed.member.on_offer(kRoot, offered, term); });
+        };
+        const auto ended = [&] {
+            return typed.control.call([&] { return typed.sent_to<PlanEnd>(kRoot); });
+        };
+        offer_cut_at(1, 37);
+        REQUIRE(typed.eventually([&] { return !typed.sent_to<PlanEnd>(kRoot).empty(); }));
+        CHECK(mentions(ended().back().error, "FFN columns"));
+        offer_cut_at(2, 64);
+        CHECK(typed.eventually([&] { return !typed.sent_to<PlanLoaded>(kRoot).empty(); }));
+        CHECK(ended().size() == 1);
     }
 
     TEST_CASE_FIXTURE(Fixture, "a plan with a device that is not known here is refused by its id") {

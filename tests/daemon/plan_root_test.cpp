@@ -99,7 +99,9 @@ TEST_SUITE("PlanRoot") {
         REQUIRE(offer.devices.size() == 3);
         CHECK(offer.devices[0].id == node->self.bytes);
         CHECK(offer.devices[1].id == kTwo.bytes);
-        CHECK(check_offer(offer, open_model(tiny_model())->hparams) == std::nullopt);
+        const auto model = open_model(tiny_model());
+        const std::uint32_t step = shard::ffn_cut_step(model->source->header(), model->hparams);
+        CHECK(check_offer(offer, model->hparams, step) == std::nullopt);
         node->loaded(kTwo);
         node->loaded(kTwo);
         REQUIRE(node->eventually([&] {

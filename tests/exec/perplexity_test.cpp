@@ -2,10 +2,9 @@
 // float64 over the same weights, and the types against the weights they were made from.
 #include <doctest/doctest.h>
 
-#include <numeric>
-
 #include <cmath>
 #include <filesystem>
+#include <numeric>
 #include <string>
 
 #include "daemon/model/tokenizer.hpp"

@@ -21,7 +21,7 @@ void check_offer_of(const mesh::wire::PlanFrame& frame) {
     hparams.n_kv_heads = 4;
     hparams.n_ff = 256;
     hparams.n_vocab = 512;
-    static_cast<void>(check_offer(*offer, hparams));
+    static_cast<void>(check_offer(*offer, hparams, 32));
 }
 
 }  // namespace
