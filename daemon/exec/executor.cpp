@@ -190,7 +190,7 @@ Status Executor::attention_block(const Step& step, std::uint32_t layer, Collecti
     const LayerWeights& w = weights_.layers()[layer];
     const bool own = q_dim_ != 0;
     if (own) {
-        project_qkv(w);
+        linear_.run(hidden_, {{&w.wq, q_.data()}, {&w.wk, k_.data()}, {&w.wv, v_.data()}});
         rotate_and_cache(layer, w);
     }
     if (layer + 1 == hp_.n_layers) keep_outputs(step);
@@ -226,24 +226,18 @@ void Executor::keep_outputs(const Step& step) noexcept {
     rows_.resize(n);
 }
 
-// q, k, v = wq, wk, wv @ norm(x), plus biases
-void Executor::project_qkv(const LayerWeights& w) {
-    linear_.run(hidden_, {{&w.wq, q_.data()}, {&w.wk, k_.data()}, {&w.wv, v_.data()}});
-    if (!hp_.qkv_bias) return;
-    for (std::size_t r = 0; r < rows_.size(); ++r) {
-        kernels_.add(&q_[r * q_dim_], w.q_bias, q_dim_);
-        kernels_.add(&k_[r * kv_dim_], w.k_bias, kv_dim_);
-        kernels_.add(&v_[r * kv_dim_], w.v_bias, kv_dim_);
-    }
-}
-
-// Norms (qwen3) and rotation of q and k, then k and v into the cache
+// Biases (qwen2), norms (qwen3) and rotation of q and k, then k and v into the cache
 void Executor::rotate_and_cache(std::uint32_t layer, const LayerWeights& w) {
     // More rows at a time make the cache's runs longer, fewer keep all threads busy.
     const std::size_t chunk =
         std::clamp<std::size_t>(rows_.size() / (2 * pool_.threads()), kRowChunk, kCacheRows);
     pool_.run(rows_.size(), chunk, [&](std::size_t begin, std::size_t end) {
         for (std::size_t r = begin; r < end; ++r) {
+            if (hp_.qkv_bias) {
+                kernels_.add(&q_[r * q_dim_], w.q_bias, q_dim_);
+                kernels_.add(&k_[r * kv_dim_], w.k_bias, kv_dim_);
+                kernels_.add(&v_[r * kv_dim_], w.v_bias, kv_dim_);
+            }
             rotate(&q_[r * q_dim_], q_dim_, r, w.q_norm);
             rotate(&k_[r * kv_dim_], kv_dim_, r, w.k_norm);
         }

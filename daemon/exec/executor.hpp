@@ -66,7 +66,6 @@ class Executor {
     void compute_angles();
     Status attention_block(const Step& step, std::uint32_t layer, Collective& collective);
     Status ffn_block(std::uint32_t layer, Collective& collective);
-    void project_qkv(const LayerWeights& w);
     void rotate_and_cache(std::uint32_t layer, const LayerWeights& w);
     void rotate(float* heads, std::size_t n, std::size_t row, const float* norm) noexcept;
     std::size_t end_of_run(std::size_t begin, std::size_t end) const noexcept;
