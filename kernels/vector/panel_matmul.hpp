@@ -13,6 +13,10 @@ namespace {
 /// Groups that are expanded at a time: 16 KiB of codes for two panels.
 constexpr std::size_t kStretch = 16;
 
+/// Panels that a tile reads when rows of x are many.
+template <class V>
+constexpr std::size_t kTilePanels = V::kTileVectors* V::kLanes > kPanelRows ? 2 : 1;
+
 /// Panels of one stretch of columns, as bytes and floats. A function of its own: in one with tiles
 /// it would change which of their vectors GCC spills, which costs up to 12 %.
 template <class V, class Format>
@@ -80,7 +84,7 @@ inline void run_panels(const TileArgs& a, std::size_t panels, std::size_t rows) 
     }
     if constexpr (V::kMatrixProducts) return MatrixProducts<V, Format>::run(a, rows);
     using E = ExpandedOf<V, Format>;
-    alignas(64) std::byte codes[2][kStretch * E::kShape.code_bytes];
+    alignas(64) std::byte codes[kTilePanels<V>][kStretch * E::kShape.code_bytes];
     for (std::size_t p = 0; p < panels; ++p) {
         expand<V, Format>(a.w[p], a.begin, a.end, codes[p]);
     }
@@ -99,13 +103,6 @@ inline void run_panels(const TileArgs& a, std::size_t panels, std::size_t rows) 
     }
 }
 
-/// Panels of output rows [out_begin, out_end) that meet x together.
-template <class V>
-inline std::size_t panels_at(std::size_t out, const PanelMatmul& m) noexcept {
-    constexpr bool kPair = V::kTileVectors * V::kLanes > kPanelRows;
-    return kPair && m.out_end - out > kPanelRows ? 2 : 1;
-}
-
 /// Groups [begin, end) of all panels.
 template <class V, class Format>
 inline void run_groups(const PanelMatmul& m, std::size_t begin, std::size_t end) noexcept {
@@ -119,8 +116,8 @@ inline void run_groups(const PanelMatmul& m, std::size_t begin, std::size_t end)
     a.y_stride = m.y_stride;
     a.resume = begin != m.group_begin;
     for (std::size_t out = m.out_begin; out < m.out_end;) {
-        const std::size_t panels = panels_at<V>(out, m);
         const std::size_t left = m.out_end - out;
+        const std::size_t panels = left > kPanelRows ? kTilePanels<V> : 1;
         a.outs = left < panels * kPanelRows ? left : panels * kPanelRows;
         a.y = m.y + out;
         a.w[0] = m.w + out / kPanelRows * stride + offset<Format>(m.group_begin, begin);
@@ -201,16 +198,15 @@ inline void panel_matmul(const PanelMatmul& m) noexcept {
 /// Weights in file layout: each stretch of a panel is packed into the cache, then as above.
 template <class V, class Format, Table::PackFn kPack>
 inline void file_matmul(const Matmul& m) noexcept {
-    constexpr std::size_t kPanels = V::kTileVectors * V::kLanes / kPanelRows;
     constexpr std::size_t kBytes = panel_bytes(Format::kType, 0, kStretch);
-    alignas(64) std::byte packed[2][kBytes];
+    alignas(64) std::byte packed[kTilePanels<V>][kBytes];
     const std::size_t groups = m.cols / kActivationBlock;
     TileArgs a;
     a.x_stride = m.x_stride;
     a.y_stride = m.y_stride;
     for (std::size_t out = m.out_begin; out < m.out_end;) {
         const std::size_t left = m.out_end - out;
-        const std::size_t panels = kPanels == 2 && left > kPanelRows ? 2 : 1;
+        const std::size_t panels = left > kPanelRows ? kTilePanels<V> : 1;
         a.outs = left < panels * kPanelRows ? left : panels * kPanelRows;
         a.y = m.y + out;
         for (a.begin = 0; a.begin < groups; a.begin = a.end) {
