@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "tests/exec/double_model.hpp"
 #include "tests/exec/local_cluster.hpp"
 #include "tests/model/model_maker.hpp"
 #include "tests/model/temporary_folder.hpp"
@@ -155,6 +156,25 @@ TEST_CASE("logits depend neither on the batch, nor on the threads") {
                 const Generated got = cluster.generate(prompt, 3, {}, true);
                 CHECK(got.logits == expected.logits);  // to the last bit
             }
+        }
+    }
+}
+
+TEST_CASE("every architecture computes what float64 computes, biases and norms of heads too") {
+    for (const char* architecture : {"llama", "qwen2", "qwen3"}) {
+        CAPTURE(std::string(architecture));
+        const MadeModel made(tiny(architecture, "f32"));
+        ClusterOptions o = options(1, 2);
+        o.exec.max_outputs = o.exec.max_rows;
+        LocalCluster cluster(*made.file, o);
+        const auto tokens = long_prompt(40);
+        std::vector<std::uint32_t> all(tokens.size());
+        std::iota(all.begin(), all.end(), 0U);
+        const auto got = cluster.logits_at(tokens, all);
+        const auto expected = DoubleModel(*made.file).logits(tokens);
+        for (std::size_t t = 0; t < tokens.size(); ++t) {
+            const std::vector<float> row(expected[t].begin(), expected[t].end());
+            CHECK(largest_difference(got[t], row) < 1e-5 * spread(row));
         }
     }
 }

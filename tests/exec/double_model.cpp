@@ -70,21 +70,47 @@ DoubleModel::Columns DoubleModel::normed(const std::string& tensor, const Column
     return y;
 }
 
-/// Turns the pairs (2 i, 2 i + 1) of every head.
+/// A projection to heads, with its bias if the file has one.
+DoubleModel::Columns DoubleModel::projected(std::uint32_t layer, const std::string& part,
+                                            const Columns& x) const {
+    Columns y = product(model::tensor_name::layer(layer, part + ".weight"), x);
+    const auto* bias = file_.header().find_tensor(model::tensor_name::layer(layer, part + ".bias"));
+    if (bias == nullptr) return y;
+    const std::vector<float> b = weights(file_, *bias, 0);
+    for (std::size_t i = 0; i < y.size(); ++i) {
+        for (double& value : y[i]) value += b[i];
+    }
+    return y;
+}
+
+/// Norms every head by itself, if the file has the weights for it.
+void DoubleModel::norm_heads(const std::string& tensor, Columns& x) const {
+    if (file_.header().find_tensor(tensor) == nullptr) return;
+    for (std::size_t first = 0; first < x.size(); first += hp_.head_dim) {
+        const auto begin = x.begin() + static_cast<std::ptrdiff_t>(first);
+        const Columns head = normed(tensor, {begin, begin + hp_.head_dim});
+        std::copy(head.begin(), head.end(), begin);
+    }
+}
+
+/// Turns the pairs of every head: (2 i, 2 i + 1), or (i, i + rot / 2).
 void DoubleModel::rotate(Columns& x) const {
+    const bool interleaved = hp_.rope_kind == kernels::RopeKind::interleaved;
+    const std::size_t step = interleaved ? 2 : 1;
+    const std::size_t partner = interleaved ? 1 : hp_.rope_dim / 2;
     for (std::size_t first = 0; first < x.size(); first += hp_.head_dim) {
         for (std::size_t i = 0; i < hp_.rope_dim / 2; ++i) {
             const double frequency =
                 std::pow(double{hp_.rope_base}, -2.0 * static_cast<double>(i) / hp_.rope_dim);
-            auto& even = x[first + 2 * i];
-            auto& odd = x[first + 2 * i + 1];
-            for (std::size_t t = 0; t < even.size(); ++t) {
+            auto& one = x[first + step * i];
+            auto& other = x[first + step * i + partner];
+            for (std::size_t t = 0; t < one.size(); ++t) {
                 const double c = std::cos(static_cast<double>(t) * frequency);
                 const double s = std::sin(static_cast<double>(t) * frequency);
-                const double a = even[t];
-                const double b = odd[t];
-                even[t] = a * c - b * s;
-                odd[t] = a * s + b * c;
+                const double a = one[t];
+                const double b = other[t];
+                one[t] = a * c - b * s;
+                other[t] = a * s + b * c;
             }
         }
     }
@@ -119,11 +145,13 @@ DoubleModel::Columns DoubleModel::attended(const Columns& q, const Columns& k,
 void DoubleModel::add_layer(std::uint32_t layer, Columns& x) const {
     const auto name = [layer](const char* part) { return model::tensor_name::layer(layer, part); };
     const Columns h = normed(name("attn_norm.weight"), x);
-    Columns q = product(name("attn_q.weight"), h);
-    Columns k = product(name("attn_k.weight"), h);
+    Columns q = projected(layer, "attn_q", h);
+    Columns k = projected(layer, "attn_k", h);
+    norm_heads(name("attn_q_norm.weight"), q);
+    norm_heads(name("attn_k_norm.weight"), k);
     rotate(q);
     rotate(k);
-    const Columns v = product(name("attn_v.weight"), h);
+    const Columns v = projected(layer, "attn_v", h);
     add(x, product(name("attn_output.weight"), attended(q, k, v)));
     const Columns g = normed(name("ffn_norm.weight"), x);
     Columns gate = product(name("ffn_gate.weight"), g);

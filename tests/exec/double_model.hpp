@@ -1,4 +1,4 @@
-// The forward pass of a llama file in float64, over the dequantised weights: what an executor's
+// The forward pass of a file in float64, over the dequantised weights: what an executor's
 // rounding of activations and sums is measured against. Plain loops, no cache, one sequence.
 #pragma once
 
@@ -13,7 +13,7 @@ namespace shoal::tests {
 
 class DoubleModel {
   public:
-    /// The file must outlive the model and have no biases and no norms of Q and K.
+    /// The file must outlive the model.
     explicit DoubleModel(const model::GgufFile& file);
 
     /// Logits (position)(n_vocab) after each token.
@@ -29,6 +29,8 @@ class DoubleModel {
 
     Columns product(const std::string& tensor, const Columns& x) const;
     Columns normed(const std::string& tensor, const Columns& x) const;
+    Columns projected(std::uint32_t layer, const std::string& part, const Columns& x) const;
+    void norm_heads(const std::string& tensor, Columns& x) const;
     void rotate(Columns& x) const;
     Columns attended(const Columns& q, const Columns& k, const Columns& v) const;
     void add_layer(std::uint32_t layer, Columns& x) const;
