@@ -13,9 +13,10 @@
 
 #include "cli/exit_codes.hpp"
 #include "cli/terminal.hpp"
+#include "mesh/transport/socket_monitor.hpp"
 
 namespace shoal::cli {
-namespace wire = mesh::wire;
+namespace messages = mesh::messages;
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -90,7 +91,7 @@ void try_socket(const std::string& path) {
 struct Client::Sockets {
     zmq::context_t context{1};
     zmq::socket_t dealer{context, zmq::socket_type::dealer};
-    zmq::socket_t monitor{context, zmq::socket_type::pair};
+    mesh::transport::SocketMonitor monitor;  // last: it ends before what it watches
 };
 
 Client::Client(const std::string& socket, std::chrono::milliseconds patience, Signals& signals,
@@ -102,7 +103,7 @@ Client::Client(const std::string& socket, std::chrono::milliseconds patience, Si
         zmq::socket_t& dealer = sockets_->dealer;
         dealer.set(zmq::sockopt::linger, 0);
         dealer.set(zmq::sockopt::rcvhwm, kReceiveQueue);
-        dealer.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(wire::kMaxRequestBytes));
+        dealer.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(messages::kMaxRequestBytes));
         // A daemon that has gone does not know our request when it comes back.
         dealer.set(zmq::sockopt::reconnect_ivl, -1);
         dealer.set(zmq::sockopt::handshake_ivl,
@@ -110,9 +111,8 @@ Client::Client(const std::string& socket, std::chrono::milliseconds patience, Si
         const int events = ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
                            ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                            ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
-        if (zmq_socket_monitor(dealer.handle(), kMonitor, events) != 0) throw zmq::error_t();
-        sockets_->monitor.set(zmq::sockopt::linger, 0);
-        sockets_->monitor.connect(kMonitor);
+        sockets_->monitor =
+            mesh::transport::SocketMonitor(sockets_->context, dealer, kMonitor, events);
         dealer.connect("ipc://" + socket);
     } catch (const zmq::error_t& error) {
         unreachable(fmt::format("cannot use the socket {}: {}.", one_line(socket), error.what()));
@@ -122,22 +122,22 @@ Client::Client(const std::string& socket, std::chrono::milliseconds patience, Si
 
 Client::~Client() = default;
 
-std::uint64_t Client::send(const wire::Request& request) {
+std::uint64_t Client::send(const messages::Request& request) {
     const std::uint64_t id = next_id_++;
-    const auto bytes = wire::encode(wire::RequestFrame{id, request});
+    const auto bytes = messages::encode(messages::RequestFrame{id, request});
     // Waiting is for the connection; the queue itself takes far more than we ever send.
     sockets_->dealer.send(zmq::buffer(bytes), zmq::send_flags::dontwait);
     return id;
 }
 
-bool Client::receive(wire::EventFrame& frame) {
+bool Client::receive(messages::EventFrame& frame) {
     zmq::message_t message;
     while (sockets_->dealer.recv(message, zmq::recv_flags::dontwait)) {
         last_heard_ = Clock::now();
         probe_id_.reset();
         const bool whole = !message.more();
         auto decoded =
-            wire::decode_event({static_cast<const std::byte*>(message.data()), message.size()});
+            messages::decode_event({static_cast<const std::byte*>(message.data()), message.size()});
         if (!whole || !decoded) {
             throw Error(kFailed,
                         fmt::format("the daemon sent what this client cannot read ({}); are both "
@@ -151,17 +151,16 @@ bool Client::receive(wire::EventFrame& frame) {
 }
 
 bool Client::disconnected() {
-    zmq::message_t event;
     bool gone = false;
-    while (sockets_->monitor.recv(event, zmq::recv_flags::dontwait)) gone = true;
+    while (sockets_->monitor.take()) gone = true;
     return gone;
 }
 
 void Client::probe() {
-    if (!probe_id_) probe_id_ = send(wire::StatusRequest{});
+    if (!probe_id_) probe_id_ = send(messages::StatusRequest{});
 }
 
-Client::Wake Client::wait(Clock::time_point until, wire::EventFrame& frame) {
+Client::Wake Client::wait(Clock::time_point until, messages::EventFrame& frame) {
     for (;;) {
         if (receive(frame)) return Wake::event;
         if (disconnected()) {
@@ -199,7 +198,7 @@ Client::Wake Client::sleep(Clock::duration pause) {
     const bool watch_output = output_.watched() >= 0 && !output_.closed();
     zmq::pollitem_t items[] = {
         {sockets_->dealer.handle(), 0, ZMQ_POLLIN, 0},
-        {sockets_->monitor.handle(), 0, ZMQ_POLLIN, 0},
+        {sockets_->monitor.socket().handle(), 0, ZMQ_POLLIN, 0},
         {nullptr, signals_.descriptor(), ZMQ_POLLIN, 0},
         {nullptr, output_.watched(), ZMQ_POLLERR, 0},
     };
@@ -215,9 +214,9 @@ Client::Wake Client::sleep(Clock::duration pause) {
     return Wake::event;
 }
 
-Client::Outcome Client::ask(const wire::Request& request,
-                            const std::function<void(const wire::Event&)>& on_event) {
-    if (auto wrong = wire::validate(request, wire::Door::control)) {
+Client::Outcome Client::ask(const messages::Request& request,
+                            const std::function<void(const messages::Event&)>& on_event) {
+    if (auto wrong = messages::validate(request, messages::Door::control)) {
         throw Error(kUsage, one_line(wrong->message));
     }
     last_heard_ = Clock::now();
@@ -232,24 +231,25 @@ Client::Outcome Client::ask(const wire::Request& request,
     return outcome;
 }
 
-void Client::follow(std::uint64_t id, const std::function<void(const wire::Event&)>& on_event,
+void Client::follow(std::uint64_t id, const std::function<void(const messages::Event&)>& on_event,
                     Outcome& outcome) {
     auto until = Clock::time_point::max();
     const auto cancel = [&] {
         if (until != Clock::time_point::max()) return;
-        send(wire::CancelRequest{id});
+        send(messages::CancelRequest{id});
         until = Clock::now() + kCancelWait;
     };
     for (;;) {
-        wire::EventFrame frame;
+        messages::EventFrame frame;
         switch (wait(until, frame)) {
             case Wake::event:
                 // The daemon cannot name a request that it could not read.
-                if (frame.id == kNoRequest && std::holds_alternative<wire::Failed>(frame.body)) {
+                if (frame.id == kNoRequest &&
+                    std::holds_alternative<messages::Failed>(frame.body)) {
                     frame.id = id;
                 }
                 if (frame.id != id) break;
-                if (wire::is_final(frame.body)) {
+                if (messages::is_final(frame.body)) {
                     outcome.final = std::move(frame.body);
                     return;
                 }

@@ -10,7 +10,7 @@
 
 #include "cli/output.hpp"
 #include "cli/signals.hpp"
-#include "mesh/wire/requests.hpp"
+#include "mesh/messages/requests.hpp"
 
 namespace shoal::cli {
 
@@ -28,8 +28,8 @@ class Client {
 
     /// How a request ended.
     struct Outcome {
-        std::optional<mesh::wire::Event> final;  ///< nothing when it was given up
-        int signal = 0;                          ///< the user's wish to stop
+        std::optional<mesh::messages::Event> final;  ///< nothing when it was given up
+        int signal = 0;                              ///< the user's wish to stop
         bool output_closed = false;
     };
 
@@ -37,19 +37,19 @@ class Client {
     /// A signal or a reader of standard output that has gone cancels the request; then the final
     /// event is waited for briefly. Throws Error when the request is invalid (kUsage), the daemon
     /// is lost (kUnreachable) or answers nonsense (kFailed).
-    Outcome ask(const mesh::wire::Request& request,
-                const std::function<void(const mesh::wire::Event&)>& on_event);
+    Outcome ask(const mesh::messages::Request& request,
+                const std::function<void(const mesh::messages::Event&)>& on_event);
 
   private:
     struct Sockets;
     enum class Wake { event, signal, output_closed, timeout };
 
-    std::uint64_t send(const mesh::wire::Request& request);
-    void follow(std::uint64_t id, const std::function<void(const mesh::wire::Event&)>& on_event,
+    std::uint64_t send(const mesh::messages::Request& request);
+    void follow(std::uint64_t id, const std::function<void(const mesh::messages::Event&)>& on_event,
                 Outcome& outcome);
     Wake sleep(std::chrono::steady_clock::duration pause);
-    Wake wait(std::chrono::steady_clock::time_point until, mesh::wire::EventFrame& frame);
-    bool receive(mesh::wire::EventFrame& frame);
+    Wake wait(std::chrono::steady_clock::time_point until, mesh::messages::EventFrame& frame);
+    bool receive(mesh::messages::EventFrame& frame);
     bool disconnected();
     void probe();
 

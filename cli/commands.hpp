@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "cli/session.hpp"
-#include "mesh/wire/requests.hpp"
+#include "mesh/messages/requests.hpp"
 
 namespace shoal::cli {
 
@@ -21,7 +21,7 @@ struct TextSource {
 struct RunOptions {
     std::string model;
     TextSource prompt;
-    mesh::wire::Sampling sampling;
+    mesh::messages::Sampling sampling;
     std::optional<std::uint64_t> seed;  ///< nothing: a random one
     std::uint32_t max_tokens = 0;
     std::vector<std::string> stop;

@@ -3,7 +3,7 @@
 
 #include <stdexcept>
 
-#include "mesh/wire/requests.hpp"
+#include "mesh/messages/requests.hpp"
 
 namespace shoal::cli {
 
@@ -18,8 +18,8 @@ enum ExitCode : int {
     kOutputClosed = 141,  ///< as if SIGPIPE had ended it
 };
 
-constexpr int exit_code(mesh::wire::ErrorCode code) noexcept {
-    using mesh::wire::ErrorCode;
+constexpr int exit_code(mesh::messages::ErrorCode code) noexcept {
+    using mesh::messages::ErrorCode;
     switch (code) {
         case ErrorCode::not_found:
             return kNotFound;
@@ -32,6 +32,7 @@ constexpr int exit_code(mesh::wire::ErrorCode code) noexcept {
         case ErrorCode::internal:
         case ErrorCode::cancelled:
         case ErrorCode::forbidden:
+        case ErrorCode::context_length:
             return kFailed;
     }
     return kFailed;

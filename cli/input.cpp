@@ -11,7 +11,7 @@
 #include "cli/exit_codes.hpp"
 
 namespace shoal::cli {
-namespace wire = mesh::wire;
+namespace messages = mesh::messages;
 namespace {
 
 namespace fs = std::filesystem;
@@ -28,10 +28,10 @@ std::string read_all(int fd, const std::string& from) {
             throw Error(kUsage, fmt::format("cannot read {}: {}", from, std::strerror(errno)));
         }
         text.append(buffer, static_cast<std::size_t>(size));
-        if (text.size() > wire::kMaxPromptBytes + 1) {
+        if (text.size() > messages::kMaxPromptBytes + 1) {
             throw Error(kUsage, fmt::format("{} has more than {} bytes, which is the most that a "
                                             "request may have",
-                                            from, wire::kMaxPromptBytes));
+                                            from, messages::kMaxPromptBytes));
         }
     }
 }

@@ -5,21 +5,21 @@
 #include "cli/exit_codes.hpp"
 
 namespace shoal::cli {
-namespace wire = mesh::wire;
+namespace messages = mesh::messages;
 namespace {
 
 // Keys in the order in which they are written, for readers.
 using Json = nlohmann::ordered_json;
 
-Json body(const wire::Progress& p) {
+Json body(const messages::Progress& p) {
     return {{"event", "progress"}, {"what", p.what}, {"done", p.done}, {"total", p.total}};
 }
 
-Json body(const wire::Token& t) {
+Json body(const messages::Token& t) {
     return {{"event", "token"}, {"index", t.index}, {"id", t.id}, {"text", t.text}};
 }
 
-Json body(const wire::Done& d) {
+Json body(const messages::Done& d) {
     return {{"event", "done"},
             {"reason", name(d.reason)},
             {"text", d.text},
@@ -33,19 +33,19 @@ Json body(const wire::Done& d) {
             {"decode_seconds", d.decode_seconds}};
 }
 
-Json body(const wire::Failed& f) {
+Json body(const messages::Failed& f) {
     return {{"event", "error"}, {"code", name(f.code)}, {"message", f.message}};
 }
 
-Json body(const wire::TokenizeReply& t) {
+Json body(const messages::TokenizeReply& t) {
     return {{"event", "tokens"}, {"ids", t.ids}, {"pieces", t.pieces}};
 }
 
-Json body(const wire::DetokenizeReply& d) {
+Json body(const messages::DetokenizeReply& d) {
     return {{"event", "text"}, {"text", d.text}};
 }
 
-Json body(const wire::ModelsReply& reply) {
+Json body(const messages::ModelsReply& reply) {
     Json models = Json::array();
     for (const auto& m : reply.models) {
         models.push_back({{"name", m.name},
@@ -57,15 +57,24 @@ Json body(const wire::ModelsReply& reply) {
                           {"context", m.context},
                           {"loaded", m.loaded},
                           {"devices", m.devices}});
+        if (!m.problem.empty()) models.back()["problem"] = m.problem;
     }
-    return {{"event", "models"}, {"models", models}};
+    return {{"event", "models"}, {"models", models}, {"reading_models", reply.reading_models}};
 }
 
-Json range(const wire::RangeInfo& r) {
+Json range(const messages::Range& r) {
     return Json::array({r.begin, r.end});
 }
 
-Json device(const wire::DeviceInfo& d) {
+Json link(const messages::LinkInfo& l) {
+    return {{"transport", l.transport},     {"cipher", l.cipher},
+            {"sent_bytes", l.sent_bytes},   {"received_bytes", l.received_bytes},
+            {"resent", l.resent},           {"asked", l.asked},
+            {"collectives", l.collectives}, {"wait_p50_us", l.wait_p50_us},
+            {"wait_p99_us", l.wait_p99_us}};
+}
+
+Json device(const messages::DeviceInfo& d) {
     return {{"id", d.id},
             {"name", d.name},
             {"address", d.address},
@@ -76,21 +85,32 @@ Json device(const wire::DeviceInfo& d) {
             {"alive", d.alive},
             {"rank", d.rank},
             {"state", d.state},
-            {"q_heads", range(d.q_heads)},
-            {"kv_heads", range(d.kv_heads)},
-            {"ffn_columns", range(d.ffn_columns)},
-            {"vocab_rows", range(d.vocab_rows)},
+            {"q_heads", range(d.slice.q_heads)},
+            {"kv_heads", range(d.slice.kv_heads)},
+            {"ffn_columns", range(d.slice.ffn)},
+            {"vocab_rows", range(d.slice.vocab)},
             {"memory_total", d.memory_total},
             {"memory_available", d.memory_available},
             {"weight_bytes", d.weight_bytes},
             {"planned_weight_bytes", d.planned_weight_bytes},
             {"kv_bytes", d.kv_bytes},
-            {"round_trip_ms", d.round_trip_ms < 0 ? Json() : Json(d.round_trip_ms)}};
+            {"round_trip_ms", d.round_trip_ms < 0 ? Json() : Json(d.round_trip_ms)},
+            {"link", d.link.transport.empty() ? Json() : link(d.link)}};
 }
 
-Json body(const wire::StatusReply& s) {
+Json warning(const messages::Warning& w) {
+    return {{"name", w.name},
+            {"severity", name(w.severity)},
+            {"device", w.device},
+            {"text", w.text},
+            {"remedy", w.remedy}};
+}
+
+Json body(const messages::StatusReply& s) {
     Json devices = Json::array();
     for (const auto& d : s.devices) devices.push_back(device(d));
+    Json warnings = Json::array();
+    for (const auto& w : s.warnings) warnings.push_back(warning(w));
     return {{"event", "status"},
             {"version", s.version},
             {"cluster", s.cluster},
@@ -108,7 +128,9 @@ Json body(const wire::StatusReply& s) {
             {"generated_tokens", s.generated_tokens},
             {"tokens_per_second", s.tokens_per_second},
             {"prefill_tokens_per_second", s.prefill_tokens_per_second},
-            {"devices", devices}};
+            {"reading_models", s.reading_models},
+            {"devices", devices},
+            {"warnings", warnings}};
 }
 
 std::string line(const Json& json) {
@@ -117,7 +139,7 @@ std::string line(const Json& json) {
 
 }  // namespace
 
-std::string json_line(const wire::Event& event) {
+std::string json_line(const messages::Event& event) {
     return std::visit([](const auto& alternative) { return line(body(alternative)); }, event);
 }
 
@@ -129,37 +151,39 @@ std::string json_error_line(int exit_code, const std::string& message) {
     return line(Json{{"event", "error"}, {"code", code}, {"message", message}});
 }
 
-const char* name(wire::ErrorCode code) noexcept {
+const char* name(messages::ErrorCode code) noexcept {
     switch (code) {
-        case wire::ErrorCode::bad_request:
+        case messages::ErrorCode::bad_request:
             return "bad_request";
-        case wire::ErrorCode::not_found:
+        case messages::ErrorCode::not_found:
             return "not_found";
-        case wire::ErrorCode::busy:
+        case messages::ErrorCode::busy:
             return "busy";
-        case wire::ErrorCode::too_large:
+        case messages::ErrorCode::too_large:
             return "too_large";
-        case wire::ErrorCode::unavailable:
+        case messages::ErrorCode::unavailable:
             return "unavailable";
-        case wire::ErrorCode::internal:
+        case messages::ErrorCode::internal:
             return "internal";
-        case wire::ErrorCode::cancelled:
+        case messages::ErrorCode::cancelled:
             return "cancelled";
-        case wire::ErrorCode::forbidden:
+        case messages::ErrorCode::forbidden:
             return "forbidden";
+        case messages::ErrorCode::context_length:
+            return "context_length";
     }
     return "unknown";
 }
 
-const char* name(wire::StopReason reason) noexcept {
+const char* name(messages::StopReason reason) noexcept {
     switch (reason) {
-        case wire::StopReason::end:
+        case messages::StopReason::end:
             return "end";
-        case wire::StopReason::length:
+        case messages::StopReason::length:
             return "length";
-        case wire::StopReason::stop:
+        case messages::StopReason::stop:
             return "stop";
-        case wire::StopReason::cancelled:
+        case messages::StopReason::cancelled:
             return "cancelled";
     }
     return "unknown";

@@ -3,19 +3,19 @@
 
 #include <string>
 
-#include "mesh/wire/requests.hpp"
+#include "mesh/messages/requests.hpp"
 
 namespace shoal::cli {
 
 /// `{"event":"token",...}` and a newline. Text that is not UTF-8 gets U+FFFD where it is not.
-std::string json_line(const mesh::wire::Event& event);
+std::string json_line(const mesh::messages::Event& event);
 
 /// `{"event":"error","code":"unreachable","message":...}` for what failed on this side.
 std::string json_error_line(int exit_code, const std::string& message);
 
 /// "not_found"
-const char* name(mesh::wire::ErrorCode code) noexcept;
+const char* name(mesh::messages::ErrorCode code) noexcept;
 /// "length"
-const char* name(mesh::wire::StopReason reason) noexcept;
+const char* name(mesh::messages::StopReason reason) noexcept;
 
 }  // namespace shoal::cli

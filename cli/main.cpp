@@ -1,12 +1,18 @@
 // shoal: the command-line client. This file is the grammar of its command line.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <clocale>
 #include <exception>
 #include <functional>
+#include <map>
 
 #include "cli/commands.hpp"
 #include "cli/exit_codes.hpp"
 #include "cli/json.hpp"
+#include "config/nearest.hpp"
 #include "config/settings.hpp"
 
 namespace shoal::cli {
@@ -129,7 +135,7 @@ void add_tokens(CLI::App& app, TokenizeOptions& t, DetokenizeOptions& d, Action&
 void add_key(CLI::App& app, std::string& file, Action& action) {
     CLI::App* key = command(app, "key", "Make or inspect the key that devices of a cluster share",
                             "Example: sudo shoal key new");
-    key->require_subcommand(1);
+    key->require_subcommand(0, 1);
     CLI::App* make = command(*key, "new", "Write a new key to a file that does not exist yet", "");
     CLI::App* print =
         command(*key, "show-fingerprint",
@@ -140,6 +146,99 @@ void add_key(CLI::App& app, std::string& file, Action& action) {
     make->callback([&] { action = [&](const Common& common) { return key_new(common, file); }; });
     print->callback(
         [&] { action = [&](const Common& common) { return key_fingerprint(common, file); }; });
+}
+
+std::vector<std::string_view> command_names(const CLI::App& app) {
+    std::vector<std::string_view> names;
+    for (const CLI::App* sub : app.get_subcommands(nullptr)) names.push_back(sub->get_name());
+    return names;
+}
+
+/// "shoal key"
+std::string full_name(const CLI::App& app) {
+    return app.get_parent() == nullptr ? app.get_name()
+                                       : full_name(*app.get_parent()) + ' ' + app.get_name();
+}
+
+[[noreturn]] void unknown_command(const CLI::App& app, const std::string& word) {
+    const auto names = command_names(app);
+    const std::string_view near = config::nearest(word, names);
+    const std::string name = full_name(app);
+    throw Error(
+        kUsage,
+        fmt::format("there is no command \"{}\"{}\nThe commands of `{}` are {}; `{} --help` "
+                    "tells of each.",
+                    one_line(word),
+                    near.empty() ? "." : fmt::format("; did you mean `{} {}`?", name, near), name,
+                    fmt::join(names, ", "), name));
+}
+
+/// Throws Error(kUsage) when there is no such command.
+const CLI::App& find_command(const CLI::App& app, const std::string& word) {
+    for (const CLI::App* sub : app.get_subcommands(nullptr)) {
+        if (sub->get_name() == word) return *sub;
+    }
+    unknown_command(app, word);
+}
+
+void add_help(CLI::App& app, std::vector<std::string>& words, Action& action) {
+    CLI::App* sub = command(app, "help", "Explain Shoal's client, or one of its commands",
+                            "Example: shoal help run");
+    sub->add_option("COMMAND", words, "The command to explain");
+    sub->callback([&] {
+        action = [&](const Common&) {
+            const CLI::App* about = &app;
+            for (const std::string& word : words) about = &find_command(*about, word);
+            const CLI::App* parent = about->get_parent();
+            // An app that has parsed a command would explain that one.
+            app.clear();
+            Output(-1).write(about->help(parent == nullptr ? "" : full_name(*parent)));
+            return kOk;
+        };
+    });
+}
+
+/// The names of an app's options as they are typed: "--json", "-q".
+void add_option_names(const CLI::App& app, std::vector<std::string>& names) {
+    for (const CLI::Option* option : app.get_options()) {
+        for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+        for (const auto& name : option->get_snames()) names.push_back("-" + name);
+    }
+}
+
+[[noreturn]] void unknown_option(const CLI::App& at, const std::string& given) {
+    std::vector<std::string> names;
+    for (const CLI::App* app = &at; app != nullptr; app = app->get_parent()) {
+        add_option_names(*app, names);
+    }
+    const std::vector<std::string_view> known(names.begin(), names.end());
+    const std::string name = given.substr(0, given.find('='));
+    const std::string_view near = config::nearest(name, known);
+    throw Error(kUsage, fmt::format("there is no option {}{} See `{} --help`.", one_line(name),
+                                    near.empty() ? "." : fmt::format("; did you mean {}?", near),
+                                    full_name(at)));
+}
+
+/// Throws when something was given that is nothing we know, or no command. CLI11 would say only
+/// that something was not expected.
+void refuse_unknown(const CLI::App& app) {
+    const CLI::App* at = &app;
+    while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
+    std::vector<std::string> left = app.remaining(true);
+    std::erase(left, "--");  // What it stands before was taken, or is left as well.
+    const auto option =
+        std::ranges::find_if(left, [](const auto& word) { return word.starts_with('-'); });
+    if (option != left.end()) unknown_option(*at, *option);
+    if (!command_names(*at).empty()) {
+        if (!left.empty()) unknown_command(*at, left.front());
+        throw Error(kUsage,
+                    fmt::format("`{}` needs a command: {}. See `{} --help`.", full_name(*at),
+                                fmt::join(command_names(*at), ", "), full_name(*at)));
+    }
+    if (left.empty()) return;
+    throw Error(kUsage, fmt::format("\"{}\" is one word too many; put a text of several words in "
+                                    "quotes. See `{} --help`.",
+                                    one_line(left.front()), full_name(*at)));
 }
 
 void add_common(CLI::App& app, Common& common) {
@@ -154,6 +253,14 @@ void add_common(CLI::App& app, Common& common) {
         ->type_name("SECONDS")
         ->check(CLI::Range(0.1, 86400.0).description(""))
         ->capture_default_str();
+    app.add_option("--color", common.color,
+                   "Colour: auto (on a terminal, unless NO_COLOR is set), always or never")
+        ->type_name("WHEN")
+        ->transform(CLI::CheckedTransformer(std::map<std::string, Color>{{"auto", Color::automatic},
+                                                                         {"always", Color::always},
+                                                                         {"never", Color::never}})
+                        .description(""))
+        ->default_str("auto");
     app.set_version_flag("--version", "shoal " SHOAL_VERSION);
 }
 
@@ -182,6 +289,7 @@ int main(int argc, char** argv) {
     DetokenizeOptions detokenize_options;
     std::string model;
     std::string key_file = config::ClusterSettings{}.key_file;
+    std::vector<std::string> help_words;
     Action action;
 
     CLI::App app(
@@ -189,19 +297,23 @@ int main(int argc, char** argv) {
         "client of shoald.",
         "shoal");
     app.footer(kFooter);
-    app.require_subcommand(1);
+    // What is left over is judged by refuse_unknown(), which names it.
+    app.require_subcommand(0, 1);
+    app.allow_extras();
     add_common(app, common);
     add_run(app, run_options, action);
     add_status(app, status_options, action);
     add_models(app, model, action);
     add_tokens(app, tokenize_options, detokenize_options, action);
     add_key(app, key_file, action);
+    add_help(app, help_words, action);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? kOk : kUsage;
     }
     try {
+        refuse_unknown(app);
         return action(common);
     } catch (const Error& error) {
         return fail(common, error.code(), error.what());

@@ -9,7 +9,7 @@
 #include "cli/table.hpp"
 
 namespace shoal::cli {
-namespace wire = mesh::wire;
+namespace messages = mesh::messages;
 namespace {
 
 /// Enough of a hash to name a model by.
@@ -22,11 +22,18 @@ std::string parameters_text(std::uint64_t count) {
     return fmt::format("{:.1f} B", static_cast<double>(count) / 1e9);
 }
 
-std::string models_text(const wire::ModelsReply& reply, const Terminal& terminal) {
+std::string models_text(const messages::ModelsReply& reply, const Terminal& terminal) {
+    const std::string reading =
+        reply.reading_models
+            ? "Folders of models are still being read; ask again for what is not here yet.\n"
+            : "";
     if (reply.models.empty()) {
-        return "No models yet. Put a GGUF file into a folder of models.directories, or name a "
-               "file: shoal run ./model.gguf \"...\"\n";
+        return "No models yet. " +
+               (reading.empty() ? "Put a GGUF file into a folder of models.directories, or name a "
+                                  "file: shoal run ./model.gguf \"...\"\n"
+                                : reading);
     }
+    std::string unusable;
     Table table{{{"NAME", false, 9},
                  {"ARCHITECTURE", false, 2},
                  {"TYPE", false, 5},
@@ -38,12 +45,20 @@ std::string models_text(const wire::ModelsReply& reply, const Terminal& terminal
                  {"HASH", false, 1}},
                 {}};
     for (const auto& m : reply.models) {
+        if (!m.problem.empty()) {
+            unusable += fmt::format("  {}, on device {}: {}\n", one_line(m.name),
+                                    m.devices.empty() ? "?" : one_line(m.devices[0].substr(0, 8)),
+                                    one_line(m.problem));
+            continue;
+        }
         table.rows.push_back({one_line(m.name), one_line(m.architecture), one_line(m.quantisation),
                               parameters_text(m.parameters), bytes_text(m.file_bytes),
                               std::to_string(m.context), std::to_string(m.devices.size()),
                               m.loaded ? "yes" : "", one_line(m.hash.substr(0, kHashDigits))});
     }
-    return table.text(terminal);
+    std::string text = table.rows.empty() ? "No usable models yet.\n" : table.text(terminal);
+    if (!unusable.empty()) text += "\nFiles that cannot be used:\n" + unusable;
+    return text + reading;
 }
 
 /// A piece of a vocabulary as text in quotes.
@@ -81,19 +96,19 @@ std::int32_t token_id(const std::string& text) {
 
 int models(const Common& common) {
     Session session(common);
-    const auto final = session.ask(wire::ModelsRequest{});
+    const auto final = session.ask(messages::ModelsRequest{});
     if (!final || common.json) return session.code();
     session.output().write(
-        models_text(Session::expect<wire::ModelsReply>(*final), session.terminal()));
+        models_text(Session::expect<messages::ModelsReply>(*final), session.terminal()));
     return session.code();
 }
 
 int load(const Common& common, const std::string& model) {
-    const wire::LoadRequest request{model_name(model)};
+    const messages::LoadRequest request{model_name(model)};
     Session session(common);
     const auto final = session.ask(request);
     if (!final || common.json || common.quiet) return session.code();
-    const auto& done = Session::expect<wire::Done>(*final);
+    const auto& done = Session::expect<messages::Done>(*final);
     session.output().write(fmt::format(
         "{} is ready on {} device{}, after {}\n", one_line(done.model.empty() ? model : done.model),
         done.devices, done.devices == 1 ? "" : "s", seconds_text(done.load_seconds)));
@@ -101,12 +116,13 @@ int load(const Common& common, const std::string& model) {
 }
 
 int tokenize(const Common& common, const TokenizeOptions& options) {
-    const wire::TokenizeRequest request{model_name(options.model), read_text(options.text, "text"),
-                                        !options.no_special, !options.no_parse_special};
+    const messages::TokenizeRequest request{model_name(options.model),
+                                            read_text(options.text, "text"), !options.no_special,
+                                            !options.no_parse_special};
     Session session(common);
     const auto final = session.ask(request);
     if (!final || common.json) return session.code();
-    const auto& reply = Session::expect<wire::TokenizeReply>(*final);
+    const auto& reply = Session::expect<messages::TokenizeReply>(*final);
     std::string text;
     if (options.ids_only) {
         text = fmt::format("{}\n", fmt::join(reply.ids, " "));
@@ -121,7 +137,7 @@ int tokenize(const Common& common, const TokenizeOptions& options) {
 }
 
 int detokenize(const Common& common, const DetokenizeOptions& options) {
-    wire::DetokenizeRequest request{model_name(options.model), {}};
+    messages::DetokenizeRequest request{model_name(options.model), {}};
     if (!options.ids.empty()) {
         for (const std::string& id : options.ids) request.ids.push_back(token_id(id));
     } else {
@@ -136,9 +152,9 @@ int detokenize(const Common& common, const DetokenizeOptions& options) {
     Session session(common);
     const auto final = session.ask(request);
     if (!final || common.json) return session.code();
-    const auto& text = Session::expect<wire::DetokenizeReply>(*final).text;
+    const auto& text = Session::expect<messages::DetokenizeReply>(*final).text;
     session.output().write(session.terminal().interactive ? harmless(text) : text);
-    if (session.output().last() != '\n') session.output().write("\n");
+    session.end_line();
     return session.code();
 }
 

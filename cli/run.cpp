@@ -8,7 +8,7 @@
 #include "cli/json.hpp"
 
 namespace shoal::cli {
-namespace wire = mesh::wire;
+namespace messages = mesh::messages;
 namespace {
 
 std::string rate(std::uint32_t tokens, double seconds) {
@@ -21,7 +21,7 @@ std::string plural(std::uint32_t count, std::string_view word) {
 }
 
 /// One or two lines for people who want to know how fast it was.
-std::string summary(const wire::Done& done, std::uint64_t seed, bool sampled) {
+std::string summary(const messages::Done& done, std::uint64_t seed, bool sampled) {
     std::string text = fmt::format(
         "{} in {}{}; prompt of {} in {}{}", plural(done.generated_tokens, "token"),
         seconds_text(done.decode_seconds), rate(done.generated_tokens, done.decode_seconds),
@@ -36,15 +36,15 @@ std::string summary(const wire::Done& done, std::uint64_t seed, bool sampled) {
     text += fmt::format("; {} on {}", one_line(done.model), plural(done.devices, "device"));
     if (sampled) text += fmt::format("; seed {}", seed);
     switch (done.reason) {
-        case wire::StopReason::end:
+        case messages::StopReason::end:
             break;
-        case wire::StopReason::length:
+        case messages::StopReason::length:
             text += "; stopped at the length limit";
             break;
-        case wire::StopReason::stop:
+        case messages::StopReason::stop:
             text += "; stopped at a stop text";
             break;
-        case wire::StopReason::cancelled:
+        case messages::StopReason::cancelled:
             text += "; cancelled";
             break;
     }
@@ -54,7 +54,7 @@ std::string summary(const wire::Done& done, std::uint64_t seed, bool sampled) {
 }  // namespace
 
 int run(const Common& common, const RunOptions& options) {
-    wire::Generate generate;
+    messages::Generate generate;
     generate.model = model_name(options.model);
     generate.prompt = read_text(options.prompt, "prompt");
     generate.max_tokens = options.max_tokens;
@@ -73,11 +73,8 @@ int run(const Common& common, const RunOptions& options) {
         // A model can write anything, so also what commands a terminal.
         session.output().write(session.terminal().interactive ? harmless(text) : text);
     };
-    const auto end_line = [&] {
-        if (!common.json && session.output().last() != '\n') session.output().write("\n");
-    };
-    const auto on_token = [&](const wire::Event& event) {
-        const auto& token = Session::expect<wire::Token>(event);
+    const auto on_token = [&](const messages::Event& event) {
+        const auto& token = Session::expect<messages::Token>(event);
         if (token.index != expected) {
             throw Error(kFailed, fmt::format("part of the answer is missing: token {} came where "
                                              "{} was due",
@@ -86,18 +83,18 @@ int run(const Common& common, const RunOptions& options) {
         ++expected;
         show(token.text);
     };
-    std::optional<wire::Event> final;
+    std::optional<messages::Event> final;
     try {
         final = session.ask(generate, on_token);
     } catch (const Error&) {
         // The message starts on a line of its own, and so does what the user types next.
-        end_line();
+        session.end_line();
         throw;
     }
-    if (final) show(Session::expect<wire::Done>(*final).text);
-    end_line();
+    if (final) show(Session::expect<messages::Done>(*final).text);
+    session.end_line();
     if (final && !common.quiet) {
-        complain(summary(Session::expect<wire::Done>(*final), generate.sampling.seed,
+        complain(summary(Session::expect<messages::Done>(*final), generate.sampling.seed,
                          generate.sampling.temperature > 0));
     }
     return session.code();

@@ -8,7 +8,7 @@
 #include "cli/json.hpp"
 
 namespace shoal::cli {
-namespace wire = mesh::wire;
+namespace messages = mesh::messages;
 
 void complain(std::string_view message) {
     const std::string text = fmt::format("shoal: {}\n", harmless(message));
@@ -17,7 +17,7 @@ void complain(std::string_view message) {
 
 Session::Session(const Common& common)
     : common_(common),
-      terminal_(terminal_of(STDOUT_FILENO)),
+      terminal_(terminal_of(STDOUT_FILENO, common.color)),
       output_(signals_.descriptor()),
       progress_(!common.quiet && terminal_of(STDERR_FILENO).interactive),
       client_(common.socket,
@@ -30,20 +30,26 @@ void Session::unexpected() {
                 "version? See `shoal --version`.");
 }
 
-int Session::report(const wire::Failed& failed) {
+void Session::end_line() {
+    if (!common_.json && output_.last() != '\n') output_.write("\n");
+}
+
+int Session::report(const messages::Failed& failed) {
     complain(failed.message.empty() ? "the daemon failed without saying why" : failed.message);
     return exit_code(failed.code);
 }
 
-std::optional<wire::Event> Session::ask(const wire::Request& request) {
-    return ask(request, [](const wire::Event&) {});
+std::optional<messages::Event> Session::ask(const messages::Request& request) {
+    return ask(request, [](const messages::Event&) {});
 }
 
-std::optional<wire::Event> Session::ask(const wire::Request& request, const OnEvent& on_event) {
-    auto outcome = client_.ask(request, [&](const wire::Event& event) {
+std::optional<messages::Event> Session::ask(const messages::Request& request,
+                                            const OnEvent& on_event) {
+    auto outcome = client_.ask(request, [&](const messages::Event& event) {
         if (common_.json) output_.write(json_line(event));
-        if (const auto* progress = std::get_if<wire::Progress>(&event)) {
-            progress_.show(progress->what, progress->done, progress->total);
+        if (const auto* progress = std::get_if<messages::Progress>(&event)) {
+            const bool in_line = terminal_.interactive && output_.last() != '\n';
+            progress_.show(progress->what, progress->done, progress->total, in_line);
         } else {
             on_event(event);
         }
@@ -55,12 +61,14 @@ std::optional<wire::Event> Session::ask(const wire::Request& request, const OnEv
     } else if (outcome.output_closed || output_.closed()) {
         code_ = kOutputClosed;
     } else if (outcome.final) {
-        const auto* failed = std::get_if<wire::Failed>(&*outcome.final);
+        const auto* failed = std::get_if<messages::Failed>(&*outcome.final);
         if (failed == nullptr) return std::move(outcome.final);
+        // An answer that breaks off ends in the middle of a line.
+        end_line();
         code_ = report(*failed);
     }
     // The end of a request that the user stopped may still hold its timing.
-    const bool done = outcome.final && std::holds_alternative<wire::Done>(*outcome.final);
+    const bool done = outcome.final && std::holds_alternative<messages::Done>(*outcome.final);
     return done ? std::move(outcome.final) : std::nullopt;
 }
 

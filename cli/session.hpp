@@ -9,7 +9,7 @@
 #include "cli/output.hpp"
 #include "cli/signals.hpp"
 #include "cli/terminal.hpp"
-#include "mesh/wire/requests.hpp"
+#include "mesh/messages/requests.hpp"
 
 namespace shoal::cli {
 
@@ -19,13 +19,14 @@ struct Common {
     bool json = false;
     bool quiet = false;
     double patience_seconds = 60;
+    Color color = Color::automatic;
 };
 
 /// A connection with the user on the other side. Construct it when all input has been read:
 /// from then on Ctrl-C no longer ends the process by itself.
 class Session {
   public:
-    using OnEvent = std::function<void(const mesh::wire::Event&)>;
+    using OnEvent = std::function<void(const mesh::messages::Event&)>;
 
     /// Throws Error(kUnreachable) when there is no daemon.
     explicit Session(const Common& common);
@@ -34,14 +35,14 @@ class Session {
     /// event to standard output; other events that are not final go to `on_event`. Gives the
     /// final event; nothing when the request ended without a result, which code() then tells.
     /// A failure has been reported to the user by then.
-    std::optional<mesh::wire::Event> ask(const mesh::wire::Request& request,
-                                         const OnEvent& on_event);
-    std::optional<mesh::wire::Event> ask(const mesh::wire::Request& request);
+    std::optional<mesh::messages::Event> ask(const mesh::messages::Request& request,
+                                             const OnEvent& on_event);
+    std::optional<mesh::messages::Event> ask(const mesh::messages::Request& request);
 
     /// The final event as the alternative that belongs to the request.
     /// Throws Error when the daemon answered with another.
     template <typename T>
-    static const T& expect(const mesh::wire::Event& event) {
+    static const T& expect(const mesh::messages::Event& event) {
         const T* value = std::get_if<T>(&event);
         if (value == nullptr) unexpected();
         return *value;
@@ -50,6 +51,9 @@ class Session {
     /// Waits; true when the user wants to stop.
     bool interrupted_within(std::chrono::milliseconds time);
 
+    /// What follows starts on a line of its own. JSON lines end by themselves.
+    void end_line();
+
     int code() const noexcept { return code_; }
     Output& output() noexcept { return output_; }
     ProgressLine& progress() noexcept { return progress_; }
@@ -57,7 +61,7 @@ class Session {
 
   private:
     [[noreturn]] static void unexpected();
-    int report(const mesh::wire::Failed& failed);
+    int report(const mesh::messages::Failed& failed);
 
     const Common& common_;
     Signals signals_;

@@ -57,7 +57,7 @@ std::string Table::text(const Terminal& terminal) const {
     };
     std::vector<std::string> titles, rule;
     for (std::size_t c = 0; c < columns.size(); ++c) {
-        titles.push_back(columns[c].title);
+        titles.push_back(styled(terminal, Style::bold, columns[c].title));
         rule.push_back(repeated("─", widths[c]));
     }
     if (!boxed) {

@@ -1,8 +1,11 @@
+#include <algorithm>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/keys.hpp"
 #include "config/load.hpp"
+#include "config/nearest.hpp"
 #include "config/syntax.hpp"
 
 namespace shoal::config {
@@ -12,14 +15,31 @@ std::string flag_name(const Key& key) {
     return "--" + std::string(key.name);
 }
 
+struct Plain {
+    std::string_view name;
+    bool CommandLine::*member;
+};
+constexpr Plain kPlain[] = {{"--help", &CommandLine::help},       {"-h", &CommandLine::help},
+                            {"--version", &CommandLine::version}, {"--check", &CommandLine::check},
+                            {"--cpu", &CommandLine::cpu},         {"--json", &CommandLine::json}};
+
 // The member that a flag without a value sets, or null.
 bool* flag_without_value(CommandLine& line, std::string_view argument) {
-    if (argument == "--help" || argument == "-h") return &line.help;
-    if (argument == "--version") return &line.version;
-    if (argument == "--check") return &line.check;
-    if (argument == "--cpu") return &line.cpu;
-    if (argument == "--json") return &line.json;
+    for (const Plain& plain : kPlain) {
+        if (argument == plain.name) return &(line.*plain.member);
+    }
     return nullptr;
+}
+
+// The end of a message about a flag that there is not: keys are flags, too.
+std::string flag_suggestion(const std::string& name) {
+    std::vector<std::string_view> plain = {"--config"};
+    for (const Plain& p : kPlain) {
+        if (p.name.starts_with("--")) plain.push_back(p.name);
+    }
+    const std::string_view near = nearest("--" + name, plain);
+    if (near.empty()) return suggestion(name, flag_name);
+    return "; did you mean " + std::string(near) + "?";
 }
 
 [[noreturn]] void fail(const std::string& where, const std::string& what) {
@@ -37,15 +57,20 @@ CommandLine parse_command_line(std::span<const char* const> arguments) {
             continue;
         }
         if (!argument.starts_with("--")) {
-            fail("command line", shown(argument) +
-                                     " is not a flag; write --config FILE, --section.key=value "
-                                     "or --help");
+            const std::string name(
+                argument.substr(std::min(argument.find_first_not_of('-'), argument.size())));
+            CommandLine ignored;
+            const bool plain = flag_without_value(ignored, "--" + name) != nullptr;
+            fail("command line",
+                 shown(argument) + " is not a flag; " +
+                     (plain ? "did you mean --" + name + "?"
+                            : "write --config FILE, --section.key=value or --help"));
         }
         const auto equals = argument.find('=');
         const std::string name(argument.substr(2, equals - 2));
         const Key* key = find_key(name);
         if (key == nullptr && name != "config") {
-            fail(shown("--" + name), "unknown flag" + suggestion(name, flag_name));
+            fail(shown("--" + name), "unknown flag" + flag_suggestion(name));
         }
         std::string text;
         if (equals != std::string_view::npos) {

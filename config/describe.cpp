@@ -1,8 +1,8 @@
 // The texts made from the table of keys: names, `shoald --help`, config/shoald.toml.
 #include <algorithm>
-#include <numeric>
 
 #include "config/keys.hpp"
+#include "config/nearest.hpp"
 
 namespace shoal::config {
 namespace {
@@ -39,22 +39,6 @@ std::string upper(std::string_view text) {
     return out;
 }
 
-/// Edits (insert, delete, replace a character) that turn one text into the other.
-std::size_t distance(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> row(b.size() + 1);
-    std::iota(row.begin(), row.end(), std::size_t{0});
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        std::size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (std::size_t j = 0; j < b.size(); ++j) {
-            const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-            diagonal = row[j + 1];
-            row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-        }
-    }
-    return row[b.size()];
-}
-
 std::string_view leaf(std::string_view name) {
     const auto dot = name.find('.');
     return dot == std::string_view::npos ? name : name.substr(dot + 1);
@@ -73,8 +57,8 @@ const Key* nearest_key(std::string_view name) {
     std::size_t least = std::max<std::size_t>(2, leaf(name).size() / 3) + 1;
     for (const Key& key : keys()) {
         // The right key in the wrong section, or in none, is as near as one wrong letter.
-        const std::size_t elsewhere = distance(leaf(name), leaf(key.name)) + 1;
-        const std::size_t edits = std::min(distance(name, key.name), elsewhere);
+        const std::size_t elsewhere = edits_between(leaf(name), leaf(key.name)) + 1;
+        const std::size_t edits = std::min(edits_between(name, key.name), elsewhere);
         if (edits < least) {
             least = edits;
             best = &key;
@@ -95,7 +79,7 @@ std::string help_text() {
         "The daemon of Shoal: one device of a cluster that runs a language model together.\n\n"
         "  --config FILE  read settings from this file, not /etc/shoal/shoald.toml; or "
         "SHOAL_CONFIG\n"
-        "  --check        only check the settings\n"
+        "  --check        only check the settings and the files and folders that they name\n"
         "  --cpu          only show the instruction sets and threads that these settings choose\n"
         "  --json         with --cpu: as JSON\n"
         "  --version      show the version\n"

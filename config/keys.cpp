@@ -11,7 +11,9 @@ namespace shoal::config {
 namespace {
 
 constexpr std::array<std::string_view, 4> kKvNames = {"auto", "f32", "f16", "q8_0"};
-constexpr std::array<std::string_view, 3> kCollectivesNames = {"q8_0", "f16", "f32"};
+constexpr std::array<std::string_view, 5> kCollectivesNames = {"auto", "q8_0", "q16", "f16", "f32"};
+constexpr std::array<std::string_view, 2> kEncryptNames = {"data", "control"};
+constexpr std::array<std::string_view, 2> kDataTransportNames = {"zmtp", "libzmq"};
 constexpr std::array<std::string_view, 4> kLogNames = {"error", "warn", "info", "debug"};
 
 constexpr std::int64_t kMaxPathBytes = 4096;
@@ -165,6 +167,14 @@ constexpr std::array kKeys = {
     list("cluster.peers", cluster<&C::peers>, Kind::text_list, 0, check_peer,
          "Devices that beacons do not reach, as \"host\" or \"host:beacon_port\"; IPv6 with a "
          "port as \"[address]:port\"."),
+    choice("cluster.encrypt", cluster<&C::encrypt>, kEncryptNames,
+           "What is encrypted between devices. data: everything. control: all but the activations, "
+           "for a wire of one's own; whoever reaches it can read what is asked and disturb the "
+           "answers. The same on every device."),
+    choice("cluster.data_transport", cluster<&C::data_transport>, kDataTransportNames,
+           "How activations travel. zmtp: sent and received by the thread that computes. libzmq: "
+           "by the ZeroMQ library's own thread, some ten times slower; to fall back on. The same "
+           "on every device."),
     integer("cluster.heartbeat_ms", cluster<&C::heartbeat>, "ms", 10, 60'000,
             "How often a device says that it is alive."),
     integer("cluster.suspect_ms", cluster<&C::suspect>, "ms", 20, 600'000,
@@ -190,14 +200,18 @@ constexpr std::array kKeys = {
            "Element type of the KV cache. auto: f32 for F32 models, f16 for all others. q8_0 takes "
            "half the memory of f16 and needs heads of a multiple of 32 elements."),
     choice("models.collectives", models<&M::collectives>, kCollectivesNames,
-           "Form in which partial sums travel between devices. q8_0 moves the least; f32 is "
-           "exact. The root's choice counts."),
+           "Form in which partial sums travel between devices. auto: q16 for F32, F16 and BF16 "
+           "models, q8_0 for all others, which round to eight bits anyway. q8_0 moves half the "
+           "bytes of q16 and f16, f32 twice theirs. The root's choice counts."),
     integer("models.batch_tokens", models<&M::batch_tokens>, "tokens", 1, 4096,
             "Prompt tokens that one step takes. More is faster and needs more memory."),
     integer("models.queue", models<&M::queue>, "requests", 1, 4096,
             "Requests that may wait; further ones are refused as busy."),
     integer("models.max_prompt_tokens", models<&M::max_prompt_tokens>, "tokens", 0, 1 << 20,
             "Longest prompt that is taken. 0: as long as the context."),
+    boolean("models.guess_pretokenizer", models<&M::guess_pretokenizer>,
+            "Take model files of this device whose pre-tokenizer (tokenizer.ggml.pre) is not "
+            "known, and cut their texts by a usual rule. Their answers may be worse."),
 
     boolean("http.enabled", http<&H::enabled>, "Serve the HTTP API."),
     text("http.listen", http<&H::listen>, 1, 64, check_listen,
@@ -212,6 +226,9 @@ constexpr std::array kKeys = {
     list("http.allowed_hosts", http<&H::allowed_hosts>, Kind::text_list, 0, check_host,
          "Names beside localhost and the listen address by which requests may call this "
          "device (Host header); keeps foreign web pages out."),
+    list("http.allowed_origins", http<&H::allowed_origins>, Kind::text_list, 0, check_origin,
+         "Web pages and browser extensions that may use the API, as \"https://host\", "
+         "\"http://host:port\" or \"chrome-extension://id\". Empty: none but this device's own."),
     integer("http.max_connections", http<&H::max_connections>, "connections", 1, 4096,
             "Connections at a time; further ones wait."),
     bytes("http.max_body_bytes", http<&H::max_body_bytes>, 1024, std::int64_t{16} << 20,

@@ -12,7 +12,11 @@ namespace shoal::config {
 /// The element type of the KV cache.
 enum class KvType : std::uint8_t { automatic, f32, f16, q8_0 };
 /// The form in which partial sums travel between devices.
-enum class Collectives : std::uint8_t { q8_0, f16, f32 };
+enum class Collectives : std::uint8_t { automatic, q8_0, q16, f16, f32 };
+/// What is encrypted between devices: everything, or the control channel alone.
+enum class Encrypt : std::uint8_t { data, control };
+/// How activations travel.
+enum class DataTransport : std::uint8_t { zmtp, libzmq };
 enum class LogLevel : std::uint8_t { error, warn, info, debug };
 
 /// The names that the keys use: "auto", "q8_0", "warn".
@@ -40,6 +44,8 @@ struct ClusterSettings {
     bool multicast = true;
     std::vector<std::string> interfaces;  ///< empty: every real one
     std::vector<std::string> peers;       ///< "host" or "host:beacon_port"
+    Encrypt encrypt = Encrypt::data;
+    DataTransport data_transport = DataTransport::zmtp;
     std::chrono::milliseconds heartbeat{500};
     std::chrono::milliseconds suspect{2000};
     std::chrono::milliseconds dead{4000};
@@ -57,10 +63,11 @@ struct ModelSettings {
     std::string default_model;  ///< empty: the only one known
     std::uint32_t context = 0;  ///< 0: the model's own, as far as memory allows
     KvType kv = KvType::automatic;
-    Collectives collectives = Collectives::q8_0;
+    Collectives collectives = Collectives::automatic;
     std::uint32_t batch_tokens = 256;     ///< rows of one prefill step
     std::uint32_t queue = 32;             ///< requests that may wait
     std::uint32_t max_prompt_tokens = 0;  ///< 0: the context is the limit
+    bool guess_pretokenizer = false;      ///< take models whose pre-tokenizer is not known
 };
 
 /// [http]
@@ -70,7 +77,8 @@ struct HttpSettings {
     std::uint16_t port = 8090;  ///< 0: any free port
     std::string api_key;        ///< load_settings() fills it from api_key_file
     std::string api_key_file;
-    std::vector<std::string> allowed_hosts;  ///< beside loopback names and the listen address
+    std::vector<std::string> allowed_hosts;    ///< beside loopback names and the listen address
+    std::vector<std::string> allowed_origins;  ///< of web pages, "https://host"
     std::uint32_t max_connections = 256;
     std::uint64_t max_body_bytes = 8u << 20;
     std::chrono::milliseconds header_timeout{10'000};

@@ -93,6 +93,15 @@ std::optional<std::string> check_host(std::string_view text) {
     return complaint(name || is_ip(text), text, "a host name or an IP address");
 }
 
+std::optional<std::string> check_origin(std::string_view text) {
+    const auto end = text.find("://");
+    const bool fine = end != std::string_view::npos && end > 0 &&
+                      consists_of(text.substr(0, end), "+-.") && text.size() > end + 3 &&
+                      text.size() <= kMaxHostName && consists_of(text.substr(end + 3), ".-_:[]");
+    return complaint(fine, text,
+                     "an origin: write \"https://host\" or \"http://host:port\", without a path");
+}
+
 std::optional<std::string> check_peer(std::string_view text) {
     constexpr const char* kExpected =
         "a peer: write \"host\", \"host:port\" (1..65535) or \"[IPv6 address]:port\"";

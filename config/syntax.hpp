@@ -21,6 +21,8 @@ std::optional<std::string> check_listen(std::string_view text);
 std::optional<std::string> check_interface(std::string_view text);
 /// A host name or an IP address.
 std::optional<std::string> check_host(std::string_view text);
+/// "https://host", "http://host:port", "chrome-extension://id": what a browser sends as Origin.
+std::optional<std::string> check_origin(std::string_view text);
 /// "host", "host:port", "address", "[address]:port"
 std::optional<std::string> check_peer(std::string_view text);
 /// A Unix group, or empty.

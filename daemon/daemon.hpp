@@ -1,28 +1,30 @@
-// The daemon: everything put together. Member order is start-up order.
+// The daemon: a core with sockets, threads, files and the clock around it. Member order is start-up
+// order.
 #pragma once
 
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <functional>
 #include <memory>
-#include <optional>
-#include <span>
-#include <string>
 #include <vector>
 
 #include "config/settings.hpp"
-#include "daemon/catalogue.hpp"
-#include "daemon/control_loop.hpp"
-#include "daemon/control_socket.hpp"
+#include "daemon/core/core.hpp"
 #include "daemon/device_facts.hpp"
-#include "daemon/engine.hpp"
+#include "daemon/engine/engine_thread.hpp"
 #include "daemon/http/server.hpp"
-#include "daemon/model_provider.hpp"
-#include "daemon/outbox.hpp"
-#include "daemon/plan_member.hpp"
-#include "daemon/plan_root.hpp"
-#include "daemon/request_router.hpp"
-#include "daemon/worker.hpp"
+#include "daemon/loop/control_loop.hpp"
+#include "daemon/loop/watchdog.hpp"
+#include "daemon/loop/worker.hpp"
+#include "daemon/memory_budget.hpp"
+#include "daemon/pieces/catalogue.hpp"
+#include "daemon/pieces/model_provider.hpp"
+#include "daemon/requests/control_socket.hpp"
 #include "mesh/discovery/cluster_key.hpp"
 #include "mesh/node.hpp"
 #include "mesh/transport/identity_store.hpp"
+#include "mesh/transport/state_lock.hpp"
 #include "mesh/transport/zmq_context.hpp"
 
 namespace shoal {
@@ -40,52 +42,41 @@ class Daemon {
     /// Async-signal-safe.
     void stop() noexcept { loop_.stop(); }
 
+    /// Where other devices connect: TCP ports, and how long a stranger may take to prove its key.
+    struct Listener {
+        std::uint16_t port;
+        std::chrono::milliseconds handshake;
+    };
+    std::array<Listener, 2> listeners() const noexcept;
+
   private:
     mesh::DeviceDescription description() const;
-    Engine::Callbacks engine_callbacks();
-    mesh::Node::Callbacks node_callbacks();
     std::unique_ptr<Engine> make_engine();
-    ModelProvider::Links provider_links();
-    PlanMember::Links member_links();
-    PlanRoot::Links root_links();
-    RequestRouter::Links router_links();
+    EngineEvents engine_events();
+    mesh::Node::Callbacks mesh_events();
+    ModelProvider::Links model_links();
+    DaemonCore::Device device() const;
     void add_sources();
-    void scan_models();
-    void refresh();
-    void tick();
-
-    void on_message(const mesh::DeviceId& from, std::span<const std::byte> bytes);
-    void on_plan_message(const mesh::DeviceId& from, mesh::wire::PlanFrame frame);
-    void on_root_changed(const std::optional<mesh::DeviceId>& root, mesh::Term term);
-    bool is_member(const mesh::DeviceId& id) const;
-    bool send(const mesh::DeviceId& to, std::vector<std::byte> message);
-    bool send_request(const mesh::DeviceId& to, const mesh::wire::RequestFrame& frame);
-    bool send_event(const mesh::DeviceId& to, const mesh::wire::EventFrame& frame);
-    bool send_plan(const mesh::DeviceId& to, const mesh::wire::PlanFrame& frame);
-    std::vector<mesh::Member> members() const;
-    std::vector<mesh::Member> followers() const;
-    std::vector<mesh::DeviceId> holders(const mesh::ModelHash& hash) const;
-    mesh::wire::ModelsReply models() const;
-    mesh::wire::StatusReply status() const;
+    std::vector<Watchdog::Watched> watched();
+    Watchdog::Reports stall_reports();
 
     const config::Settings settings_;
+    const mesh::transport::StateLock state_lock_;
     const kernels::Table& kernels_;
     const Placement placement_;
     const double speed_;
+    const MemoryBudget memory_;  // after the measurement, whose memory is given back
     const mesh::Identity identity_;
     const mesh::ClusterKey key_;
     ControlLoop loop_;
-    Worker worker_;
+    Timer stall_shown_;
+    Worker worker_, texts_{"texts"};
     Catalogue catalogue_;
     mesh::ZmqContext context_;
-    bool reading_models_ = false;  // the folders are being looked through
     std::unique_ptr<Engine> engine_;
     ModelProvider models_;
-    PlanMember member_;
-    PlanRoot root_;
-    RequestRouter router_;
     std::unique_ptr<mesh::Node> node_;
-    Outbox outbox_;
+    DaemonCore core_;
     std::unique_ptr<ControlSocket> control_;
     std::unique_ptr<http::HttpServer> http_;
 };

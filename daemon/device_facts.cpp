@@ -8,11 +8,8 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
+#include <future>
 #include <nlohmann/json.hpp>
-#include <sstream>
-#include <thread>
 #include <utility>
 
 #include "config/load.hpp"
@@ -21,6 +18,7 @@
 #include "daemon/exec/linear.hpp"
 #include "daemon/exec/mapped_memory.hpp"
 #include "daemon/exec/thread_pool.hpp"
+#include "daemon/memory_budget.hpp"
 #include "kernels/panel.hpp"
 
 namespace shoal {
@@ -28,36 +26,18 @@ namespace {
 
 constexpr auto kMeasureTime = std::chrono::milliseconds(100);
 
-// The measurement's matrix has twice the bytes of the largest cache, since a model's weights come
-// from memory; within limits, for CPUs that do not tell and for machines that share a huge one.
 constexpr std::uint32_t kCols = 2048;
-constexpr std::size_t kLeastMatrix = std::size_t{16} << 20;
-constexpr std::size_t kMostMatrix = std::size_t{128} << 20;
+// Limits of what is wished, for CPUs that do not tell and for machines that share a huge cache.
+constexpr std::uint64_t kLeastMatrix = std::uint64_t{16} << 20;
+constexpr std::uint64_t kMostMatrix = std::uint64_t{128} << 20;
+// Less than this is measured in no time, and any device has it.
+constexpr std::uint64_t kFloorMatrix = std::uint64_t{1} << 20;
 
 std::uint32_t measured_rows() {
     const long cache = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
-    const std::size_t memory = read_memory().available / 8;
-    const std::size_t bytes =
-        std::clamp<std::size_t>(2 * static_cast<std::size_t>(std::max(cache, 0L)), kLeastMatrix,
-                                std::clamp(memory, kLeastMatrix, kMostMatrix));
+    const std::uint64_t bytes = speed_matrix_bytes(static_cast<std::uint64_t>(std::max(cache, 0L)),
+                                                   read_memory().available);
     return static_cast<std::uint32_t>(bytes / kCols / kernels::kPanelRows * kernels::kPanelRows);
-}
-
-// "/system.slice/shoald.service" from "0::/system.slice/shoald.service" (cgroup v2).
-std::filesystem::path own_cgroup() {
-    std::ifstream file("/proc/self/cgroup");
-    std::string line;
-    while (std::getline(file, line)) {
-        if (line.starts_with("0::/")) return line.substr(3);
-    }
-    return "/";
-}
-
-// A number of bytes in a file of the cgroup; 0 when there is none.
-std::uint64_t cgroup_number(const std::filesystem::path& path) {
-    std::ifstream file(path);
-    std::uint64_t value = 0;
-    return file >> value ? value : 0;
 }
 
 // Weight bytes per second of the quickest of some passes over a matrix, stored and multiplied as a
@@ -101,44 +81,22 @@ double measured_speed(const kernels::Table& kernels, std::uint32_t threads) {
 
 }  // namespace
 
-Memory read_memory() {
-    Memory memory;
-    std::ifstream file("/proc/meminfo");
-    std::string line;
-    while (std::getline(file, line)) {
-        std::istringstream fields(line);
-        std::string key;
-        std::uint64_t kib = 0;
-        if (!(fields >> key >> kib)) continue;
-        if (key == "MemTotal:") memory.total = kib * 1024;
-        if (key == "MemAvailable:") memory.available = kib * 1024;
-    }
-    // The process's own group and those above it; systemd's MemoryMax sits in one of them.
-    for (std::filesystem::path group = own_cgroup();; group = group.parent_path()) {
-        const auto folder = std::filesystem::path("/sys/fs/cgroup") / group.relative_path();
-        const std::uint64_t limit = cgroup_number(folder / "memory.max");
-        if (limit != 0 && limit < memory.total) {
-            const std::uint64_t used = cgroup_number(folder / "memory.current");
-            memory.total = limit;
-            memory.available = std::min(memory.available, limit - std::min(used, limit));
-        }
-        if (!group.has_relative_path()) break;
-    }
-    return memory;
-}
-
 std::string host_name() {
     std::array<char, 256> name{};
     return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "device";
 }
 
+std::uint64_t speed_matrix_bytes(std::uint64_t cache_bytes, std::uint64_t available) {
+    const std::uint64_t wished = std::clamp(2 * cache_bytes, kLeastMatrix, kMostMatrix);
+    return available == 0 ? kLeastMatrix : std::clamp(available / 8, kFloorMatrix, wished);
+}
+
 double measure_speed(const kernels::Table& kernels, const Placement& placement) {
     // On a thread of its own: the caller's CPUs stay as they are.
-    double speed = 0;
-    std::jthread([&] {
-        exec::run_on(placement.allowed);
-        speed = measured_speed(kernels, placement.threads);
-    }).join();
+    const double speed = std::async(std::launch::async, [&] {
+                             exec::run_on(placement.allowed);
+                             return measured_speed(kernels, placement.threads);
+                         }).get();
     return std::exp2(std::round(std::log2(speed) * 2) / 2);
 }
 

@@ -1,4 +1,4 @@
-// What this device can do: memory, threads, speed.
+// What this device can do: threads, speed.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +9,6 @@
 #include "kernels/kernels.hpp"
 
 namespace shoal {
-
-struct Memory {
-    std::uint64_t total = 0;
-    std::uint64_t available = 0;
-};
-
-/// From /proc/meminfo, bounded by the cgroup's limit; zeros when unknown.
-Memory read_memory();
 
 /// The threads that compute.
 struct Placement {
@@ -32,8 +24,13 @@ std::string host_name();
 
 /// Bytes of Q8_0 weights that the placement's threads multiply by a vector in a second, to the
 /// nearest power of the square root of two: near-equal devices are then planned as equal, and noise
-/// does not move work about. Takes about two tenths of a second.
+/// does not move work about. Takes about two tenths of a second and speed_matrix_bytes of memory.
+/// Throws std::bad_alloc and std::system_error (no thread).
 double measure_speed(const kernels::Table& kernels, const Placement& placement);
+
+/// Bytes of the matrix that the measurement multiplies: twice the largest cache, since a model's
+/// weights come from memory, 16 to 128 MiB; but never more than an eighth of what is available.
+std::uint64_t speed_matrix_bytes(std::uint64_t cache_bytes, std::uint64_t available);
 
 /// The table of a configured instruction set; "auto" is the best one. Throws config::ConfigError,
 /// which lists what this CPU has, when the name is unknown or the CPU lacks it.

@@ -14,13 +14,18 @@
 
 #include "config/keys.hpp"
 #include "config/load.hpp"
+#include "daemon/accept_hook.hpp"
+#include "daemon/connection_limits.hpp"
 #include "daemon/daemon.hpp"
 #include "daemon/device_facts.hpp"
+#include "daemon/setup_check.hpp"
 #include "daemon/version.hpp"
 
 namespace {
 
 constexpr int kExitUsage = 2;
+// With fewer descriptors, limits are lower than the numbers in mesh/PROTOCOL.md.
+constexpr std::size_t kFewDescriptors = 8192;
 
 std::atomic<shoal::Daemon*> running{nullptr};
 
@@ -53,8 +58,37 @@ std::string describe(const std::exception& error) {
     return text;
 }
 
+// Says what would be wrong at the start, or what the settings come to.
+int check(const shoal::config::Settings& settings) {
+    auto found = shoal::check_setup(settings);
+    const auto peers = shoal::check_peers(settings.cluster);
+    found.insert(found.end(), peers.begin(), peers.end());
+    bool fine = true;
+    for (const auto& w : found) {
+        fmt::print(stderr, "shoald: {}: {}\n", name(w.severity), w.text);
+        if (!w.remedy.empty()) fmt::print(stderr, "    {}\n", w.remedy);
+        fine = fine && w.severity != shoal::mesh::messages::Severity::error;
+    }
+    if (!fine) return 1;
+    fmt::print("configuration is {}: {}\n", found.empty() ? "fine" : "usable",
+               shoal::setup_text(settings));
+    return 0;
+}
+
 int serve(const shoal::config::Settings& settings) {
+    const std::size_t descriptors = shoal::raise_descriptor_limit();
+    if (descriptors < kFewDescriptors) {
+        spdlog::warn(
+            "this process may open {} files only, so few devices and clients can connect; raise "
+            "the hard limit, with LimitNOFILE= or ulimit -Hn, to {} or more",
+            descriptors, kFewDescriptors);
+    }
+    shoal::AcceptHook::guard_local(shoal::client_limits(descriptors));
     shoal::Daemon daemon(settings);
+    for (const auto& listener : daemon.listeners()) {
+        shoal::AcceptHook::guard_port(listener.port,
+                                      shoal::mesh_limits(descriptors, listener.handshake));
+    }
     running = &daemon;
     struct sigaction action {};
     action.sa_handler = on_signal;
@@ -95,7 +129,7 @@ int main(int argc, char** argv) {
         }
         if (line.check) {
             static_cast<void>(shoal::choose_kernels(settings.device.cpu));
-            return 0;
+            return check(settings);
         }
         set_log_level(settings.log.level);
         return serve(settings);

@@ -75,6 +75,7 @@ class ZmqNode : public Node {
         return core_.next_deadline();
     }
     void poll() override { core_.poll(std::chrono::steady_clock::now()); }
+    std::uint16_t port() const noexcept override { return transport_.port(); }
     const DeviceId& self() const noexcept override { return core_.self(); }
     std::optional<DeviceId> root() const noexcept override { return core_.root(); }
     Term term() const noexcept override { return core_.term(); }
@@ -84,6 +85,14 @@ class ZmqNode : public Node {
     }
     void describe(DeviceDescription self) override {
         core_.describe(std::move(self), std::chrono::steady_clock::now());
+    }
+    std::vector<messages::Warning> warnings() const override {
+        std::vector<messages::Warning> all = core_.warnings(std::chrono::steady_clock::now());
+        for (messages::Warning& warning : link_.warnings()) {
+            warning.device = core_.self().hex();
+            all.push_back(std::move(warning));
+        }
+        return all;
     }
     void leave() noexcept override { core_.leave(std::chrono::steady_clock::now()); }
 

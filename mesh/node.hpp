@@ -11,46 +11,34 @@
 #include <string>
 #include <vector>
 
-#include "mesh/wire/description.hpp"
-#include "mesh/wire/identity.hpp"
+#include "mesh/mesh.hpp"
 
 namespace shoal::mesh {
 
-struct Identity;      // mesh/transport/identity_store.hpp: the CURVE key pair, DeviceId
-struct ClusterKey;    // mesh/discovery/cluster_key.hpp: the 32-byte secret and keys derived from it
-class ZmqContext;     // mesh/transport/zmq_context.hpp: zmq context + ZAP handler + allow-list
-
-struct Member {
-    DeviceId id;
-    std::array<std::uint8_t, 32> public_key{};
-    DeviceDescription description;
-    std::string address;              ///< IP as seen by us
-    std::chrono::microseconds round_trip{-1};
-    /// The term that it adopted, as of its latest heartbeat; {0, {}} while it has no root.
-    /// A root serves the members whose term is its own.
-    Term term;
-    bool suspect = false;             ///< silent for a while; a member still
-};
+struct Identity;    // mesh/transport/identity_store.hpp: the CURVE key pair, DeviceId
+struct ClusterKey;  // mesh/discovery/cluster_key.hpp: the 32-byte secret and keys derived from it
+class ZmqContext;   // mesh/transport/zmq_context.hpp: zmq context + ZAP handler + allow-list
 
 struct NodeConfig {
-    std::string bind = "*";           ///< address of the control socket
-    std::uint16_t port = 0;           ///< 0: any free
+    std::string bind = "*";  ///< address of the control socket
+    std::uint16_t port = 0;  ///< 0: any free
     std::uint16_t beacon_port = 47474;
-    bool multicast = true;            ///< beacons on every real interface
-    std::vector<std::string> peers;   ///< static peers "host" or "host:beacon_port"
+    bool multicast = true;                ///< beacons on every real interface
+    std::vector<std::string> peers;       ///< static peers "host" or "host:beacon_port"
     std::vector<std::string> interfaces;  ///< only these; empty: every real one
     std::chrono::milliseconds heartbeat{500};
     std::chrono::milliseconds suspect_after{2000};
     std::chrono::milliseconds dead_after{4000};
-    std::string state_dir;            ///< term counter and keys
+    std::string state_dir;  ///< term counter and keys
 };
 
-/// Owned by the daemon's control thread; every call and callback happens there.
-class Node {
+/// The mesh on real sockets. Owned by the daemon's control thread; every call and callback happens
+/// there.
+class Node : public Mesh {
   public:
     struct Callbacks {
         std::function<void(const Member&)> joined;
-        std::function<void(const Member&)> updated;   ///< description, term or suspicion changed
+        std::function<void(const Member&)> updated;  ///< description, term or suspicion changed
         std::function<void(const DeviceId&)> lost;
         /// A root was elected (maybe us) or, with nothing, lost. Terms rise, but for one case: a
         /// device that led only itself and meets a cluster adopts the cluster's term, even a lower
@@ -70,7 +58,6 @@ class Node {
     static std::unique_ptr<Node> start(ZmqContext& context, const Identity& identity,
                                        const ClusterKey& key, NodeConfig config,
                                        DeviceDescription self, Callbacks callbacks);
-    virtual ~Node() = default;
 
     /// File descriptors to poll for reading, and when poll() must be called at the latest. Both
     /// change with every call of any function; ask again before each wait. Some descriptors are
@@ -80,17 +67,8 @@ class Node {
     /// Do all work that is due; never blocks.
     virtual void poll() = 0;
 
-    virtual const DeviceId& self() const noexcept = 0;
-    virtual std::optional<DeviceId> root() const noexcept = 0;
-    virtual Term term() const noexcept = 0;
-    /// Everyone alive, ourselves first.
-    virtual std::vector<Member> members() const = 0;
-    /// False when there is no such member, its queue is full (about 4 large or 256 small messages
-    /// are on their way; try again a little later) or the message is longer than
-    /// wire::kMaxApplicationBytes.
-    [[nodiscard]] virtual bool send(const DeviceId& to, std::span<const std::byte> bytes) = 0;
-    /// Change what we say of ourselves; travels with the next heartbeat, at once when it matters.
-    virtual void describe(DeviceDescription self) = 0;
+    /// The TCP port of the control socket.
+    virtual std::uint16_t port() const noexcept = 0;
     /// Tell the others that we leave.
     virtual void leave() noexcept = 0;
 };

@@ -7,6 +7,9 @@ namespace shoal::mesh {
 
 namespace {
 
+/// A clash is over when it was not seen for this long; beacons show it every second.
+constexpr std::chrono::seconds kClashLife{10};
+
 std::uint64_t draw(const NodeCore::Random& random) {
     std::array<std::uint8_t, 8> bytes{};
     random(bytes);
@@ -25,16 +28,18 @@ NodeCore::NodeCore(NodeCoreSettings settings, transport::Transport& transport,
       transport_(transport),
       link_(link),
       random_(std::move(random)),
+      instance_(draw(random_)),
       callbacks_(std::move(callbacks)),
       discovery_(
-          {settings_.public_key, draw(random_), settings_.control_port}, settings_.beacon_key,
+          {settings_.public_key, instance_, settings_.control_port}, settings_.beacon_key,
           settings_.discovery, random_,
           [this](const DeviceId& id, std::uint64_t instance) {
               return membership_.is_settled(id, instance);
           },
           now),
       membership_(
-          id_, settings_.self, settings_.membership, [this] { return draw(random_); }, now),
+          id_, instance_, settings_.self, settings_.membership, [this] { return draw(random_); },
+          now),
       election_(membership::candidate_of(id_, settings_.self), settings_.election,
                 settings_.stored_counter, std::move(persist), now) {}
 
@@ -55,7 +60,7 @@ void NodeCore::poll(Time now) {
 
 Time NodeCore::next_deadline() const {
     if (left_) return Time::max();
-    if (more_) return Time::min();
+    if (more_) return Time();  // Long gone, and yet far from where differences overflow.
     return std::min(
         {discovery_.next_deadline(), membership_.next_deadline(), election_.next_deadline()});
 }
@@ -72,9 +77,11 @@ bool NodeCore::receive_beacons(Time now) {
 }
 
 bool NodeCore::receive_messages(Time now) {
-    for (int i = 0; i < kMaxBatch && !left_; ++i) {
+    std::size_t bytes = 0;
+    for (int i = 0; i < kMaxBatch && bytes < kMaxBatchBytes && !left_; ++i) {
         const auto incoming = transport_.receive();
         if (!incoming) return false;
+        bytes += incoming->bytes.size();
         if (incoming->kind == transport::Incoming::Kind::broken) {
             membership_.broken(incoming->from, now);
         } else {
@@ -114,9 +121,12 @@ void NodeCore::process(discovery::Discovery::Output& output, Time now) {
     for (const auto& sighted : output.sighted) {
         membership::Actions actions;
         membership_.found({sighted.id, sighted.public_key, sighted.instance, sighted.endpoint.host,
-                           sighted.control_port, sighted.endpoint.port},
+                           sighted.control_port, sighted.endpoint.port, sighted.started},
                           now, actions);
         process(actions, now);
+    }
+    for (const discovery::Endpoint& clone : output.clones) {
+        clashes_[id_] = {"", clone.host, now};
     }
 }
 
@@ -150,8 +160,9 @@ void NodeCore::perform(const membership::Disconnect& action, Time) {
 }
 
 void NodeCore::perform(const membership::Send& action, Time) {
-    // A full queue means a device that does not read; it will be suspected.
-    (void)transport_.send(action.to, wire::Lane::membership, wire::encode(action.message), {});
+    // A full queue means a device that does not read; it will be suspected. Marks come again.
+    (void)transport_.send(action.to, wire::lane_of(action.message), wire::encode(action.message),
+                          {});
 }
 
 void NodeCore::perform(const membership::Joined& action, Time now) {
@@ -184,6 +195,10 @@ void NodeCore::perform(const membership::Contact& action, Time now) {
     process(output, now);
 }
 
+void NodeCore::perform(const membership::Clash& action, Time now) {
+    clashes_[action.id] = {action.member, action.other, now};
+}
+
 void NodeCore::report_root(Time now) {
     if (performing_ || left_) return;
     membership::Actions actions;
@@ -195,6 +210,33 @@ void NodeCore::report_root(Time now) {
         if (callbacks_.root_changed) callbacks_.root_changed(root, election_.term());
     }
     if (!actions.empty()) process(actions, now);
+}
+
+std::vector<messages::Warning> NodeCore::warnings(Time now) const {
+    using messages::Severity;
+    std::vector<messages::Warning> list;
+    for (const auto& [id, clash] : clashes_) {
+        if (now - clash.at >= kClashLife) continue;
+        const std::string text =
+            id == id_ ? "another device, at " + clash.other + ", runs with this device's identity"
+                      : "two devices run with one identity: the one at " + clash.member +
+                            " is in the cluster, the one at " + clash.other + " is kept out";
+        list.push_back({"identity-clash", Severity::error, id.hex(), text,
+                        "stop one of them, delete the file device.key in its state folder, which "
+                        "was copied from the other, and start it again"});
+    }
+    const std::vector<std::string> foreigners = discovery_.foreigners(now);
+    if (!foreigners.empty()) {
+        std::string hosts;
+        for (const std::string& host : foreigners) hosts += (hosts.empty() ? "" : ", ") + host;
+        list.push_back({"foreign-cluster", Severity::notice, id_.hex(),
+                        foreigners.size() == 1
+                            ? "a device at " + hosts + " uses another cluster key"
+                            : "devices at " + hosts + " use other cluster keys",
+                        "if it should be in this cluster, give it this device's key "
+                        "(cluster.key_file); otherwise all is well"});
+    }
+    return list;
 }
 
 Member NodeCore::describe_member(const membership::Peer& peer) const {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -15,6 +16,7 @@
 #include "mesh/discovery/discovery.hpp"
 #include "mesh/membership/election.hpp"
 #include "mesh/membership/membership.hpp"
+#include "mesh/messages/warning.hpp"
 #include "mesh/node.hpp"
 #include "mesh/transport/transport.hpp"
 
@@ -40,13 +42,17 @@ class NodeCore {
   public:
     using Random = discovery::Discovery::Random;
 
+    /// What one poll() takes of datagrams, and of messages, before the others get their turn.
+    static constexpr int kMaxBatch = 256;
+    static constexpr std::size_t kMaxBatchBytes = std::size_t{4} << 20;
+
     /// The transport and the link outlive the core.
     NodeCore(NodeCoreSettings settings, transport::Transport& transport,
              discovery::BeaconLink& link, membership::Election::Persist persist, Random random,
              Node::Callbacks callbacks, Time now);
 
-    /// Does all that is due. Takes at most kMaxBatch messages, so that nobody can keep us here;
-    /// then next_deadline() is at once.
+    /// Does all that is due. Takes at most kMaxBatch messages, and about kMaxBatchBytes of them, so
+    /// that nobody can keep us here; then next_deadline() has passed.
     void poll(Time now);
     Time next_deadline() const;
 
@@ -57,6 +63,8 @@ class NodeCore {
     [[nodiscard]] bool send(const DeviceId& to, std::span<const std::byte> bytes);
     void describe(DeviceDescription self, Time now);
     void leave(Time now);
+    /// What is wrong around this device, for a person.
+    std::vector<messages::Warning> warnings(Time now) const;
 
     const discovery::DiscoveryCounters& discovery_counters() const noexcept {
         return discovery_.counters();
@@ -64,8 +72,6 @@ class NodeCore {
     std::uint64_t malformed() const noexcept { return malformed_; }
 
   private:
-    static constexpr int kMaxBatch = 256;
-
     bool receive_beacons(Time now);
     bool receive_messages(Time now);
     void on_message(const transport::Incoming& incoming, Time now);
@@ -80,19 +86,28 @@ class NodeCore {
     void perform(const membership::Lost& action, Time now);
     void perform(const membership::Heard& action, Time now);
     void perform(const membership::Contact& action, Time now);
+    void perform(const membership::Clash& action, Time now);
     void report_root(Time now);
     Member describe_member(const membership::Peer& peer) const;
+
+    /// Processes with one device's key, of late.
+    struct SeenClash {
+        std::string member, other;  ///< hosts; the member is empty for ourselves
+        Time at;
+    };
 
     NodeCoreSettings settings_;
     DeviceId id_;
     transport::Transport& transport_;
     discovery::BeaconLink& link_;
     Random random_;
+    std::uint64_t instance_;
     Node::Callbacks callbacks_;
     discovery::Discovery discovery_;
     membership::Membership membership_;
     membership::Election election_;
     std::set<DeviceId> joined_;  ///< whose joined() was called, so that lost() pairs with it
+    std::map<DeviceId, SeenClash> clashes_;
     std::deque<membership::Action> pending_;
     bool performing_ = false;
     bool more_ = false;

@@ -6,9 +6,9 @@ exec >&2
 
 packages=(
     g++ meson ninja-build pkg-config python3
-    libzmq3-dev cppzmq-dev libmsgpack-cxx-dev libtomlplusplus-dev libsodium-dev libcli11-dev
-    libmicrohttpd-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libpcre2-dev libsystemd-dev
-    doctest-dev "$@"
+    libzmq3-dev cppzmq-dev libmsgpack-cxx-dev libtomlplusplus-dev libsodium-dev
+    libssl-dev libcli11-dev libmicrohttpd-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
+    libpcre2-dev libsystemd-dev doctest-dev "$@"
 )
 
 missing=()

@@ -14,9 +14,10 @@ Usage: packaging/demo.sh [options]
   --max-tokens K         most tokens to generate (default 200; 0: until the model ends)
   --temperature T        0 always takes the likeliest token (default 0.8)
   --seed S               the same seed gives the same answer (default 1)
-  --collectives FORM     how partial sums travel: q8_0 (default), f16 or f32
+  --collectives FORM     how partial sums travel: auto (default), q8_0, q16, f16 or f32
   --kv TYPE              KV cache: auto (default), f16 or f32
-  --build DIR            build folder, from the repository's root (default build-demo)
+  --build DIR            build folder; a relative path starts at the repository's root (default
+                         build-demo)
   --help                 this text
 
 Everything runs on 127.0.0.1 in a folder of its own that is removed at the end; two demos can run
@@ -30,7 +31,7 @@ prompt="Once upon a time"
 max_tokens=200
 temperature=0.8
 seed=1
-collectives=q8_0
+collectives=auto
 kv=auto
 build='build-demo'
 
@@ -61,8 +62,8 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 [[ $devices =~ ^[1-9][0-9]?$ ]] || refuse "--devices is \"$devices\"; allowed are 1..99"
-[[ $collectives =~ ^(q8_0|f16|f32)$ ]] ||
-    refuse "--collectives is \"$collectives\"; allowed are q8_0, f16 and f32"
+[[ $collectives =~ ^(auto|q8_0|q16|f16|f32)$ ]] ||
+    refuse "--collectives is \"$collectives\"; allowed are auto, q8_0, q16, f16 and f32"
 [[ $kv =~ ^(auto|f16|f32)$ ]] || refuse "--kv is \"$kv\"; allowed are auto, f16 and f32"
 [ -n "$prompt" ] || refuse "--prompt is empty"
 # The default lies beside this script; a given path is the caller's, before the folder changes.
@@ -77,8 +78,9 @@ cd "$here/.."
 packaging/build-deps.sh
 if [ ! -f "$build/build.ninja" ]; then meson setup "$build" --buildtype=release; fi
 ninja -C "$build" daemon/shoald cli/shoal
-shoal=$PWD/$build/cli/shoal
-shoald=$PWD/$build/daemon/shoald
+build=$(realpath -- "$build")
+shoal=$build/cli/shoal
+shoald=$build/daemon/shoald
 
 work=$(mktemp -d /tmp/shoal-demo.XXXXXX)
 pids=()

@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""Every header compiles alone, and included twice, with the flags of its own folder, and within it
-of its own instruction set: x_avx512.hpp with those of a y_avx512.cpp.
+"""Every header compiles alone, and included twice.
+
+One that a source file of the build includes before all else has compiled alone there; the others
+are compiled here, with the flags of their folder, and within it of their instruction set:
+x_avx512.hpp with those of a y_avx512.cpp.
 
 Needs the build folder (for compile_commands.json) as first argument; further arguments are
-unittest's. A header is compiled as the only content of a unit of its own, which a compiler cache
-makes cheap where the build uses one.
+unittest's.
 """
 
 import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -35,6 +38,25 @@ def commands(build):
         found.setdefault(place.parent, compiler + flags)
         of_isa.setdefault((place.parent, isa_of(place)), compiler + flags)
     return found, of_isa
+
+
+def included_first(build):
+    """The headers that come before all else in some source file of the build."""
+    found = set()
+    for entry in json.loads((build / "compile_commands.json").read_text()):
+        source = (pathlib.Path(entry["directory"]) / entry["file"]).resolve()
+        if source.is_relative_to(ROOT) and (header := first_include(source.read_text())):
+            found.add(pathlib.Path(header))
+    return found
+
+
+def first_include(text):
+    """The project's header that a source includes before any other line of code, or None."""
+    for line in text.splitlines():
+        if line and not line.startswith("//"):
+            found = re.match(r'#include "(.+)"$', line)
+            return found[1] if found else None
+    return None
 
 
 def isa_of(path):
@@ -87,7 +109,7 @@ def name_of(header):
 class Headers(unittest.TestCase):
     """One test a header; main() adds them."""
 
-    build, flags = None, None
+    build, flags, headers = None, None, []
 
     def planted(self, content):
         header = self.build / "headers" / "planted.hpp"
@@ -101,6 +123,18 @@ class Headers(unittest.TestCase):
     def test_a_planted_header_without_pragma_once_is_found(self):
         self.assertEqual(self.planted("#pragma once\nstruct Once {};\n"), "")
         self.assertIn("redefinition", self.planted("struct Twice {};\n"))
+
+
+    def test_what_comes_first_in_a_source_is_seen_only_there(self):
+        self.assertEqual(first_include('// Text.\n\n#include "a/b.hpp"\n#include <map>\n'), "a/b.hpp")
+        self.assertIsNone(first_include('#include <map>\n#include "a/b.hpp"\n'))
+        self.assertIsNone(first_include('#define X\n#include "a/b.hpp"\n'))
+        self.assertIsNone(first_include("int x;\n"))
+
+    def test_every_header_is_read_once(self):
+        for header in self.headers:
+            with self.subTest(header=str(header)):
+                self.assertIn("\n#pragma once\n", "\n" + (ROOT / header).read_text())
 
 
 def test_of(result):
@@ -120,11 +154,15 @@ def main():
                      for path in (ROOT / folder).rglob("*.hpp")
                      if is_built(path.relative_to(ROOT), known))
     assert headers, f"no headers below {ROOT}"
+    Headers.headers = headers
+    compiled = included_first(build)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for header in headers:
             name = "test_" + name_of(header)
             if is_for_another_cpu(header, known):
                 setattr(Headers, name, unittest.skip("not built here")(lambda self: None))
+                continue
+            if header in compiled:
                 continue
             flags = flags_for(header, known, of_isa)
             setattr(Headers, name, test_of(pool.submit(check, header, build, flags)))

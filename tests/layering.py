@@ -15,26 +15,37 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # A folder, the longest that matches, may include itself and what stands behind it. The order is
 # downward: a folder includes only folders above it in this list.
+MESH = ["mesh/wire", "mesh/messages", "mesh/transport", "mesh/discovery", "mesh/membership",
+        "mesh/exchange", "mesh"]
+MODEL = ["kernels", "daemon/model", "daemon/shard", "daemon/exec"]
 ALLOWED = {
     "kernels": [],
     "config": [],
     "mesh/wire": ["config"],
+    "mesh/messages": ["mesh/wire"],
     "mesh/transport": ["config", "mesh/wire"],
-    "mesh/discovery": ["config", "mesh/wire", "mesh/transport"],
+    "mesh/discovery": ["config", "mesh/wire", "mesh/messages", "mesh/transport"],
     "mesh/membership": ["config", "mesh/wire"],
     "mesh/exchange": ["config", "mesh/wire", "mesh/transport"],
-    "mesh": ["config", "mesh/wire", "mesh/transport", "mesh/discovery", "mesh/membership",
-             "mesh/exchange"],
+    "mesh": ["config"] + MESH[:-1],
     "daemon/model": ["kernels"],
     "daemon/shard": ["daemon/model"],
     "daemon/exec": ["kernels", "daemon/model", "daemon/shard"],
-    # The request messages of mesh/wire are what the HTTP API translates.
-    "daemon/http": ["config", "mesh/wire"],
-    "daemon": ["kernels", "config", "mesh", "mesh/wire", "mesh/transport", "mesh/discovery",
-               "mesh/membership", "mesh/exchange", "daemon/model", "daemon/shard", "daemon/exec",
-               "daemon/http"],
-    "cli": ["config", "mesh", "mesh/wire", "mesh/transport", "mesh/discovery", "mesh/membership",
-            "mesh/exchange"],
+    "daemon/loop": [],
+    "daemon/pieces": ["mesh/wire", "mesh/messages", "daemon/model", "daemon/loop"],
+    "daemon/engine": MESH + MODEL + ["daemon/loop", "daemon/pieces"],
+    "daemon/plan": ["config"] + MESH + MODEL + ["daemon/loop", "daemon/pieces", "daemon/engine"],
+    "daemon/requests": MESH + ["daemon/model", "daemon/loop", "daemon/pieces", "daemon/engine",
+                               "daemon/plan"],
+    # What decides, over ports: neither mesh/transport nor anything else with a socket.
+    "daemon/core": ["config", "mesh/wire", "mesh/messages", "mesh", "daemon/loop", "daemon/pieces",
+                    "daemon/engine", "daemon/plan", "daemon/requests"],
+    # The request messages are what the HTTP API translates.
+    "daemon/http": ["config", "mesh/wire", "mesh/messages", "daemon/requests"],
+    "daemon": ["config"] + MESH + MODEL + ["daemon/loop", "daemon/pieces", "daemon/engine",
+                                           "daemon/plan", "daemon/requests", "daemon/core",
+                                           "daemon/http"],
+    "cli": ["config"] + MESH,
 }
 ANYTHING = "tests"
 SOURCES = {".hpp", ".cpp", ".h", ".c", ".cc"}

@@ -10,6 +10,7 @@ Runs all test suites, or those named (see `meson test --list`).
 
   --build DIR        build folder, from the repository's root (default build-test)
   --setup-args ARGS  arguments for `meson setup`, split at spaces
+  --targets LIST     what to build, split at spaces (default: everything)
   --test-args ARGS   arguments for `meson test`, split at spaces
   --label NAME       name of this build in the table (default: the build folder's)
   --results FILE     append the counts to FILE instead of printing the table
@@ -25,6 +26,7 @@ TEXT
 packages=(iproute2)
 build='build-test'
 setup_args=()
+targets=()
 test_args=()
 label=
 results=
@@ -42,6 +44,7 @@ while [ $# -gt 0 ]; do
     case "$1" in
         --build) need "$1" $#; build=$2; shift ;;
         --setup-args) need "$1" $#; read -ra setup_args <<<"$2"; shift ;;
+        --targets) need "$1" $#; read -ra targets <<<"$2"; shift ;;
         --test-args) need "$1" $#; read -ra test_args <<<"$2"; shift ;;
         --label) need "$1" $#; label=$2; shift ;;
         --results) need "$1" $#; results=$(realpath -m "$2"); shift ;;
@@ -67,7 +70,7 @@ build_and_test() {
     else
         meson setup "$build" "${setup_args[@]}" || return 1
     fi
-    ninja -C "$build" || return 1
+    ninja -C "$build" "${targets[@]}" || return 1
     local log=$build/meson-logs/testlog.json
     rm -f "$log"
     # The verdict comes from the counts below.

@@ -50,6 +50,29 @@ void Activations::reset_zero(std::size_t rows, std::size_t cols,
     if (wants_floats_) std::fill_n(floats_.begin(), rows * cols, 0.0F);
 }
 
+void Activations::reset_for(const Matrix& reader, std::size_t rows) noexcept {
+    if (reader.cols == reader.own_cols) {
+        reset(rows, reader.cols, {&reader});
+    } else {
+        reset_zero(rows, reader.cols, {&reader});
+    }
+}
+
+void Activations::take(const Activations& from, std::span<const std::uint32_t> rows) noexcept {
+    rows_ = rows.size();
+    cols_ = from.cols_;
+    block_stride_ = from.block_stride_;
+    wants_floats_ = from.wants_floats_;
+    wants_blocks_ = from.wants_blocks_;
+    for (std::size_t i = 0; i < rows_; ++i) {
+        if (wants_floats_) std::copy_n(from.floats(rows[i]), cols_, &floats_[i * cols_]);
+        if (wants_blocks_) {
+            std::copy_n(&from.blocks_[rows[i] * block_stride_], block_stride_,
+                        &blocks_[i * block_stride_]);
+        }
+    }
+}
+
 void Activations::store(std::size_t row, std::size_t col, const float* x, std::size_t n) noexcept {
     assert(row < rows_ && col + n <= cols_);
     if (wants_floats_) std::copy_n(x, n, floats_.data() + row * cols_ + col);

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <vector>
 
 #include "daemon/exec/weights.hpp"
@@ -28,6 +30,12 @@ class Activations {
     /// Begin with zeros everywhere.
     void reset_zero(std::size_t rows, std::size_t cols,
                     std::initializer_list<const Matrix*> readers) noexcept;
+
+    /// Begin the input of a column-cut matrix: zeros, if it stores columns that are not its own.
+    void reset_for(const Matrix& reader, std::size_t rows) noexcept;
+
+    /// Become these rows of another input, for the same readers.
+    void take(const Activations& from, std::span<const std::uint32_t> rows) noexcept;
 
     /// Columns [col, col + n) of a row; multiples of 32 when a reader is quantised. Threads may
     /// store different columns or rows at the same time.

@@ -2,19 +2,24 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+
+#include "daemon/exec/q16.hpp"
 
 namespace shoal::exec {
 namespace {
 
 PayloadType usable(PayloadType type, std::uint32_t dim) {
-    return type == PayloadType::q8_0 && dim % kernels::kActivationBlock != 0 ? PayloadType::f16
-                                                                             : type;
+    const bool blocks = type == PayloadType::q8_0 || type == PayloadType::q16;
+    return blocks && dim % kernels::kActivationBlock != 0 ? PayloadType::f32 : type;
 }
 
 std::size_t bytes_of(PayloadType type, std::uint32_t dim) {
     switch (type) {
         case PayloadType::q8_0:
             return kernels::row_bytes(kernels::DType::q8_0, dim);
+        case PayloadType::q16:
+            return dim / std::size(Q16Block{}.q) * sizeof(Q16Block);
         case PayloadType::f16:
             return std::size_t{2} * dim;
         case PayloadType::f32:
@@ -26,7 +31,8 @@ std::size_t bytes_of(PayloadType type, std::uint32_t dim) {
 }  // namespace
 
 std::optional<PayloadType> payload_type(std::string_view text) noexcept {
-    for (const PayloadType type : {PayloadType::q8_0, PayloadType::f16, PayloadType::f32}) {
+    for (const PayloadType type :
+         {PayloadType::q8_0, PayloadType::q16, PayloadType::f16, PayloadType::f32}) {
         if (text == name(type)) return type;
     }
     return std::nullopt;
@@ -41,16 +47,16 @@ AllReduce::AllReduce(const kernels::Table& kernels, PayloadType type, std::uint3
       payload_(max_values / dim * row_bytes_) {}
 
 Status AllReduce::exchange(Collective& collective, ThreadPool& pool, std::size_t rows,
-                           bool contributes, const float* partial) {
+                           const float* partial) {
     // A single device's partial is the sum: quantising it would only lose digits.
     alone_ = collective.size() == 1 ? partial : nullptr;
     if (alone_ != nullptr) return Status::ok;
-    if (contributes) {
-        pool.run(rows, 4, [&](std::size_t b, std::size_t e) { encode(partial, b, e); });
+    if (partial != nullptr) {
+        pool.run(rows, kRowChunk, [&](std::size_t b, std::size_t e) { encode(partial, b, e); });
     }
     const std::size_t bytes = rows * row_bytes_;
     const Status status =
-        collective.all_gather({payload_.data(), contributes ? bytes : 0}, received_);
+        collective.all_gather({payload_.data(), partial != nullptr ? bytes : 0}, received_);
     if (status != Status::ok) return status;
     for (const auto payload : received_) {
         if (!payload.empty() && payload.size() != bytes) return Status::malformed;
@@ -76,6 +82,9 @@ void AllReduce::encode(const float* partial, std::size_t begin, std::size_t end)
         case PayloadType::q8_0:
             kernels_.quantize_q8_0(from, to, n);
             break;
+        case PayloadType::q16:
+            quantize_q16(from, to, n);
+            break;
         case PayloadType::f16:
             kernels_.f32_to_f16(from, reinterpret_cast<std::uint16_t*>(to), n);
             break;
@@ -96,6 +105,10 @@ void AllReduce::accumulate(std::span<const std::byte> payload, std::size_t begin
         float* to = x + r * dim_;
         if (type_ == PayloadType::q8_0) {
             kernels_.accumulate_q8_0(from, to, dim_);
+            continue;
+        }
+        if (type_ == PayloadType::q16) {
+            accumulate_q16(from, to, dim_);
             continue;
         }
         for (std::size_t done = 0; done < dim_;) {

@@ -14,14 +14,16 @@
 
 namespace shoal::exec {
 
-/// How partial results travel. Q8_0 blocks need a width that is a multiple of 32; other widths
-/// travel as f16.
-enum class PayloadType : std::uint8_t { q8_0, f16, f32 };
+/// How partial results travel. Blocks of 32 (q8_0, q16) need a width that is a multiple of 32;
+/// other widths travel as f32.
+enum class PayloadType : std::uint8_t { q8_0, q16, f16, f32 };
 
 constexpr const char* name(PayloadType type) noexcept {
     switch (type) {
         case PayloadType::q8_0:
             return "q8_0";
+        case PayloadType::q16:
+            return "q16";
         case PayloadType::f16:
             return "f16";
         case PayloadType::f32:
@@ -39,9 +41,9 @@ class AllReduce {
               std::size_t max_values);
 
     /// Give every device every device's partial sums: partial (rows, dim), not written before
-    /// the last add(). `contributes`: false when this device's share is empty; it then sends an
-    /// empty payload, which adds nothing.
-    Status exchange(Collective& collective, ThreadPool& pool, std::size_t rows, bool contributes,
+    /// the last add(). Null when this device's share is empty; it then sends an empty payload,
+    /// which adds nothing.
+    Status exchange(Collective& collective, ThreadPool& pool, std::size_t rows,
                     const float* partial);
 
     /// x[i] += sum over ranks, in rank order, of their partial[i] of the last exchange, as decoded

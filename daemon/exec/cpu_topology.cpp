@@ -10,6 +10,8 @@
 #include <sstream>
 #include <string>
 
+#include "daemon/exec/cgroups.hpp"
+
 namespace shoal::exec {
 namespace {
 
@@ -54,34 +56,10 @@ double quota_v1(const fs::path& folder) {
     return quota > 0 && period > 0 ? quota / period : 0;
 }
 
-// The tightest limit of a group and of those it lies in. Inside a container the path may be the
-// host's: levels that do not exist here are passed over, the mount's own top is always seen.
-double quota_along(const fs::path& mount, const fs::path& group, double (*quota)(const fs::path&)) {
-    double tightest = 0;
-    for (fs::path at = group.relative_path();; at = at.parent_path()) {
-        tightest = tighter(tightest, quota(mount / at));
-        if (at.empty()) return tightest;
-    }
-}
-
-// Lines of /proc/self/cgroup: "0::/user.slice/x" (v2), "4:cpu,cpuacct:/docker/x" (v1).
 double read_quota(const fs::path& root) {
-    const fs::path mounts = root / "sys/fs/cgroup";
     double quota = 0;
-    std::ifstream file(root / "proc/self/cgroup");
-    for (std::string line; std::getline(file, line);) {
-        const auto first = line.find(':');
-        const auto second = first == std::string::npos ? first : line.find(':', first + 1);
-        if (second == std::string::npos) continue;
-        const std::string controllers = line.substr(first + 1, second - first - 1);
-        const fs::path group = line.substr(second + 1);
-        if (controllers.empty()) {
-            quota = tighter(quota, quota_along(mounts, group, quota_v2));
-        } else if (("," + controllers + ",").find(",cpu,") != std::string::npos) {
-            const fs::path named = mounts / controllers;
-            const fs::path mount = fs::exists(named) ? named : mounts / "cpu";
-            quota = tighter(quota, quota_along(mount, group, quota_v1));
-        }
+    for (const Cgroup& group : own_cgroups(root, "cpu")) {
+        quota = tighter(quota, group.unified ? quota_v2(group.folder) : quota_v1(group.folder));
     }
     return quota;
 }

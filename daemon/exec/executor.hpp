@@ -3,20 +3,20 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
-#include "daemon/exec/activations.hpp"
 #include "daemon/exec/all_reduce.hpp"
-#include "daemon/exec/attention.hpp"
+#include "daemon/exec/attention_block.hpp"
 #include "daemon/exec/collective.hpp"
 #include "daemon/exec/kv_cache.hpp"
 #include "daemon/exec/linear.hpp"
+#include "daemon/exec/residual.hpp"
 #include "daemon/exec/sampling.hpp"
 #include "daemon/exec/step.hpp"
 #include "daemon/exec/thread_pool.hpp"
 #include "daemon/exec/weights.hpp"
+#include "daemon/exec/workspace.hpp"
 #include "daemon/model/hparams.hpp"
 #include "daemon/shard/plan.hpp"
 
@@ -37,7 +37,8 @@ class Executor {
     /// Throws std::bad_alloc.
     Executor(const model::Hparams& hparams, const shard::Slice& slice, const SliceWeights& weights,
              const kernels::Table& kernels, ThreadPool& pool, const ExecutorOptions& options);
-    ~Executor();
+    Executor(const Executor&) = delete;
+    Executor& operator=(const Executor&) = delete;
 
     /// Run a step with the other devices of the plan. After ok, scores(i) answers the step's
     /// outputs. After a failure the rows may simply be run again.
@@ -62,19 +63,8 @@ class Executor {
 
   private:
     Status prepare(const Step& step);
-    void embed(const Step& step);
-    void compute_angles();
-    Status attention_block(const Step& step, std::uint32_t layer, Collective& collective);
-    Status ffn_block(std::uint32_t layer, Collective& collective);
-    void rotate_and_cache(std::uint32_t layer, const LayerWeights& w);
-    void rotate(float* heads, std::size_t n, std::size_t row, const float* norm) noexcept;
-    std::size_t end_of_run(std::size_t begin, std::size_t end) const noexcept;
-    void cache_rows(std::uint32_t layer, std::size_t begin, std::size_t end) noexcept;
+    Status feed_forward(const WeightsView& w, Collective& collective);
     void keep_outputs(const Step& step) noexcept;
-    Status reduce(Collective& collective, bool contributes, const float* next_norm,
-                  std::initializer_list<const Matrix*> readers);
-    void normalise(std::size_t begin, std::size_t end, const float* weight,
-                   std::uint32_t worker) noexcept;
     void score_outputs(const Step& step);
 
     const model::Hparams hp_;
@@ -84,27 +74,13 @@ class Executor {
     ThreadPool& pool_;
     const ExecutorOptions options_;
 
-    const std::uint32_t q_dim_;   // own query heads * head_dim
-    const std::uint32_t kv_dim_;  // held KV heads * head_dim
-    const std::vector<float> inv_freq_;
-
     KvCache cache_;
     Linear linear_;
-    Attention attention_;
-    AllReduce all_reduce_;
+    Workspace workspace_;
+    Residual x_;
+    AttentionBlock attention_;
 
-    // Buffers of the current step; R = rows.
-    std::vector<AttendRow> rows_;
-    std::vector<float> x_;         // (R, dim) residual stream
-    std::vector<float> normed_;    // (threads, dim)
-    Activations hidden_;           // (R, dim) norm(x), read by wq, wk, wv, gate, up and the LM head
-    std::vector<float> q_;         // (R, q_dim)
-    std::vector<float> k_, v_;     // (R, kv_dim)
-    std::vector<float> attended_;  // (R, stored columns of wo); zero outside own ones
-    Activations inner_;            // (R, stored columns of wo or w_down), read by these
-    std::vector<float> partial_;   // (R, dim)
-    std::vector<float> cos_, sin_;  // (R, rope_dim / 2)
-    std::vector<float> logits_;     // (outputs, own vocabulary rows)
+    std::vector<float> logits_;  // (outputs, own vocabulary rows)
     std::vector<ScoreRequest> requests_;
     std::vector<Scores> scores_;
     ScoreBuffers score_buffers_;

@@ -1,25 +1,10 @@
 #include "daemon/exec/mapped_memory.hpp"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
-#include <cstdint>
 #include <new>
 
 namespace shoal::exec {
-
-void fetch_pages(const std::byte* data, std::size_t bytes) noexcept {
-#ifdef MADV_POPULATE_READ
-    static const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-    const std::uintptr_t begin = reinterpret_cast<std::uintptr_t>(data) / page * page;
-    const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(data) + bytes;
-    // Linux before 5.14 refuses; then each page comes when it is touched.
-    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_READ);
-#else
-    static_cast<void>(data);
-    static_cast<void>(bytes);
-#endif
-}
 
 MappedMemory::MappedMemory(std::size_t bytes) {
     if (bytes == 0) return;

@@ -6,9 +6,6 @@
 
 namespace shoal::exec {
 
-/// Has the pages of mapped memory ready that are about to be read, where the system can.
-void fetch_pages(const std::byte* data, std::size_t bytes) noexcept;
-
 /// Externally synchronised.
 class MappedMemory {
   public:

@@ -16,8 +16,11 @@ Root::Root(Executor& executor, Collective& collective, const model::WeightSource
 
 void Root::add_rows(Sequence& sequence, std::size_t index) {
     const std::size_t room = executor_.options().max_rows - step_.rows.size();
-    const auto count = static_cast<std::uint32_t>(
-        std::min<std::size_t>(sequence.tokens.size() - sequence.computed, room));
+    std::size_t wanted = sequence.tokens.size() - sequence.computed;
+    // A last token computed without an output could not choose the next one any more.
+    const bool all_outputs_taken = step_.outputs.size() == executor_.options().max_outputs;
+    if (all_outputs_taken && wanted != 0) --wanted;
+    const auto count = static_cast<std::uint32_t>(std::min(wanted, room));
     for (std::uint32_t i = 0; i < count; ++i) {
         const std::uint32_t position = sequence.computed + i;
         step_.rows.push_back({sequence.id, position});
@@ -28,8 +31,7 @@ void Root::add_rows(Sequence& sequence, std::size_t index) {
         source_.read(embedding_row_, 0, {step_.embeddings.data() + at, embedding_bytes_});
     }
     taken_.push_back(count);
-    if (sequence.computed + count != sequence.tokens.size()) return;
-    if (step_.outputs.size() == executor_.options().max_outputs) return;
+    if (count == 0 || sequence.computed + count != sequence.tokens.size()) return;
 
     const Sampling& s = sequence.sampling;
     ScoreRequest score;
@@ -69,6 +71,7 @@ Status Root::step(std::span<Sequence* const> sequences, std::vector<Chosen>& cho
     }
     for (std::size_t i = 0; i < taken_.size(); ++i) sequences[i]->computed += taken_[i];
     step_.releases.clear();
+    step_.forks.clear();
     return Status::ok;
 }
 

@@ -34,13 +34,18 @@ class Root {
     Root(Executor& executor, Collective& collective, const model::WeightSource& source);
 
     /// One step: the tokens not computed yet, as many rows as fit, sequences in order. A sequence
-    /// whose last token was computed gets its next one chosen; the caller appends it.
+    /// whose last token was computed gets its next one chosen; the caller appends it. One for which
+    /// no output is left has its last token computed by a later step.
     /// `chosen` is overwritten. After a failure nothing has changed but `computed` of sequences
     /// is to be set to 0 before they run under another plan.
     Status step(std::span<Sequence* const> sequences, std::vector<Chosen>& chosen);
 
-    /// The sequence's cache blocks are freed with the next step.
+    /// The sequence's cache blocks are freed with the next step. At most kMaxStepChanges, of
+    /// releases as of forks, between two steps.
     void release(SequenceId id) { step_.releases.push_back(id); }
+    /// With the next step, after the releases, a new sequence begins with the first positions of
+    /// another.
+    void fork(const Fork& fork) { step_.forks.push_back(fork); }
 
     /// Tell the others that the plan ends.
     Status stop();

@@ -1,5 +1,5 @@
 // A step: one forward pass over a batch of rows, as the root describes it to the other devices.
-// Format and limits: daemon/DESIGN.md, "Step messages". Little-endian, fixed layout.
+// Format and limits: STEPS.md, "Step messages". Little-endian, fixed layout.
 #pragma once
 
 #include <cstddef>

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <climits>
 #include <string>
+#include <utility>
 
 namespace shoal::exec {
 namespace {
@@ -60,13 +61,29 @@ void wake_all(std::atomic<std::uint32_t>& word) noexcept {
 
 }  // namespace
 
-ThreadPool::ThreadPool(std::uint32_t threads) : spin_rounds_(threads > 1 ? spin_rounds() : 0) {
-    for (std::uint32_t i = 1; i < threads; ++i) {
-        workers_.emplace_back([this, i] { worker_main(i); });
+std::jthread ThreadPool::start_thread(std::function<void()> body) {
+    return std::jthread(std::move(body));
+}
+
+ThreadPool::ThreadPool(std::uint32_t threads, const StartThread& start)
+    : spin_rounds_(threads > 1 ? spin_rounds() : 0) {
+    try {
+        workers_.reserve(std::max(threads, 1U) - 1);
+        for (std::uint32_t i = 1; i < threads; ++i) {
+            workers_.push_back(start([this, i] { worker_main(i); }));
+        }
+    } catch (...) {
+        // Those that run already are joined next, and would never end by themselves.
+        stop();
+        throw;
     }
 }
 
 ThreadPool::~ThreadPool() {
+    stop();
+}
+
+void ThreadPool::stop() noexcept {
     open_.store(kStopping, std::memory_order_release);
     wake_all(open_);
 }

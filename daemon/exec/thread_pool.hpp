@@ -5,19 +5,27 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <thread>
 #include <type_traits>
 #include <vector>
 
 namespace shoal::exec {
 
+/// Rows of a step that a thread takes at a time where every row is little work.
+inline constexpr std::size_t kRowChunk = 4;
+
 /// Owned by one thread, which calls run() and takes part in the work itself.
 /// Idle workers spin for some twenty microseconds, then sleep. A loop waits for workers that take
 /// part in it, never for one that comes too late.
 class ThreadPool {
   public:
-    /// `threads` counts the caller: 1 starts no thread. Throws std::system_error.
-    explicit ThreadPool(std::uint32_t threads);
+    using StartThread = std::function<std::jthread(std::function<void()> body)>;
+    static std::jthread start_thread(std::function<void()> body);
+
+    /// `threads` counts the caller: 1 starts no thread. Throws what `start` throws, for the
+    /// system's threads std::system_error when there is none to be had; then all have ended.
+    explicit ThreadPool(std::uint32_t threads, const StartThread& start = start_thread);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
@@ -64,6 +72,7 @@ class ThreadPool {
     };
     static constexpr std::uint32_t kStopping = UINT32_MAX;  // in open_: workers end
 
+    void stop() noexcept;
     void run_task() noexcept;
     void call_range(std::uint32_t index, std::uint32_t worker) noexcept;
     std::uint32_t work(std::uint32_t worker) noexcept;

@@ -1,8 +1,8 @@
 #include "daemon/exec/weights.hpp"
 
 #include <algorithm>
-#include <cstring>
-#include <map>
+#include <exception>
+#include <mutex>
 
 #include "kernels/panel.hpp"
 
@@ -27,9 +27,8 @@ std::size_t aligned(std::size_t bytes) {
     return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-// Vectors (norms, biases) are kept as f32 whatever the file has.
-bool is_vector(const TensorInfo& info) {
-    return info.rows == 1;
+bool is_matrix(const shard::SlicePart& part) {
+    return part.spec->kind == model::Kind::matrix;
 }
 
 }  // namespace
@@ -50,17 +49,23 @@ class SliceWeights::Loader {
     SliceWeights run() {
         const std::vector<shard::SlicePart> parts = shard::slice_parts(header_, hp_, slice_);
         SliceWeights out;
+        std::size_t count = 0;
         std::size_t total = 0;
         for (const shard::SlicePart& part : parts) {
-            out.bytes_ += held_bytes(part);
-            total += aligned(held_bytes(part));
+            count += part.matrices;
+            out.bytes_ += part.matrices * held_bytes(part);
+            total += part.matrices * aligned(held_bytes(part));
         }
         out.memory_ = MappedMemory(total);
+        held_.reserve(count);
+        out.matrices_.reserve(count);
 
         std::byte* at = out.memory_.data();
         for (const shard::SlicePart& part : parts) {
-            place(part, at, static_cast<std::size_t>(at - out.memory_.data()));
-            at += aligned(held_bytes(part));
+            for (std::uint32_t m = 0; m < part.matrices; ++m) {
+                place(part, m, at, static_cast<std::size_t>(at - out.memory_.data()));
+                at += aligned(held_bytes(part));
+            }
         }
         read_all(out.bytes_);
         assemble(out);
@@ -68,17 +73,19 @@ class SliceWeights::Loader {
     }
 
   private:
-    // A tensor's part: units of weights (a panel, a row, or all of a vector), each taking
-    // unit_bytes from `at` on.
+    // One matrix of a part: units of weights (a panel or a row), each taking unit_bytes from `at`
+    // on.
     struct Held {
         std::byte* at;
-        shard::SlicePart part;
+        const shard::SlicePart& part;
+        Piece piece;
         const TensorInfo* info;
-        model::MappedRows rows;
         std::size_t units;
         std::size_t unit_bytes;
+        std::size_t row_bytes;  // in the source
+        std::size_t unit_rows;
 
-        std::size_t row_count() const { return part.piece.row_end - part.piece.row_begin; }
+        std::size_t row_count() const { return piece.row_end - piece.row_begin; }
     };
 
     // What one thread does at a time.
@@ -87,29 +94,40 @@ class SliceWeights::Loader {
         std::size_t begin, end;  // units
     };
 
-    bool is_packed(const TensorInfo& info) const {
-        return !is_vector(info) && kernels_.pack_for(info.type) != nullptr;
+    bool is_packed(const shard::SlicePart& part, const TensorInfo& info) const {
+        return is_matrix(part) && kernels_.pack_for(info.type) != nullptr;
     }
 
     std::size_t held_bytes(const shard::SlicePart& part) const {
         const TensorInfo& info = header_.tensor(part.piece.tensor);
-        return is_packed(info) || is_vector(info) ? shard::held_bytes(info, part)
-                                                  : model::piece_bytes(info, part.piece);
+        return is_packed(part, info) || !is_matrix(part) ? shard::held_bytes(info, part)
+                                                         : model::piece_bytes(info, part.piece);
     }
 
-    void place(const shard::SlicePart& part, std::byte* at, std::size_t offset) {
+    void place(const shard::SlicePart& part, std::uint32_t matrix, std::byte* at,
+               std::size_t offset) {
         const Piece& piece = part.piece;
         const TensorInfo& info = header_.tensor(piece.tensor);
-        Held h{at, part, &info, source_.rows(piece), 1, held_bytes(part)};
-        if (is_packed(info)) {
+        const std::uint64_t cols = piece.col_end - piece.col_begin;
+        const std::size_t row_bytes = kernels::row_bytes(info.type, cols);
+        Held h{at,
+               part,
+               part.piece_of(matrix),
+               &info,
+               piece.row_end - piece.row_begin,
+               row_bytes,
+               row_bytes,
+               1};
+        if (is_packed(part, info)) {
             const shard::Range groups = part.own_groups();
             h.units = (h.row_count() + kernels::kPanelRows - 1) / kernels::kPanelRows;
             h.unit_bytes = kernels::panel_bytes(info.type, groups.begin, groups.end);
-        } else if (!is_vector(info)) {
-            h.units = h.row_count();
-            h.unit_bytes = kernels::row_bytes(info.type, piece.col_end - piece.col_begin);
+            h.unit_rows = kernels::kPanelRows;
+        } else if (!is_matrix(part)) {
+            h.unit_bytes = cols * sizeof(float);
         }
-        const Held& held = held_.insert_or_assign(piece.tensor, h).first->second;
+        scratch_bytes_ = std::max(scratch_bytes_, h.unit_rows * h.row_bytes);
+        const Held& held = held_.emplace_back(h);
         for (std::size_t begin = 0; begin < h.units;) {
             const std::size_t left =
                 kStretchBytes - (offset + begin * h.unit_bytes) % kStretchBytes;
@@ -123,6 +141,7 @@ class SliceWeights::Loader {
     void read_all(std::uint64_t total) {
         const std::size_t report = kReportStretches * kStretchBytes * pool_.threads();
         std::uint64_t done = 0;
+        scratch_.assign(pool_.threads(), std::vector<std::byte>(scratch_bytes_));
         progress_(done, total);
         for (std::size_t first = 0; first < jobs_.size();) {
             std::size_t last = first;
@@ -131,68 +150,70 @@ class SliceWeights::Loader {
                 done += (jobs_[last].end - jobs_[last].begin) * jobs_[last].held->unit_bytes;
             }
             pool_.run(last - first, 1,
-                      [&](std::size_t i, std::size_t) noexcept { read(jobs_[first + i]); });
+                      [&](std::size_t i, std::size_t, std::uint32_t worker) noexcept {
+                          try {
+                              read(jobs_[first + i], scratch_[worker]);
+                          } catch (...) {
+                              const std::lock_guard lock(mutex_);
+                              if (!failure_) failure_ = std::current_exception();
+                          }
+                      });
+            if (failure_) std::rethrow_exception(failure_);
             progress_(done, total);
             first = last;
         }
     }
 
-    void read(const Job& job) const noexcept {
+    void read(const Job& job, std::span<std::byte> scratch) const {
         const Held& h = *job.held;
-        if (is_vector(*h.info)) {
-            kernels::dequantize(h.info->type, h.rows.data, reinterpret_cast<float*>(h.at),
-                                h.part.piece.col_end - h.part.piece.col_begin);
-        } else if (is_packed(*h.info)) {
-            pack(h, job.begin, job.end);
+        const Piece& piece = h.piece;
+        const std::size_t rows = std::min(job.end * h.unit_rows, h.row_count());
+        const std::uint64_t begin = job.begin * h.unit_rows * h.row_bytes;
+        source_.expect(piece, begin, rows * h.row_bytes - begin);
+        if (!is_matrix(h.part)) {
+            read_floats(h, job.begin, job.end, scratch.first(h.row_bytes));
+        } else if (is_packed(h.part, *h.info)) {
+            pack(h, job.begin, job.end, scratch);
         } else {
-            fetch(h, job.begin, job.end);
-            for (std::size_t r = job.begin; r < job.end; ++r) {
-                std::memcpy(h.at + r * h.unit_bytes, h.rows.data + r * h.rows.stride, h.unit_bytes);
-            }
+            source_.read(piece, begin, {h.at + begin, rows * h.row_bytes - begin});
         }
     }
 
-    void pack(const Held& h, std::size_t begin, std::size_t end) const noexcept {
+    void read_floats(const Held& h, std::size_t begin, std::size_t end,
+                     std::span<std::byte> row) const {
+        for (std::size_t r = begin; r < end; ++r) {
+            source_.read(h.piece, r * h.row_bytes, row);
+            kernels::dequantize(h.info->type, row.data(),
+                                reinterpret_cast<float*>(h.at + r * h.unit_bytes),
+                                h.unit_bytes / sizeof(float));
+        }
+    }
+
+    // A panel's rows fit the cache: they are packed from where reading has put them.
+    void pack(const Held& h, std::size_t begin, std::size_t end,
+              std::span<std::byte> scratch) const {
         const shard::Range groups = h.part.own_groups();
-        const std::size_t count = h.row_count();
         const auto pack_panel = kernels_.pack_for(h.info->type);
-        fetch(h, begin * kernels::kPanelRows, std::min(end * kernels::kPanelRows, count));
         for (std::size_t p = begin; p < end; ++p) {
             const std::size_t row = p * kernels::kPanelRows;
-            pack_panel({h.rows.data + row * h.rows.stride, h.rows.stride,
-                        std::min(kernels::kPanelRows, count - row), groups.begin, groups.end,
+            const std::size_t rows = std::min(kernels::kPanelRows, h.row_count() - row);
+            source_.read(h.piece, row * h.row_bytes, scratch.first(rows * h.row_bytes));
+            pack_panel({scratch.data(), h.row_bytes, rows, groups.begin, groups.end,
                         h.at + p * h.unit_bytes});
         }
     }
 
-    // Maps the rows that come next in one go, which costs less than a fault for every few pages.
-    // Where rows go on beside the slice's columns, their pages may not all be needed.
-    static void fetch(const Held& h, std::size_t row, std::size_t end) noexcept {
-        const Piece& piece = h.part.piece;
-        const std::size_t width = kernels::row_bytes(h.info->type, piece.col_end - piece.col_begin);
-        if (h.rows.stride == width) {
-            fetch_pages(h.rows.data + row * width, (end - row) * width);
-        }
-    }
-
-    const float* vector(const std::string& name) const {
-        const auto it = held_.find(name);
-        return it == held_.end() ? nullptr : reinterpret_cast<const float*>(it->second.at);
-    }
-
-    Matrix matrix(const std::string& name) const {
-        const auto it = held_.find(name);
-        if (it == held_.end()) return {};
-        const shard::SlicePart& part = it->second.part;
+    Matrix matrix(const Held& held) const {
+        const shard::SlicePart& part = held.part;
         const Piece& piece = part.piece;
         Matrix m;
-        m.type = it->second.info->type;
-        m.data = it->second.at;
+        m.type = is_matrix(part) ? held.info->type : kernels::DType::f32;
+        m.data = held.at;
         m.rows = static_cast<std::uint32_t>(piece.row_end - piece.row_begin);
         m.cols = static_cast<std::uint32_t>(piece.col_end - piece.col_begin);
         m.skip = static_cast<std::uint32_t>(part.own.begin - piece.col_begin);
         m.own_cols = part.own.size();
-        if (is_packed(*it->second.info)) {
+        if (is_packed(part, *held.info)) {
             const shard::Range groups = part.own_groups();
             m.packed = true;
             m.group_begin = groups.begin;
@@ -205,28 +226,18 @@ class SliceWeights::Loader {
     }
 
     void assemble(SliceWeights& out) const {
-        using model::tensor_name::layer;
-        for (std::uint32_t l = 0; l < hp_.n_layers; ++l) {
-            LayerWeights w;
-            w.attn_norm = vector(layer(l, "attn_norm.weight"));
-            w.ffn_norm = vector(layer(l, "ffn_norm.weight"));
-            w.q_bias = vector(layer(l, "attn_q.bias"));
-            w.k_bias = vector(layer(l, "attn_k.bias"));
-            w.v_bias = vector(layer(l, "attn_v.bias"));
-            w.q_norm = vector(layer(l, "attn_q_norm.weight"));
-            w.k_norm = vector(layer(l, "attn_k_norm.weight"));
-            w.wq = matrix(layer(l, "attn_q.weight"));
-            w.wk = matrix(layer(l, "attn_k.weight"));
-            w.wv = matrix(layer(l, "attn_v.weight"));
-            w.wo = matrix(layer(l, "attn_output.weight"));
-            w.gate = matrix(layer(l, "ffn_gate.weight"));
-            w.up = matrix(layer(l, "ffn_up.weight"));
-            w.down = matrix(layer(l, "ffn_down.weight"));
-            out.layers_.push_back(w);
+        out.layers_.resize(hp_.n_layers);
+        for (const Held& held : held_) {
+            const model::TensorSpec& spec = *held.part.spec;
+            WeightsView& view =
+                spec.scope == model::Scope::layer ? out.layers_[held.part.layer] : out.model_;
+            const Matrix& m = out.matrices_.emplace_back(matrix(held));
+            // The matrices of a tensor follow each other.
+            std::span<const Matrix>& all = view.matrices_[static_cast<std::size_t>(spec.tensor)];
+            all = {all.empty() ? &m : all.data(), all.size() + 1};
+            const bool multiplied = is_matrix(held.part) || spec.kind == model::Kind::router;
+            out.reads_floats_ |= multiplied && kernels::is_float(m.type);
         }
-        out.output_norm_ = vector(model::tensor_name::kOutputNorm);
-        out.output_ =
-            matrix(hp_.tied_output ? model::tensor_name::kEmbedding : model::tensor_name::kOutput);
     }
 
     const model::WeightSource& source_;
@@ -236,8 +247,12 @@ class SliceWeights::Loader {
     const kernels::Table& kernels_;
     ThreadPool& pool_;
     const Progress& progress_;
-    std::map<std::string, Held> held_;
+    std::vector<Held> held_;  // of all parts; jobs point into it
     std::vector<Job> jobs_;
+    std::size_t scratch_bytes_ = 0;
+    std::vector<std::vector<std::byte>> scratch_;  // a unit's rows, for each thread
+    std::mutex mutex_;
+    std::exception_ptr failure_;  // the first one; guarded by mutex_ while threads read
 };
 
 SliceWeights SliceWeights::load(const model::WeightSource& source, const model::Hparams& hparams,

@@ -1,15 +1,18 @@
 // The weights of one slice, in memory.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "daemon/exec/mapped_memory.hpp"
 #include "daemon/exec/thread_pool.hpp"
 #include "daemon/model/hparams.hpp"
 #include "daemon/model/piece.hpp"
+#include "daemon/model/tensors.hpp"
 #include "daemon/shard/plan.hpp"
 
 namespace shoal::exec {
@@ -30,18 +33,27 @@ struct Matrix {
     std::uint32_t own_cols = 0;
 };
 
-struct LayerWeights {
-    const float* attn_norm = nullptr;  ///< (dim)
-    const float* ffn_norm = nullptr;   ///< (dim)
-    const float* q_bias = nullptr;     ///< (own q heads * head_dim), null when the model has none
-    const float* k_bias = nullptr;     ///< (held KV heads * head_dim)
-    const float* v_bias = nullptr;     ///< (held KV heads * head_dim)
-    const float* q_norm = nullptr;     ///< (head_dim), null when the model has none
-    const float* k_norm = nullptr;     ///< (head_dim)
-    Matrix wq, wk, wv;                 ///< (own heads * head_dim, dim)
-    Matrix wo;                         ///< (dim, own q heads * head_dim)
-    Matrix gate, up;                   ///< (own columns of n_ff, dim)
-    Matrix down;                       ///< (dim, own columns of n_ff)
+/// What a slice has of one layer's tensors, or of the model's own; a view into SliceWeights.
+class WeightsView {
+  public:
+    /// A matrix, or the first of several; without rows when the slice has nothing of it.
+    const Matrix& operator[](model::Tensor tensor) const noexcept {
+        static constexpr Matrix kNothing;
+        const std::span<const Matrix> matrices = all(tensor);
+        return matrices.empty() ? kNothing : matrices.front();
+    }
+    /// All matrices of a tensor, one for each expert; none when the slice has nothing of it.
+    std::span<const Matrix> all(model::Tensor tensor) const noexcept {
+        return matrices_[static_cast<std::size_t>(tensor)];
+    }
+    /// A norm or bias: (own columns), null when the model has none.
+    const float* floats(model::Tensor tensor) const noexcept {
+        return reinterpret_cast<const float*>((*this)[tensor].data);
+    }
+
+  private:
+    friend class SliceWeights;
+    std::array<std::span<const Matrix>, model::kTensorCount> matrices_;
 };
 
 /// Immutable and thread-safe after loading.
@@ -50,15 +62,17 @@ class SliceWeights {
     using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
     /// Copy the slice's pieces from `source`, packed as `kernels` like them, on all threads of
-    /// `pool`. Throws model::ModelError when a piece is missing, std::bad_alloc when there is no
-    /// memory, and whatever `progress` throws (to stop it).
+    /// `pool`. Throws model::ModelError when a piece is missing or cannot be read,
+    /// std::bad_alloc when there is no memory, and whatever `progress` throws (to stop it).
     static SliceWeights load(const model::WeightSource& source, const model::Hparams& hparams,
                              const shard::Slice& slice, const kernels::Table& kernels,
                              ThreadPool& pool, const Progress& progress);
 
-    const std::vector<LayerWeights>& layers() const noexcept { return layers_; }
-    const float* output_norm() const noexcept { return output_norm_; }
-    const Matrix& output() const noexcept { return output_; }  ///< (own vocabulary rows, dim)
+    const WeightsView& layer(std::uint32_t number) const noexcept { return layers_[number]; }
+    /// What belongs to no layer.
+    const WeightsView& model() const noexcept { return model_; }
+    /// Some matrix or router is of floats, and so reads activations as floats.
+    bool reads_floats() const noexcept { return reads_floats_; }
     /// Bytes held for weights.
     std::uint64_t bytes() const noexcept { return bytes_; }
 
@@ -67,9 +81,10 @@ class SliceWeights {
 
     MappedMemory memory_;
     std::uint64_t bytes_ = 0;
-    std::vector<LayerWeights> layers_;
-    const float* output_norm_ = nullptr;
-    Matrix output_;
+    bool reads_floats_ = false;
+    std::vector<Matrix> matrices_;  // in the order of shard::slice_parts
+    std::vector<WeightsView> layers_;
+    WeightsView model_;
 };
 
 }  // namespace shoal::exec

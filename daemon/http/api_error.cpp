@@ -5,7 +5,7 @@
 
 namespace shoal::http {
 
-using mesh::wire::ErrorCode;
+using mesh::messages::ErrorCode;
 
 std::string ApiError::json() const {
     using nlohmann::json;
@@ -16,12 +16,12 @@ std::string ApiError::json() const {
     return json{{"error", std::move(error)}}.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-ApiError api_error(const mesh::wire::Failed& failed) {
+ApiError api_error(const mesh::messages::Failed& failed) {
     switch (failed.code) {
         case ErrorCode::bad_request:
             return {400, "bad_request", failed.message, {}};
         case ErrorCode::not_found:
-            return {404, "not_found", failed.message, {}};
+            return {404, "model_not_found", failed.message, "model"};
         case ErrorCode::busy:
             return {503, "busy", failed.message, {}};
         case ErrorCode::too_large:
@@ -34,6 +34,8 @@ ApiError api_error(const mesh::wire::Failed& failed) {
             return {499, "cancelled", failed.message, {}};
         case ErrorCode::forbidden:
             return {403, "forbidden", failed.message, {}};
+        case ErrorCode::context_length:
+            return {400, "context_length_exceeded", failed.message, "prompt"};
     }
     return {500, "internal", failed.message, {}};
 }

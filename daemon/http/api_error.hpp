@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "mesh/wire/requests.hpp"
+#include "mesh/messages/requests.hpp"
 
 namespace shoal::http {
 
@@ -18,7 +18,7 @@ struct ApiError {
 };
 
 /// What the service's refusal is over HTTP.
-ApiError api_error(const mesh::wire::Failed& failed);
+ApiError api_error(const mesh::messages::Failed& failed);
 
 /// A body that was refused: 400, naming the field.
 ApiError bad_field(std::string param, std::string message);

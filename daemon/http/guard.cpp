@@ -60,6 +60,7 @@ bool is_loopback(const std::string& address) {
 Guard::Guard(const HttpOptions& options) {
     hosts_ = {"localhost", "127.0.0.1", "[::1]", lower(bracketed(options.listen))};
     for (const std::string& host : options.allowed_hosts) hosts_.push_back(lower(bracketed(host)));
+    origins_ = options.allowed_origins;
     if (options.api_key.empty()) return;
     Hash hash{};
     crypto_generichash(hash.data(), hash.size(),
@@ -87,7 +88,7 @@ std::optional<ApiError> Guard::check_host(std::optional<std::string_view> host,
 
 std::optional<ApiError> Guard::check_origin(std::optional<std::string_view> origin,
                                             std::string_view host) const {
-    if (!origin) return std::nullopt;
+    if (!origin || lists_origin(*origin)) return std::nullopt;
     for (const std::string_view scheme : {"http://", "https://"}) {
         if (origin->size() > scheme.size() &&
             equal_caseless(origin->substr(0, scheme.size()), scheme) &&
@@ -98,8 +99,14 @@ std::optional<ApiError> Guard::check_origin(std::optional<std::string_view> orig
     return ApiError{
         403,
         "foreign_origin",
-        fmt::format("web pages of \"{}\" may not use this API", origin->substr(0, kQuotedBytes)),
+        fmt::format("web pages of \"{}\" may not use this API; http.allowed_origins lets them",
+                    origin->substr(0, kQuotedBytes)),
         {}};
+}
+
+bool Guard::lists_origin(std::string_view origin) const noexcept {
+    return std::any_of(origins_.begin(), origins_.end(),
+                       [&](const std::string& allowed) { return equal_caseless(allowed, origin); });
 }
 
 std::optional<ApiError> Guard::check_key(std::optional<std::string_view> authorization) const {

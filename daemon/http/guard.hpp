@@ -22,9 +22,13 @@ class Guard {
     /// address only when the user asked for it.
     std::optional<ApiError> check_host(std::optional<std::string_view> host,
                                        std::string_view local) const;
-    /// A browser adds the Origin of the page that sends a request; only our own may.
+    /// A browser adds the Origin of the page that sends a request; only our own may, and those of
+    /// the settings.
     std::optional<ApiError> check_origin(std::optional<std::string_view> origin,
                                          std::string_view host) const;
+    /// Whether the settings name this origin. Its pages are told so (CORS), or the browser would
+    /// keep the answers from them.
+    bool lists_origin(std::string_view origin) const noexcept;
     /// "Bearer KEY" in constant time, when a key is set.
     std::optional<ApiError> check_key(std::optional<std::string_view> authorization) const;
 
@@ -32,6 +36,7 @@ class Guard {
     using Hash = std::array<unsigned char, 32>;
 
     std::vector<std::string> hosts_;  ///< lower case, IPv6 addresses in brackets
+    std::vector<std::string> origins_;
     std::optional<Hash> key_hash_;
 };
 

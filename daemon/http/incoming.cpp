@@ -85,21 +85,26 @@ void Headers::add(std::string_view name, std::string_view value) {
     if (is("content-encoding")) content_encoding = value;
     if (is("transfer-encoding")) ++transfer_encodings, transfer_encoding = value;
     if (is("expect")) expect = value;
+    if (is("access-control-request-method")) request_method = value;
 }
 
 Incoming judge(const Guard& guard, const HttpOptions& options, std::string_view method,
                std::string_view path, const Headers& headers, std::string_view local) {
     Incoming in;
-    auto routed = route(method, path);
+    if (headers.origin && guard.lists_origin(*headers.origin)) in.origin = *headers.origin;
+    in.preflight = !in.origin.empty() && method == "OPTIONS" && headers.request_method;
+    auto routed = route(in.preflight ? *headers.request_method : method, path);
     const auto* endpoint = std::get_if<Endpoint>(&routed);
     if (endpoint != nullptr) in.endpoint = *endpoint;
+    if (in.endpoint == Endpoint::model) in.model = model_in_path(path);
 
     Found& found = in.rejection;
     found = check_framing(headers);
     if (!found) found = reject(guard.check_host(headers.host, local));
     if (!found) found = reject(guard.check_origin(headers.origin, headers.host.value_or("")));
-    // Whether the cluster is well may be asked without a key, by a monitor for example.
-    const bool open = endpoint != nullptr && *endpoint == Endpoint::health;
+    // Whether the cluster is well may be asked without a key, by a monitor for example. A browser
+    // asks first without one.
+    const bool open = in.preflight || (endpoint != nullptr && *endpoint == Endpoint::health);
     if (!found && !open) found = reject(guard.check_key(headers.authorization));
     if (!found && endpoint == nullptr) {
         Refusal& refusal = std::get<Refusal>(routed);
@@ -107,7 +112,7 @@ Incoming judge(const Guard& guard, const HttpOptions& options, std::string_view 
     }
     Found length = check_length(headers, options.max_body_bytes);
     if (!found && length) found = length;
-    if (!found && has_body(in.endpoint)) found = check_body(headers);
+    if (in.takes_body()) found = check_body(headers);
     // Otherwise the body is read and thrown away, so that a client that only sends does not miss
     // the answer and the connection can be kept.
     in.reject_now = found && (found->close || length || headers.expect);

@@ -16,7 +16,7 @@ namespace shoal::http {
 /// The headers that we look at, and how often those came that may come only once.
 struct Headers {
     std::optional<std::string_view> host, origin, authorization, content_type, content_length,
-        content_encoding, transfer_encoding, expect;
+        content_encoding, transfer_encoding, expect, request_method;
     int hosts = 0, content_lengths = 0, transfer_encodings = 0;
 
     void add(std::string_view name, std::string_view value);
@@ -32,12 +32,18 @@ struct Rejection {
 /// Owned by the HTTP thread.
 struct Incoming {
     Endpoint endpoint = Endpoint::health;
+    std::string model;   ///< of Endpoint::model
+    std::string origin;  ///< of a page that the settings let in, which the answer names
+    /// A browser asks whether such a page may send the request that it wants to.
+    bool preflight = false;
     std::optional<Rejection> rejection;
     /// The rejection is sent before the body has come: it is too long, or held back by Expect.
     bool reject_now = false;
     std::string body;
     std::size_t discarded_bytes = 0;
     std::shared_ptr<Reply> reply;
+
+    bool takes_body() const noexcept { return !rejection && !preflight && has_body(endpoint); }
 };
 
 /// Everything that can be said of a request before its body comes. `local` is the address that

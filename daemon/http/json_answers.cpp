@@ -9,7 +9,7 @@
 namespace shoal::http {
 namespace {
 
-using namespace mesh::wire;
+using namespace mesh::messages;
 // Keeps the order in which the members are written here, for those who read answers.
 using json = nlohmann::ordered_json;
 
@@ -43,9 +43,11 @@ json completion(const CompletionHead& head, const std::string& model) {
             {"model", model}};
 }
 
-json choice(const std::string& text, json reason) {
-    return {
-        {"index", 0}, {"text", text}, {"logprobs", nullptr}, {"finish_reason", std::move(reason)}};
+json choice(std::size_t index, const std::string& text, json reason) {
+    return {{"index", index},
+            {"text", text},
+            {"logprobs", nullptr},
+            {"finish_reason", std::move(reason)}};
 }
 
 json usage(const Done& done) {
@@ -62,8 +64,16 @@ json timings(const Done& done) {
             {"devices", done.devices}};
 }
 
-json range(const RangeInfo& r) {
+json range(const Range& r) {
     return json::array({r.begin, r.end});
+}
+
+json link(const mesh::messages::LinkInfo& l) {
+    return {{"transport", l.transport},     {"cipher", l.cipher},
+            {"sent_bytes", l.sent_bytes},   {"received_bytes", l.received_bytes},
+            {"resent", l.resent},           {"asked", l.asked},
+            {"collectives", l.collectives}, {"wait_p50_us", l.wait_p50_us},
+            {"wait_p99_us", l.wait_p99_us}};
 }
 
 json device(const DeviceInfo& d) {
@@ -78,51 +88,86 @@ json device(const DeviceInfo& d) {
                 {"threads", d.threads},
                 {"rank", nullptr},
                 {"round_trip_ms", nullptr},
+                {"link", nullptr},
                 {"memory", {{"total", d.memory_total}, {"available", d.memory_available}}},
                 {"slice",
-                 {{"q_heads", range(d.q_heads)},
-                  {"kv_heads", range(d.kv_heads)},
-                  {"ffn_columns", range(d.ffn_columns)},
-                  {"vocab_rows", range(d.vocab_rows)},
+                 {{"q_heads", range(d.slice.q_heads)},
+                  {"kv_heads", range(d.slice.kv_heads)},
+                  {"ffn_columns", range(d.slice.ffn)},
+                  {"vocab_rows", range(d.slice.vocab)},
                   {"weight_bytes", d.weight_bytes},
                   {"planned_weight_bytes", d.planned_weight_bytes},
                   {"kv_bytes", d.kv_bytes}}}};
     if (d.rank >= 0) out["rank"] = d.rank;
     if (d.round_trip_ms >= 0) out["round_trip_ms"] = d.round_trip_ms;
+    if (!d.link.transport.empty()) out["link"] = link(d.link);
+    return out;
+}
+
+json model(const ModelInfo& m) {
+    return {{"id", m.name},
+            {"object", "model"},
+            {"created", 0},
+            {"owned_by", "shoal"},
+            {"hash", m.hash},
+            {"architecture", m.architecture},
+            {"quantisation", m.quantisation},
+            {"file_bytes", m.file_bytes},
+            {"parameters", m.parameters},
+            {"context", m.context},
+            {"loaded", m.loaded},
+            {"devices", m.devices}};
+}
+
+json warnings(const std::vector<Warning>& list) {
+    json out = json::array();
+    for (const Warning& w : list) {
+        json one = {{"name", w.name},
+                    {"severity", name(w.severity)},
+                    {"device", nullptr},
+                    {"text", w.text},
+                    {"remedy", w.remedy}};
+        if (!w.device.empty()) one["device"] = w.device;
+        out.push_back(std::move(one));
+    }
     return out;
 }
 
 }  // namespace
 
-std::string completion_json(const CompletionHead& head, const std::string& text, const Done& done) {
-    json out = completion(head, done.model.empty() ? head.model : done.model);
-    out["choices"] = json::array({choice(text, finish_reason(done.reason))});
-    out["usage"] = usage(done);
-    out["timings"] = timings(done);
+std::string completion_json(const CompletionHead& head, const std::vector<Choice>& choices,
+                            const Done& total) {
+    json out = completion(head, total.model.empty() ? head.model : total.model);
+    json& list = out["choices"] = json::array();
+    for (const Choice& c : choices) {
+        list.push_back(choice(list.size(), c.text, finish_reason(c.reason)));
+    }
+    out["usage"] = usage(total);
+    out["timings"] = timings(total);
     return dump(out);
 }
 
-std::string sse_text(const CompletionHead& head, const std::string& text) {
+std::string sse_text(const CompletionHead& head, std::size_t index, const std::string& text) {
     json out = completion(head, head.model);
-    out["choices"] = json::array({choice(text, nullptr)});
+    out["choices"] = json::array({choice(index, text, nullptr)});
     if (head.include_usage) out["usage"] = nullptr;
     return event(dump(out));
 }
 
-std::string sse_done(const CompletionHead& head, const Done& done) {
-    const std::string& model = done.model.empty() ? head.model : done.model;
-    json last = completion(head, model);
-    last["choices"] = json::array({choice(done.text, finish_reason(done.reason))});
-    if (head.include_usage) last["usage"] = nullptr;
-    last["timings"] = timings(done);
-    std::string out = event(dump(last));
-    if (head.include_usage) {
-        json counts = completion(head, model);
-        counts["choices"] = json::array();
-        counts["usage"] = usage(done);
-        out += event(dump(counts));
-    }
-    return out + kDone;
+std::string sse_end(const CompletionHead& head, std::size_t index, const Done& done) {
+    json out = completion(head, done.model.empty() ? head.model : done.model);
+    out["choices"] = json::array({choice(index, done.text, finish_reason(done.reason))});
+    if (head.include_usage) out["usage"] = nullptr;
+    out["timings"] = timings(done);
+    return event(dump(out));
+}
+
+std::string sse_last(const CompletionHead& head, const Done& total) {
+    if (!head.include_usage) return kDone;
+    json out = completion(head, total.model.empty() ? head.model : total.model);
+    out["choices"] = json::array();
+    out["usage"] = usage(total);
+    return event(dump(out)) + kDone;
 }
 
 std::string sse_error(const ApiError& error) {
@@ -138,7 +183,8 @@ std::string sse_progress(const Progress& progress) {
 }
 
 std::string tokens_json(const TokenizeReply& reply) {
-    return dump({{"tokens", reply.ids}});
+    // A million of them as JSON values would take a hundred megabytes on their way.
+    return fmt::format("{{\"tokens\":[{}]}}", fmt::join(reply.ids, ","));
 }
 
 std::string text_json(const DetokenizeReply& reply) {
@@ -148,20 +194,17 @@ std::string text_json(const DetokenizeReply& reply) {
 std::string models_json(const ModelsReply& reply) {
     json data = json::array();
     for (const ModelInfo& m : reply.models) {
-        data.push_back({{"id", m.name},
-                        {"object", "model"},
-                        {"created", 0},
-                        {"owned_by", "shoal"},
-                        {"hash", m.hash},
-                        {"architecture", m.architecture},
-                        {"quantisation", m.quantisation},
-                        {"file_bytes", m.file_bytes},
-                        {"parameters", m.parameters},
-                        {"context", m.context},
-                        {"loaded", m.loaded},
-                        {"devices", m.devices}});
+        // Programs choose from the list.
+        if (m.problem.empty()) data.push_back(model(m));
     }
     return dump({{"object", "list"}, {"data", std::move(data)}});
+}
+
+std::optional<std::string> model_json(const ModelsReply& reply, const std::string& name) {
+    for (const ModelInfo& m : reply.models) {
+        if (m.name == name || m.hash == name || m.name + ".gguf" == name) return dump(model(m));
+    }
+    return std::nullopt;
 }
 
 std::string cluster_json(const StatusReply& s) {
@@ -178,7 +221,9 @@ std::string cluster_json(const StatusReply& s) {
                 {"generated_tokens", s.generated_tokens},
                 {"tokens_per_second", s.tokens_per_second},
                 {"prefill_tokens_per_second", s.prefill_tokens_per_second},
-                {"devices", std::move(devices)}};
+                {"reading_models", s.reading_models},
+                {"devices", std::move(devices)},
+                {"warnings", warnings(s.warnings)}};
     if (!s.root.empty()) out["root"] = s.root;
     if (!s.model.empty()) {
         out["model"] = {{"name", s.model},
@@ -190,8 +235,18 @@ std::string cluster_json(const StatusReply& s) {
     return dump(out);
 }
 
-std::string health_json(const std::string& reason) {
-    if (reason.empty()) return dump({{"status", "ok"}});
+std::string health_json(const StatusReply& status) {
+    json out = {{"status", "ok"}};
+    if (status.root.empty()) {
+        out["status"] = "unavailable";
+        out["reason"] = "no root is elected; the devices are still finding each other";
+    }
+    out["reading_models"] = status.reading_models;
+    out["warnings"] = warnings(status.warnings);
+    return dump(out);
+}
+
+std::string unhealthy_json(const std::string& reason) {
     return dump({{"status", "unavailable"}, {"reason", reason}});
 }
 

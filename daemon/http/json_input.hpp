@@ -13,7 +13,7 @@ inline constexpr std::size_t kMaxJsonDepth = 8;
 /// Names of all objects together.
 inline constexpr std::size_t kMaxJsonNames = 4096;
 /// A prompt of ids is the longest list there is.
-inline constexpr std::size_t kMaxJsonValues = mesh::wire::kMaxPromptTokens + kMaxJsonNames;
+inline constexpr std::size_t kMaxJsonValues = mesh::messages::kMaxPromptTokens + kMaxJsonNames;
 
 /// Reads an object. The limits are checked before anything is built; a name that comes twice in
 /// an object is refused, because one of the values would be ignored.

@@ -16,7 +16,7 @@ namespace shoal::http {
 namespace {
 
 using nlohmann::json;
-using namespace mesh::wire;
+using namespace mesh::messages;
 
 using Problem = std::optional<ApiError>;
 
@@ -83,13 +83,34 @@ Problem take(const std::string& field, const json& value, std::vector<std::int32
     return {};
 }
 
-Problem take_prompt(const json& value, CompletionRequest& r) {
-    if (value.is_string()) return take("prompt", value, r.generate.prompt);
-    if (!value.is_array() || value.empty() || value[0].is_string() || value[0].is_array()) {
+Problem take_one_prompt(const json& value, CompletionRequest& r) {
+    Prompt& prompt = r.prompts.emplace_back();
+    if (value.is_string()) return take("prompt", value, prompt.text);
+    if (!value.is_array() || value.empty()) {
         return wrong("prompt", value,
-                     "a string or a non-empty array of token ids (one prompt per request)");
+                     "a string, a non-empty array of token ids, or an array of one of the two");
     }
-    return take("prompt", value, r.generate.prompt_ids);
+    return take("prompt", value, prompt.ids);
+}
+
+Problem take_prompt(const json& value, CompletionRequest& r) {
+    r.prompts.clear();
+    const bool several =
+        value.is_array() && !value.empty() && (value[0].is_string() || value[0].is_array());
+    if (!several) return take_one_prompt(value, r);
+    if (value.size() > kMaxChoices) {
+        return bad_field("prompt", fmt::format("there are {} prompts; at most {} are allowed",
+                                               value.size(), kMaxChoices));
+    }
+    for (const json& one : value) {
+        if (one.type() != value[0].type()) {
+            return bad_field("prompt",
+                             "the prompts are of several kinds; give texts or arrays of "
+                             "token ids");
+        }
+        if (auto problem = take_one_prompt(one, r)) return problem;
+    }
+    return {};
 }
 
 Problem take_max_tokens(const json& value, CompletionRequest& r) {
@@ -146,17 +167,44 @@ Problem take_logit_bias(const json& value, CompletionRequest& r) {
 
 Problem take_seed(const json& value, CompletionRequest& r) {
     r.seeded = true;
-    return take("seed", value, r.generate.sampling.seed);
+    std::uint64_t& seed = r.generate.sampling.seed;
+    if (value.is_number_unsigned()) return seed = value.get<std::uint64_t>(), Problem{};
+    // OpenAI's seeds are signed; any 64 bits will do.
+    if (value.is_number_integer()) {
+        return seed = static_cast<std::uint64_t>(value.get<std::int64_t>()), Problem{};
+    }
+    return wrong("seed", value, "an integer from -2^63 to 2^64-1");
+}
+
+Problem take_top_k(const json& value, CompletionRequest& r) {
+    if (value == -1) return r.generate.sampling.top_k = 0, Problem{};  // As others say "off".
+    return take("top_k", value, r.generate.sampling.top_k);
+}
+
+Problem take_n(const json& value, CompletionRequest& r) {
+    if (!value.is_number_unsigned() || value == 0 || value > kMaxChoices) {
+        return wrong("n", value, fmt::format("an integer from 1 to {}", kMaxChoices));
+    }
+    return take("n", value, r.n);
+}
+
+Problem take_suffix(const json& value) {
+    if (value == "") return {};
+    return bad_field("suffix", fmt::format("suffix is {}; filling in the middle of a text is not "
+                                           "supported, leave it out",
+                                           quoted(value)));
 }
 
 Problem take_stream_options(const json& value, CompletionRequest& r) {
     if (!value.is_object()) return wrong("stream_options", value, "an object");
     for (const auto& [key, entry] : value.items()) {
-        if (key != "include_usage") {
-            const std::string name = "stream_options." + key.substr(0, kQuotedBytes);
+        const std::string name = "stream_options." + key.substr(0, kQuotedBytes);
+        // Obfuscation pads chunks so that their sizes tell nothing; we send none, asked or not.
+        bool ignored = false;
+        if (key != "include_usage" && key != "include_obfuscation") {
             return bad_field(name, fmt::format("{} is not supported; leave it out", name));
         }
-        if (auto problem = take("stream_options.include_usage", entry, r.include_usage)) {
+        if (auto problem = take(name, entry, key == "include_usage" ? r.include_usage : ignored)) {
             return problem;
         }
     }
@@ -206,7 +254,7 @@ Problem take_field(const std::string& name, const json& v, CompletionRequest& r)
     if (name == "max_tokens") return take_max_tokens(v, r);
     if (name == "temperature") return take(name, v, s.temperature);
     if (name == "top_p") return take(name, v, s.top_p);
-    if (name == "top_k") return take(name, v, s.top_k);
+    if (name == "top_k") return take_top_k(v, r);
     if (name == "min_p") return take(name, v, s.min_p);
     if (name == "seed") return take_seed(v, r);
     if (name == "stop") return take_stop(v, r);
@@ -218,9 +266,11 @@ Problem take_field(const std::string& name, const json& v, CompletionRequest& r)
     if (name == "ignore_eos") return take(name, v, g.ignore_eos);
     if (name == "stream") return take(name, v, r.stream);
     if (name == "stream_options") return take_stream_options(v, r);
-    if (name == "n" || name == "best_of") return take_unsupported(name, v, 1);
+    if (name == "n") return take_n(v, r);
+    if (name == "best_of") return {};  // With n, when that is known.
     if (name == "echo") return take_unsupported(name, v, false);
-    if (name == "logprobs" || name == "suffix") return take_unsupported(name, v, nullptr);
+    if (name == "logprobs") return take_unsupported(name, v, nullptr);
+    if (name == "suffix") return take_suffix(v);
     if (name == "user") {
         std::string ignored;  // Names the end user to OpenAI's abuse checks; nothing depends on it.
         return take(name, v, ignored);
@@ -237,6 +287,31 @@ ApiError named(const Failed& failed) {
     return error;
 }
 
+/// What concerns several fields.
+Problem check_together(const json& object, CompletionRequest& r) {
+    const auto given = [&](const char* name) {
+        return object.contains(name) && !object[name].is_null();
+    };
+    if (given("stream_options") && !r.stream) {
+        return bad_field("stream_options", "stream_options is for requests with \"stream\": true");
+    }
+    if (given("best_of") && object["best_of"] != r.n) {
+        return bad_field("best_of",
+                         fmt::format("best_of is {}; only the value of n, which is {}, is "
+                                     "supported, leave it out",
+                                     quoted(object["best_of"]), r.n));
+    }
+    if (r.choices() > kMaxChoices) {
+        return bad_field("n", fmt::format("n is {} and there are {} prompts; at most {} texts are "
+                                          "made for one request",
+                                          r.n, r.prompts.size(), kMaxChoices));
+    }
+    // No part of the probability but the greatest: the likeliest token.
+    Sampling& sampling = r.generate.sampling;
+    if (sampling.top_p == 0) sampling.top_p = 1, sampling.temperature = 0;
+    return {};
+}
+
 /// What validate() says, with the field's name in the body instead of that on the wire.
 Problem refused(const Request& request, std::string_view on_wire, std::string_view here) {
     auto failed = validate(request, Door::http);
@@ -247,6 +322,15 @@ Problem refused(const Request& request, std::string_view on_wire, std::string_vi
 
 }  // namespace
 
+Generate CompletionRequest::choice(std::size_t index) const {
+    Generate request = generate;
+    const Prompt& prompt = prompts[index / n];
+    request.prompt = prompt.text;
+    request.prompt_ids = prompt.ids;
+    request.sampling.seed += seeded ? index % n : index;
+    return request;
+}
+
 Parsed<CompletionRequest> parse_completion(std::string_view body) {
     json object;
     if (auto problem = read_json(body, object)) return *std::move(problem);
@@ -256,13 +340,11 @@ Parsed<CompletionRequest> parse_completion(std::string_view body) {
         if (auto problem = take_field(name, value, request)) return *std::move(problem);
     }
     if (!object.contains("prompt")) return bad_field("prompt", "prompt is missing");
-    if (object.contains("stream_options") && !object["stream_options"].is_null() &&
-        !request.stream) {
-        return bad_field("stream_options", "stream_options is for requests with \"stream\": true");
+    if (auto problem = check_together(object, request)) return *std::move(problem);
+    for (std::size_t i = 0; i < request.prompts.size(); ++i) {
+        auto problem = refused(request.choice(i * request.n), "prompt_ids", "prompt");
+        if (problem) return *std::move(problem);
     }
-    Request wire = std::move(request.generate);
-    if (auto problem = refused(wire, "prompt_ids", "prompt")) return *std::move(problem);
-    request.generate = std::get<Generate>(std::move(wire));
     return request;
 }
 

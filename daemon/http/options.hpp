@@ -19,7 +19,8 @@ struct HttpOptions {
     std::string listen = "127.0.0.1";  ///< an IP address; beyond loopback only with an api_key
     std::uint16_t port = 8090;         ///< 0: any free one
     std::string api_key;               ///< empty: none is asked for
-    std::vector<std::string> allowed_hosts;  ///< names beside localhost and the listen address
+    std::vector<std::string> allowed_hosts;    ///< names beside localhost and the listen address
+    std::vector<std::string> allowed_origins;  ///< web pages that may use the API: "https://a.b"
 
     std::uint32_t max_connections = 256;  ///< later ones wait in the system's queue
     /// Later ones are closed. 0: no other limit than max_connections when listening on loopback,

@@ -9,12 +9,13 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "daemon/http/api_error.hpp"
 #include "daemon/http/json_answers.hpp"
 #include "daemon/http/options.hpp"
 #include "daemon/http/router.hpp"
-#include "daemon/http/service.hpp"
+#include "daemon/requests/service.hpp"
 
 struct MHD_Connection;
 
@@ -40,14 +41,22 @@ class Reply : public std::enable_shared_from_this<Reply> {
     struct Kind {
         Endpoint endpoint = Endpoint::health;
         bool stream = false;
-        CompletionHead head;  ///< of completions
+        CompletionHead head;      ///< of completions
+        std::size_t choices = 1;  ///< requests to the service; several for completions only
+        std::size_t per_prompt = 1;
+        std::string model;  ///< of Endpoint::model
     };
+    /// Makes the request for a choice. Called by any thread, once for each choice.
+    using Requests = std::function<mesh::messages::Request(std::size_t)>;
+    /// Choices that are with the service at a time. As many as the root computes together: more
+    /// would fill its queue for others.
+    static constexpr std::size_t kAtOnce = 4;
 
     /// `service` and what `cancel_later` refers to outlive the last call of close() or abort().
     Reply(Kind kind, const HttpOptions& options, Service& service, CancelLater cancel_later);
 
-    /// HTTP thread. Starts the request; its events come to this object.
-    void start(mesh::wire::Request request);
+    /// HTTP thread. Starts the requests; their events come to this object.
+    void start(Requests requests);
 
     enum class Step { parked, respond, drop };
     /// HTTP thread, in the request handler: parks `connection` while there is nothing to send.
@@ -75,9 +84,20 @@ class Reply : public std::enable_shared_from_this<Reply> {
     bool overdue(Clock::time_point now);
 
   private:
-    void on_event(const mesh::wire::Event& event);
-    void stream_event(const mesh::wire::Event& event);
-    void whole_event(const mesh::wire::Event& event);
+    // A choice, and the service's request for it.
+    struct Part {
+        std::optional<Service::Ticket> ticket;
+        bool over = false;  // its final event came
+        Choice choice;      // of an answer that is not streamed
+    };
+
+    void start_more();
+    void on_event(std::size_t part, const mesh::messages::Event& event);
+    void stream_event(std::size_t part, const mesh::messages::Event& event);
+    void whole_event(std::size_t part, const mesh::messages::Event& event);
+    void add_to_total(std::size_t part, const mesh::messages::Done& done);
+    bool service_done() const noexcept { return started_ == over_; }
+    void cancel_rest();
     void append(std::string&& bytes);
     void fail(const ApiError& error);
     void finish();
@@ -87,17 +107,21 @@ class Reply : public std::enable_shared_from_this<Reply> {
     const HttpOptions& options_;
     Service& service_;
     const CancelLater cancel_later_;
+    Requests requests_;
     const Clock::time_point begun_ = Clock::now();
 
     std::mutex mutex_;  ///< guards all below
     MHD_Connection* parked_ = nullptr;
-    std::optional<Service::Ticket> ticket_;
-    bool cancel_wanted_ = false;                 ///< before the ticket was known
-    bool service_done_ = false;                  ///< its final event came
+    std::vector<Part> parts_;
+    std::size_t started_ = 0, over_ = 0;  ///< parts
+    bool cancelled_ = false;              ///< no more are started
+    CompletionHead head_;
+    mesh::messages::Done total_;                 ///< of the parts that are over
+    std::size_t text_bytes_ = 0;                 ///< of all choices that are not streamed
     bool closed_ = false;                        ///< no more to send, whoever wants it
     std::optional<Clock::time_point> finished_;  ///< everything to send is there
-    std::string buffer_;    ///< of a stream: bytes not sent yet; else: the text so far
-    std::size_t sent_ = 0;  ///< bytes at the buffer's start that were sent
+    std::string buffer_;                         ///< of a stream: bytes not sent yet
+    std::size_t sent_ = 0;                       ///< bytes at the buffer's start that were sent
     bool stream_begun_ = false;
     std::optional<Answer> answer_;
 };

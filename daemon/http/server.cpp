@@ -29,11 +29,13 @@
 namespace shoal::http {
 namespace {
 
-using mesh::wire::Request;
+using mesh::messages::Request;
 
 /// libmicrohttpd reads at most this much of a stream at once when it does not send chunks.
 constexpr std::size_t kStreamBlockBytes = 16u << 10;
 constexpr char kRetryAfterSeconds[] = "1";
+/// How long a browser may remember what it may send.
+constexpr char kPreflightSeconds[] = "600";
 
 /// Deletes itself with the response that reads from it.
 struct StreamReader {
@@ -76,13 +78,21 @@ void add_header(const Response& response, const char* name, const char* value) {
     (void)MHD_add_response_header(response.get(), name, value);
 }
 
-MHD_Result queue(MHD_Connection* connection, const Answer& answer, const std::string& allow = {},
-                 bool close = false) {
+/// Lets a page of `origin` read the answer. Caches must not give it to pages of others.
+void let_read(const Response& response, const std::string& origin) {
+    if (origin.empty()) return;
+    add_header(response, "Access-Control-Allow-Origin", origin.c_str());
+    add_header(response, "Vary", "Origin");
+}
+
+MHD_Result queue(MHD_Connection* connection, const Answer& answer, const std::string& origin,
+                 const std::string& allow = {}, bool close = false) {
     const Response response = text_response(answer.body);
     if (!response) return MHD_NO;
     add_header(response, "Content-Type", "application/json");
     add_header(response, "Cache-Control", "no-store");
     add_header(response, "X-Content-Type-Options", "nosniff");
+    let_read(response, origin);
     if (!allow.empty()) add_header(response, "Allow", allow.c_str());
     if (answer.status == 401) add_header(response, "WWW-Authenticate", "Bearer");
     if (answer.retry_after) add_header(response, "Retry-After", kRetryAfterSeconds);
@@ -90,7 +100,19 @@ MHD_Result queue(MHD_Connection* connection, const Answer& answer, const std::st
     return MHD_queue_response(connection, answer.status, response.get());
 }
 
-MHD_Result queue_stream(MHD_Connection* connection, std::shared_ptr<Reply> reply) {
+/// "Yes, with these methods and headers"
+MHD_Result queue_preflight(MHD_Connection* connection, const std::string& origin) {
+    const Response response = text_response({});
+    if (!response) return MHD_NO;
+    let_read(response, origin);
+    add_header(response, "Access-Control-Allow-Methods", "GET, HEAD, POST");
+    add_header(response, "Access-Control-Allow-Headers", "Authorization, Content-Type");
+    add_header(response, "Access-Control-Max-Age", kPreflightSeconds);
+    return MHD_queue_response(connection, MHD_HTTP_NO_CONTENT, response.get());
+}
+
+MHD_Result queue_stream(MHD_Connection* connection, std::shared_ptr<Reply> reply,
+                        const std::string& origin) {
     auto* reader = new StreamReader{std::move(reply), connection};
     const Response response(MHD_create_response_from_callback(
         MHD_SIZE_UNKNOWN, kStreamBlockBytes, read_stream, reader,
@@ -102,6 +124,7 @@ MHD_Result queue_stream(MHD_Connection* connection, std::shared_ptr<Reply> reply
     add_header(response, "Content-Type", "text/event-stream");
     add_header(response, "Cache-Control", "no-store");
     add_header(response, "X-Content-Type-Options", "nosniff");
+    let_read(response, origin);
     add_header(response, "X-Accel-Buffering", "no");  // A proxy before us should not hold it up.
     return MHD_queue_response(connection, MHD_HTTP_OK, response.get());
 }
@@ -161,7 +184,11 @@ class HttpServer::Impl {
                      void** state);
     MHD_Result receive(MHD_Connection* connection, Incoming& in, std::string_view data);
     MHD_Result respond(MHD_Connection* connection, Incoming& in);
-    std::variant<Reply::Kind, ApiError> understand(Incoming& in, Request& request) const;
+    struct Work {
+        Reply::Kind kind;
+        Reply::Requests requests;
+    };
+    std::variant<Work, ApiError> understand(Incoming& in) const;
     MHD_Result reject(MHD_Connection* connection, Incoming& in);
     void completed(MHD_Connection* connection, void** state) noexcept;
     static Connections::Id id_of(MHD_Connection* connection);
@@ -259,7 +286,7 @@ MHD_Result HttpServer::Impl::receive(MHD_Connection* connection, Incoming& in,
     };
     const std::size_t size = in.body.size() + in.discarded_bytes + data.size();
     if (size > options_.max_body_bytes) return refuse(413, "Content Too Large");
-    if (in.rejection || !has_body(in.endpoint)) {
+    if (!in.takes_body()) {
         in.discarded_bytes += data.size();
         return MHD_YES;
     }
@@ -273,65 +300,75 @@ MHD_Result HttpServer::Impl::receive(MHD_Connection* connection, Incoming& in,
 
 MHD_Result HttpServer::Impl::reject(MHD_Connection* connection, Incoming& in) {
     if (!connections_.answering(id_of(connection), nullptr)) return MHD_NO;
-    return queue(connection, answer_of(in.rejection->error), in.rejection->allow,
+    return queue(connection, answer_of(in.rejection->error), in.origin, in.rejection->allow,
                  in.rejection->close);
 }
 
-std::variant<Reply::Kind, ApiError> HttpServer::Impl::understand(Incoming& in,
-                                                                 Request& request) const {
-    Reply::Kind kind{in.endpoint, false, {}};
+std::variant<HttpServer::Impl::Work, ApiError> HttpServer::Impl::understand(Incoming& in) const {
+    Reply::Kind kind;
+    kind.endpoint = in.endpoint;
+    const auto one = [&kind](Request request) {
+        return Work{kind, [request = std::move(request)](std::size_t) mutable {
+                        return std::move(request);
+                    }};
+    };
     // Gives the parsed value's request part, or its error.
-    const auto take = [&](auto parsed) -> std::variant<Reply::Kind, ApiError> {
+    const auto take = [&](auto parsed) -> std::variant<Work, ApiError> {
         if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
-        request = std::get<0>(std::move(parsed));
-        return kind;
+        return one(std::get<0>(std::move(parsed)));
     };
     switch (in.endpoint) {
         case Endpoint::completions: {
             auto parsed = parse_completion(in.body);
             if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
-            auto& completion = std::get<CompletionRequest>(parsed);
-            if (!completion.seeded) {
-                randombytes_buf(&completion.generate.sampling.seed,
-                                sizeof completion.generate.sampling.seed);
+            const auto completion =
+                std::make_shared<CompletionRequest>(std::get<0>(std::move(parsed)));
+            if (!completion->seeded) {
+                randombytes_buf(&completion->generate.sampling.seed,
+                                sizeof completion->generate.sampling.seed);
             }
-            kind.stream = completion.stream;
-            kind.head = {random_id(), std::time(nullptr), completion.generate.model,
-                         completion.include_usage};
-            request = std::move(completion.generate);
-            return kind;
+            kind.stream = completion->stream;
+            kind.head = {random_id(), std::time(nullptr), completion->generate.model,
+                         completion->include_usage};
+            kind.choices = completion->choices();
+            kind.per_prompt = completion->n;
+            return Work{kind, [completion](std::size_t i) { return completion->choice(i); }};
         }
         case Endpoint::tokenize:
             return take(parse_tokenize(in.body));
         case Endpoint::detokenize:
             return take(parse_detokenize(in.body));
         case Endpoint::models:
-            request = mesh::wire::ModelsRequest{};
-            break;
+        case Endpoint::model:
+            kind.model = in.model;
+            return one(mesh::messages::ModelsRequest{});
         case Endpoint::health:
         case Endpoint::cluster:
-            request = mesh::wire::StatusRequest{};
             break;
     }
-    return kind;
+    return one(mesh::messages::StatusRequest{});
 }
 
 MHD_Result HttpServer::Impl::respond(MHD_Connection* connection, Incoming& in) {
     const Connections::Id id = id_of(connection);
+    if (in.preflight) {
+        if (!connections_.answering(id, nullptr)) return MHD_NO;
+        return queue_preflight(connection, in.origin);
+    }
     if (!in.reply) {
-        Request request;
-        auto understood = understand(in, request);
+        auto understood = understand(in);
         body_bytes_ -= in.body.size();
         std::string().swap(in.body);
         if (auto* error = std::get_if<ApiError>(&understood)) {
             if (!connections_.answering(id, nullptr)) return MHD_NO;
-            return queue(connection, answer_of(*error));
+            return queue(connection, answer_of(*error), in.origin);
         }
+        Work& work = std::get<Work>(understood);
         in.reply = std::make_shared<Reply>(
-            std::get<Reply::Kind>(std::move(understood)), options_, service_,
+            std::move(work.kind), options_, service_,
             [this](std::shared_ptr<Reply> reply) { connections_.cancel_later(std::move(reply)); });
         if (!connections_.answering(id, in.reply)) return MHD_NO;
-        in.reply->start(std::move(request));
+        in.reply->start(std::move(work.requests));
     }
     switch (in.reply->step(connection)) {
         case Reply::Step::parked:
@@ -341,8 +378,8 @@ MHD_Result HttpServer::Impl::respond(MHD_Connection* connection, Incoming& in) {
         case Reply::Step::respond:
             break;
     }
-    if (const auto answer = in.reply->take_answer()) return queue(connection, *answer);
-    return queue_stream(connection, in.reply);
+    if (const auto answer = in.reply->take_answer()) return queue(connection, *answer, in.origin);
+    return queue_stream(connection, in.reply, in.origin);
 }
 
 void HttpServer::Impl::completed(MHD_Connection* connection, void** state) noexcept {

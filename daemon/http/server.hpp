@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "daemon/http/options.hpp"
-#include "daemon/http/service.hpp"
+#include "daemon/requests/service.hpp"
 
 namespace shoal::http {
 

@@ -1,4 +1,4 @@
-// Reading GGUF v2 and v3 files, memory-mapped and fully validated.
+// Reading GGUF v2 and v3 files, fully validated.
 // Source: the GGUF specification (ggml repository, docs/gguf.md).
 #pragma once
 
@@ -8,23 +8,20 @@
 #include <map>
 #include <memory>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "daemon/model/stable_file.hpp"
 #include "kernels/types.hpp"
 
 namespace shoal::model {
 
-/// A model file that cannot be used: names the file, the field and, for a damaged file, the offset.
-class ModelError : public std::runtime_error {
-  public:
-    using std::runtime_error::runtime_error;
-};
+/// No header is longer, with its padding.
+inline constexpr std::uint64_t kMaxHeaderFileBytes = std::uint64_t{130} << 20;
 
-/// An array of metadata. Strings stay in the mapping; they are views.
+/// An array of metadata. Strings stay in the bytes that were parsed; they are views.
 struct MetaArray {
     std::variant<std::vector<bool>, std::vector<std::int64_t>, std::vector<std::uint64_t>,
                  std::vector<double>, std::vector<std::string_view>>
@@ -39,9 +36,10 @@ struct TensorInfo {
     std::string name;
     kernels::DType type;
     std::uint64_t cols;    ///< elements of a row (GGUF dims[0])
-    std::uint64_t rows;    ///< product of the other dims
+    std::uint64_t rows;    ///< of all its matrices: the product of the other dims
     std::uint64_t offset;  ///< bytes from the start of the file
     std::uint64_t bytes;
+    std::uint64_t matrices = 1;  ///< one below the other: the product of dims[2] and what follows
 };
 
 /// The parsed header of a model: metadata and tensor table. Also built from header bytes alone,
@@ -90,30 +88,29 @@ std::uint64_t parameter_count(const GgufHeader& header) noexcept;
 /// "Q4_K_M": what general.file_type says, else the type that most weights have.
 std::string quantisation_name(const GgufHeader& header);
 
-/// A mapped GGUF file. Immutable and thread-safe after construction.
-/// The mapping is shared with the file: one that is truncated or rewritten in place while it is
-/// mapped changes under its readers, and reading beyond its new end ends the process (SIGBUS).
-/// Replace model files by renaming a new one over them, as GgufWriter does: a mapping keeps the
-/// old file.
+/// A GGUF file: its header in memory, its tensors on the disk until they are read. Immutable and
+/// thread-safe after construction.
 class GgufFile {
   public:
-    /// Throws ModelError when the file cannot be opened, mapped or parsed.
+    /// Throws ModelError when the file cannot be opened, read or parsed.
     explicit GgufFile(const std::filesystem::path& path);
-    ~GgufFile();
+    /// The same; throws FileFailed when it is not the file that had this stamp.
+    GgufFile(const std::filesystem::path& path, const FileStamp& stamp);
     GgufFile(const GgufFile&) = delete;
     GgufFile& operator=(const GgufFile&) = delete;
 
     const GgufHeader& header() const noexcept { return header_; }
-    const std::filesystem::path& path() const noexcept { return path_; }
-    std::span<const std::byte> bytes() const noexcept;
-    /// The tensor's data; `info` comes from this file's header.
-    std::span<const std::byte> data(const TensorInfo& info) const noexcept;
+    std::span<const std::byte> header_bytes() const noexcept { return header_bytes_; }
+    const std::filesystem::path& path() const noexcept { return file_.path(); }
+    const StableFile& file() const noexcept { return file_; }
+    /// The tensor's data; `info` comes from this file's header. Throws FileFailed when the file
+    /// cannot be read or is not what it was.
+    std::vector<std::byte> data(const TensorInfo& info) const;
 
   private:
-    struct Mapping;
-    std::filesystem::path path_;
-    std::unique_ptr<Mapping> mapping_;
-    GgufHeader header_;
+    const StableFile file_;
+    std::vector<std::byte> header_bytes_;
+    GgufHeader header_;  // views into header_bytes_
 };
 
 }  // namespace shoal::model

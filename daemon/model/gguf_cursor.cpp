@@ -47,12 +47,13 @@ void Cursor::fail_short(const Field& field, std::uint64_t count) const {
                          limits::kMaxHeaderBytes));
     }
     if (bytes_.size() < file_bytes_) {
-        fail(field, offset_,
-             fmt::format("needs {} bytes, but only the first {} bytes of the file are here", count,
-                         bytes_.size()));
+        throw MoreNeeded(fmt::format(
+            "{}: {} at byte {}: needs {} bytes, but only the first {} bytes of the file are here",
+            name_, field.describe(), offset_, count, bytes_.size()));
     }
     fail(field, offset_,
-         fmt::format("needs {} bytes, but the file ends at byte {}: it is damaged or incomplete",
+         fmt::format("needs {} bytes, but the file ends at byte {}: it is damaged, or its download "
+                     "ended early",
                      count, file_bytes_));
 }
 

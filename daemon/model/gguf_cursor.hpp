@@ -1,6 +1,7 @@
 // A bounds-checked reader of a GGUF header's little-endian fields. Internal to this folder.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -11,6 +12,12 @@
 #include "daemon/model/gguf.hpp"
 
 namespace shoal::model {
+
+/// The header goes on behind the bytes that are here: there may be more in the file.
+class MoreNeeded : public ModelError {
+  public:
+    using ModelError::ModelError;
+};
 
 /// What is being read, put into words only when it turns out to be wrong.
 struct Field {
@@ -33,6 +40,10 @@ class Cursor {
     std::uint64_t offset() const noexcept { return offset_; }
     std::uint64_t remaining() const noexcept { return bytes_.size() - offset_; }
     std::uint64_t file_bytes() const noexcept { return file_bytes_; }
+    /// The first bytes, up to `count` of them, as text.
+    std::string_view beginning(std::size_t count) const noexcept {
+        return {reinterpret_cast<const char*>(bytes_.data()), std::min(count, bytes_.size())};
+    }
     std::span<const std::byte> since(std::uint64_t begin) const noexcept {
         return bytes_.subspan(begin, offset_ - begin);
     }

@@ -28,7 +28,7 @@ inline constexpr std::uint64_t kMaxTensorNameBytes = 64;
 inline constexpr std::uint32_t kMaxDims = 4;
 
 inline constexpr std::uint64_t kDefaultAlignment = 32;
-inline constexpr std::uint64_t kMinAlignment = 8;
+inline constexpr std::uint64_t kMinAlignment = 1;
 inline constexpr std::uint64_t kMaxAlignment = std::uint64_t{1} << 21;
 
 }  // namespace shoal::model::limits

@@ -12,7 +12,30 @@
 #include "daemon/model/gguf_names.hpp"
 
 namespace shoal::model {
+
+static_assert(limits::kMaxHeaderBytes + limits::kMaxAlignment <= kMaxHeaderFileBytes);
+
 namespace {
+
+/// Enough of a file that is none of ours to see what it is.
+constexpr std::size_t kBeginning = 512;
+
+/// What people download instead of a model, and what to do.
+const char* what_else(std::string_view beginning) noexcept {
+    if (beginning.starts_with("version https://git-lfs")) {
+        return "this is a Git LFS pointer, not the model: run 'git lfs pull' in its repository, or "
+               "download the file itself";
+    }
+    const std::size_t text = beginning.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
+    if (text != std::string_view::npos && beginning[text] == '<') {
+        return "this is a web page, not the model: its address led to a page, perhaps one to log "
+               "in; download the file itself";
+    }
+    if (beginning.starts_with("PK\x03\x04")) {
+        return "this is a ZIP archive (or a PyTorch file), not a GGUF file: unpack or convert it";
+    }
+    return "not a GGUF file: it does not begin with \"GGUF\"";
+}
 
 /// Fewest bytes that one array item can take in the file; 0 for a type that cannot be an item.
 constexpr std::uint32_t item_bytes(MetaType type) noexcept {
@@ -96,7 +119,7 @@ void Parser::magic_and_version() {
         case 0x67676a74:
             cursor_.fail(magic, 0, "this is a GGML file from before GGUF: convert the model again");
         default:
-            cursor_.fail(magic, 0, "not a GGUF file: it does not begin with \"GGUF\"");
+            cursor_.fail(magic, 0, what_else(cursor_.beginning(kBeginning)));
     }
     const Field version{"version"};
     const std::uint64_t at = cursor_.offset();
@@ -302,6 +325,7 @@ void Parser::dimensions(TensorInfo& info, Field field) {
             info.cols = size;
         } else {
             info.rows *= size;
+            if (i > 1) info.matrices *= size;
         }
     }
 }
@@ -366,8 +390,8 @@ void Parser::place_tensors() {
             info.bytes > file_bytes - out_.header_bytes - info.offset) {
             cursor_.fail(field, offset_field_at_[i],
                          fmt::format("{} bytes of data at {} after the header of {} bytes reach "
-                                     "beyond the file's end at byte {}: it is damaged or "
-                                     "incomplete",
+                                     "beyond the file's end at byte {}: it is damaged, or its "
+                                     "download ended early",
                                      info.bytes, info.offset, out_.header_bytes, file_bytes));
         }
         info.offset += out_.header_bytes;

@@ -111,7 +111,8 @@ void GgufWriter::set_encoded(std::string key, std::string encoded) {
 }
 
 void GgufWriter::copy_metadata(const GgufFile& file) {
-    const ParsedGguf parsed = parse_gguf(file.bytes(), file.bytes().size(), file.header().name());
+    const ParsedGguf parsed =
+        parse_gguf(file.header_bytes(), file.file().stamp().bytes, file.header().name());
     for (const ParsedGguf::Entry& entry : parsed.entries) {
         if (entry.key == "general.alignment") continue;
         std::string encoded;
@@ -122,7 +123,7 @@ void GgufWriter::copy_metadata(const GgufFile& file) {
 }
 
 void GgufWriter::add_tensor_rows(std::string name, kernels::DType type, std::uint64_t cols,
-                                 std::uint64_t rows, Fill fill) {
+                                 std::uint64_t rows, Fill fill, std::uint64_t matrices) {
     const auto fail = [&](std::string_view what) {
         throw ModelError(fmt::format("tensor {} cannot be written: {}", quote(name), what));
     };
@@ -140,11 +141,14 @@ void GgufWriter::add_tensor_rows(std::string name, kernels::DType type, std::uin
     if (cols == 0 || rows == 0 || cols > kMaxElements / rows) {
         fail(fmt::format("{} rows of {} columns are no tensor", rows, cols));
     }
+    if (matrices == 0 || rows % matrices != 0) {
+        fail(fmt::format("{} rows are not {} matrices", rows, matrices));
+    }
     if (const auto block = kernels::block_shape(type).elements; cols % block != 0) {
         fail(fmt::format("rows of {} elements are not whole {} blocks of {}", cols,
                          kernels::name(type), block));
     }
-    tensors_.push_back({std::move(name), type, cols, rows, std::move(fill)});
+    tensors_.push_back({std::move(name), type, cols, rows, matrices, std::move(fill)});
 }
 
 void GgufWriter::add_tensor(std::string name, kernels::DType type, std::uint64_t cols,
@@ -178,9 +182,10 @@ std::string GgufWriter::header() const {
     std::uint64_t offset = 0;
     for (const Tensor& tensor : tensors_) {
         put(out, std::string_view{tensor.name});
-        put(out, std::uint32_t{tensor.rows == 1 ? 1U : 2U});
+        put(out, std::uint32_t{tensor.matrices != 1 ? 3U : tensor.rows != 1 ? 2U : 1U});
         put(out, tensor.cols);
-        if (tensor.rows != 1) put(out, tensor.rows);
+        if (tensor.rows != 1) put(out, tensor.rows / tensor.matrices);
+        if (tensor.matrices != 1) put(out, tensor.matrices);
         put(out, static_cast<std::uint32_t>(tensor.type));
         put(out, offset);
         offset += tensor.bytes();

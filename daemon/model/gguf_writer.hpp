@@ -44,9 +44,10 @@ class GgufWriter {
     void add_tensor_f32(std::string name, kernels::DType type, std::uint64_t cols,
                         std::uint64_t rows, std::span<const float> values);
     /// A tensor whose data is made while the file is written, so that it never lies in memory
-    /// as a whole.
+    /// as a whole. Dims are written as {cols, rows / matrices, matrices} when it holds several
+    /// matrices of as many rows, one below the other.
     void add_tensor_rows(std::string name, kernels::DType type, std::uint64_t cols,
-                         std::uint64_t rows, Fill fill);
+                         std::uint64_t rows, Fill fill, std::uint64_t matrices = 1);
 
     /// Write everything, aligned to 32 bytes, into a temporary file beside `path` that replaces
     /// `path` when it is complete and on the disk: no reader ever sees a half-written model.
@@ -66,7 +67,7 @@ class GgufWriter {
     struct Tensor {
         std::string name;
         kernels::DType type;
-        std::uint64_t cols, rows;
+        std::uint64_t cols, rows, matrices;
         Fill fill;
         std::uint64_t bytes() const noexcept {
             return kernels::row_bytes(type, static_cast<std::size_t>(cols)) * rows;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -10,8 +11,10 @@
 #include <utility>
 
 #include "daemon/model/gguf_names.hpp"
+#include "daemon/model/hparams_keys.hpp"
 #include "daemon/model/hparams_limits.hpp"
 #include "daemon/model/hparams_tensors.hpp"
+#include "daemon/model/piece.hpp"
 
 namespace shoal::model {
 namespace {
@@ -22,12 +25,14 @@ struct Architecture {
     kernels::RopeKind rope_kind;
     bool needs_qkv_bias;
     bool qk_norm;
+    bool experts;
 };
 
 constexpr Architecture kArchitectures[] = {
-    {"llama", kernels::RopeKind::interleaved, false, false},
-    {"qwen2", kernels::RopeKind::half_split, true, false},
-    {"qwen3", kernels::RopeKind::half_split, false, true},
+    {"llama", kernels::RopeKind::interleaved, false, false, false},
+    {"qwen2", kernels::RopeKind::half_split, true, false, false},
+    {"qwen3", kernels::RopeKind::half_split, false, true, false},
+    {"qwen3moe", kernels::RopeKind::half_split, false, true, true},
 };
 
 /// A key that changes what the model computes unless it has its neutral value.
@@ -38,8 +43,12 @@ struct Refused {
 };
 
 constexpr Refused kRefused[] = {
-    {"expert_count", 0, "mixtures of experts"},
-    {"attention.sliding_window", 0, "sliding-window attention"},
+    {"expert_shared_count", 0, "shared experts"},
+    {"expert_group_count", 1, "groups of experts"},
+    {"expert_gating_func", 1, "experts chosen by another function than softmax"},
+    {"expert_weights_norm", 1, "weights of experts that do not add up to 1"},
+    {"expert_weights_scale", 1, "scaled weights of experts"},
+    {"leading_dense_block_count", 0, "dense layers among those of experts"},
     {"attention.causal", 1, "attention that is not causal"},
     {"attention.clamp_kqv", 0, "clamped queries, keys and values"},
     {"attention.max_alibi_bias", 0, "ALiBi"},
@@ -57,78 +66,19 @@ constexpr Refused kRefused[] = {
     {"nextn_predict_layers", 0, "layers that predict several tokens"},
 };
 
-/// Reads the keys "<architecture>.<...>" of one header within bounds.
-class Keys {
-  public:
-    Keys(const GgufHeader& header, std::string_view architecture)
-        : header_(header), prefix_(fmt::format("{}.", architecture)) {}
+void refuse(const Keys& keys, const Refused& refused) {
+    if (!keys.differs_from(refused.key, refused.neutral)) return;
+    keys.fail(refused.key, fmt::format("asks for {}: not supported", refused.what));
+}
 
-    std::string full(std::string_view key) const { return prefix_ + std::string{key}; }
-    bool has(std::string_view key) const { return header_.find(full(key)) != nullptr; }
-
-    [[noreturn]] void fail(std::string_view key, std::string_view what) const {
-        throw ModelError(fmt::format("{}: key {} {}", header_.name(), quote(full(key)), what));
-    }
-
-    std::uint32_t count(std::string_view key, std::uint32_t limit) const {
-        if (header_.find(full(key)) != nullptr &&
-            std::holds_alternative<MetaArray>(*header_.find(full(key)))) {
-            fail(key, "is an array: values that differ from layer to layer are not supported");
-        }
-        const std::uint64_t value = header_.get_uint(full(key));
-        if (value == 0 || value > limit) {
-            fail(key, fmt::format("is {}, expected 1 to {}", value, limit));
-        }
-        return static_cast<std::uint32_t>(value);
-    }
-
-    std::uint32_t count_or(std::string_view key, std::uint32_t limit,
-                           std::uint32_t fallback) const {
-        return has(key) ? count(key, limit) : fallback;
-    }
-
-    /// A float above 0 and up to a limit.
-    double positive(std::string_view key, double limit) const {
-        const double value = header_.get_float(full(key));
-        // Compared as a float, because it is used as one; written so that NaN fails.
-        if (!(static_cast<float>(value) > 0 && value <= limit)) {
-            fail(key, fmt::format("is {}, expected more than 0 and at most {}", value, limit));
-        }
-        return value;
-    }
-
-    double positive_or(std::string_view key, double limit, double fallback) const {
-        return has(key) ? positive(key, limit) : fallback;
-    }
-
-    std::string_view text_or(std::string_view key, std::string_view fallback) const {
-        return header_.get_string_or(full(key), fallback);
-    }
-
-    /// True when the key is there with anything but this number (or truth value).
-    bool differs_from(std::string_view key, double neutral) const {
-        const MetaValue* value = header_.find(full(key));
-        if (value == nullptr) return false;
-        return std::visit(
-            [neutral](const auto& v) {
-                if constexpr (std::is_arithmetic_v<std::decay_t<decltype(v)>>) {
-                    return static_cast<double>(v) != neutral;
-                } else {
-                    return true;
-                }
-            },
-            *value);
-    }
-
-    void refuse(const Refused& refused) const {
-        if (!differs_from(refused.key, refused.neutral)) return;
-        fail(refused.key, fmt::format("asks for {}: not supported", refused.what));
-    }
-
-  private:
-    const GgufHeader& header_;
-    std::string prefix_;
-};
+// "m-00002-of-00003.gguf" -> "m-00001-of-00003.gguf", which the tool wants to be given.
+std::string first_part(const std::string& name) {
+    std::string first = std::filesystem::path(name).filename().string();
+    const std::size_t of = first.rfind("-of-");
+    if (of != std::string::npos && of >= 6 && first[of - 6] == '-')
+        first.replace(of - 5, 5, "00001");
+    return first;
+}
 
 const Architecture& architecture_of(const GgufHeader& header) {
     const std::string_view type = header.get_string_or("general.type", "model");
@@ -141,9 +91,10 @@ const Architecture& architecture_of(const GgufHeader& header) {
     // The parts of a split file are headers of their own; only together are they a model.
     if (const std::uint64_t parts = header.get_uint_or("split.count", 0); parts > 1) {
         throw ModelError(
-            fmt::format("{}: key 'split.count' is {}: the file is one of several "
-                        "parts; merge them into one file first",
-                        header.name(), parts));
+            fmt::format("{}: key 'split.count' is {}: the file is one of several parts; make one "
+                        "file of them first, with llama.cpp's llama-gguf-split --merge {} "
+                        "MODEL.gguf",
+                        header.name(), parts, first_part(header.name())));
     }
     const std::string_view name = header.get_string("general.architecture");
     std::string known;
@@ -195,9 +146,36 @@ void read_heads(const Keys& keys, Hparams& h) {
     }
 }
 
+void read_experts(const Keys& keys, Hparams& h) {
+    h.n_experts = keys.count("expert_count", limits::kMaxExperts);
+    h.n_experts_used = keys.count("expert_used_count", limits::kMaxExperts);
+    if (h.n_experts_used > h.n_experts) {
+        keys.fail("expert_used_count",
+                  fmt::format("is {}, but there are {} experts", h.n_experts_used, h.n_experts));
+    }
+    if (h.n_experts * h.n_layers > limits::kMaxExpertsInAll) {
+        keys.fail("expert_count",
+                  fmt::format("makes {} experts in {} layers, more than the limit "
+                              "of {}",
+                              h.n_experts * h.n_layers, h.n_layers, limits::kMaxExpertsInAll));
+    }
+}
+
+// A window that no position of the context reaches beyond changes nothing.
+void refuse_window(const Keys& keys, const Hparams& h) {
+    if (!keys.differs_from("attention.sliding_window", 0)) return;
+    if (keys.number("attention.sliding_window") >= h.n_context) return;
+    keys.fail("attention.sliding_window", "asks for sliding-window attention: not supported");
+}
+
 void read_rope_scaling(const Keys& keys, Hparams& h) {
     const std::string_view type = keys.text_or("rope.scaling.type", "linear");
     if (type == "none") return;
+    // YaRN by a factor of 1 turns by the same angles and scales attention by 1.
+    if (type == "yarn" && !keys.differs_from("rope.scaling.factor", 1) &&
+        !keys.differs_from("rope.scaling.yarn_attn_factor", 1)) {
+        return;
+    }
     if (type != "linear") {
         keys.fail("rope.scaling.type",
                   fmt::format("is {}: only 'none' and 'linear' are supported", quote(type)));
@@ -272,10 +250,10 @@ std::vector<float> Hparams::inverse_frequencies() const {
     return inverse;
 }
 
-Hparams read_hparams(const GgufHeader& header, std::span<const std::byte> rope_freqs_data) {
+Hparams read_keys(const GgufHeader& header) {
     const Architecture& architecture = architecture_of(header);
     const Keys keys(header, architecture.name);
-    for (const Refused& refused : kRefused) keys.refuse(refused);
+    for (const Refused& refused : kRefused) refuse(keys, refused);
 
     Hparams h;
     h.architecture = architecture.name;
@@ -283,26 +261,47 @@ Hparams read_hparams(const GgufHeader& header, std::span<const std::byte> rope_f
     if (h.name.empty()) h.name = std::filesystem::path(header.name()).stem().string();
     h.n_layers = keys.count("block_count", limits::kMaxLayers);
     h.dim = keys.count("embedding_length", limits::kMaxWidth);
-    h.n_ff = keys.count("feed_forward_length", limits::kMaxFfn);
+    if (architecture.experts) {
+        read_experts(keys, h);
+    } else {
+        refuse(keys, {"expert_count", 0, "mixtures of experts"});
+    }
+    const char* ff = architecture.experts ? "expert_feed_forward_length" : "feed_forward_length";
+    h.layer_ff = keys.counts(ff, limits::kMaxFfn, h.n_layers);
+    h.n_ff = *std::max_element(h.layer_ff.begin(), h.layer_ff.end());
     h.n_context = keys.count("context_length", limits::kMaxContext);
+    refuse_window(keys, h);
     h.norm_eps = static_cast<float>(keys.positive("attention.layer_norm_rms_epsilon", 1));
     read_heads(keys, h);
     h.rope_kind = architecture.rope_kind;
     read_rope(keys, h);
-    read_rope_freqs(header, rope_freqs_data, h);
-
-    read_tensor_facts(header, h);
-    h.qkv_bias = h.qkv_bias || architecture.needs_qkv_bias;
+    h.qkv_bias = architecture.needs_qkv_bias;
     h.qk_norm = architecture.qk_norm;
+    return h;
+}
+
+Hparams read_hparams(const GgufHeader& header, std::span<const std::byte> rope_freqs_data) {
+    Hparams h = read_keys(header);
+    read_rope_freqs(header, rope_freqs_data, h);
+    read_tensor_facts(header, h);
     check_tensors(header, h);
     check_vocabulary(header, h);
     return h;
 }
 
+Hparams read_hparams(const WeightSource& source) {
+    const TensorInfo* freqs = source.header().find_tensor(tensor_name::kRopeFreqs);
+    // A tensor too long to be one is refused by its shape, unread.
+    std::vector<std::byte> data;
+    if (freqs != nullptr && freqs->bytes <= limits::kMaxHeadDim * sizeof(float)) {
+        data.resize(freqs->bytes);
+        source.read(whole(*freqs), 0, data);
+    }
+    return read_hparams(source.header(), data);
+}
+
 Hparams read_hparams(const GgufFile& file) {
-    const TensorInfo* freqs = file.header().find_tensor(tensor_name::kRopeFreqs);
-    return read_hparams(file.header(),
-                        freqs == nullptr ? std::span<const std::byte>{} : file.data(*freqs));
+    return read_hparams(FileSource(file));
 }
 
 }  // namespace shoal::model

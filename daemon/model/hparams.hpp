@@ -13,16 +13,21 @@
 
 namespace shoal::model {
 
+class WeightSource;
+
 /// The description of a Llama-style decoder. Every count is at least 1 and bounded (hparams.cpp).
 struct Hparams {
-    std::string architecture;  ///< "llama", "qwen2", "qwen3"
+    std::string architecture;  ///< "llama", "qwen2", "qwen3", "qwen3moe"
     std::string name;          ///< general.name, or the file's stem
     std::uint32_t n_layers = 0;
     std::uint32_t dim = 0;         ///< width of the residual stream
     std::uint32_t n_heads = 0;     ///< query heads
     std::uint32_t n_kv_heads = 0;  ///< divides n_heads
     std::uint32_t head_dim = 0;
-    std::uint32_t n_ff = 0;
+    std::uint32_t n_ff = 0;               ///< of the widest layer, which is what slices cut
+    std::vector<std::uint32_t> layer_ff;  ///< (n_layers) columns of each layer's FFN
+    std::uint32_t n_experts = 0;          ///< of each layer, each with its own FFN; 0: one FFN
+    std::uint32_t n_experts_used = 0;     ///< experts that compute a row, at most n_experts
     std::uint32_t n_vocab = 0;
     std::uint32_t n_context = 0;  ///< positions the model was trained for
     float norm_eps = 0;
@@ -45,11 +50,16 @@ struct Hparams {
     std::vector<float> inverse_frequencies() const;
 };
 
+/// What the metadata alone say: no vocabulary, no rope_freqs, and of the tensors that a model may
+/// have none. Throws ModelError.
+Hparams read_keys(const GgufHeader& header);
+
 /// Read and check the description and that every tensor it needs is present with the right shape
 /// and a known type. `rope_freqs_data` is the content of rope_freqs.weight when the file has it.
 /// Throws ModelError.
 Hparams read_hparams(const GgufHeader& header, std::span<const std::byte> rope_freqs_data);
-/// The same for a mapped file.
+/// The same, with that content read from where the tensors are.
+Hparams read_hparams(const WeightSource& source);
 Hparams read_hparams(const GgufFile& file);
 
 /// The file's tensor names.

@@ -35,38 +35,58 @@ std::uint64_t packed_piece_bytes(const TensorInfo& info, const Piece& piece,
 /// True when the piece is a non-empty rectangle of the tensor on its block borders.
 bool fits(const TensorInfo& info, const Piece& piece) noexcept;
 
-/// A piece as it lies in memory: rows of the piece's width, `stride` bytes apart.
-struct MappedRows {
-    const std::byte* data = nullptr;
-    std::size_t stride = 0;
-};
-
-/// Where a device reads weights from: a mapped file, or the store of shipped pieces.
+/// Where a device reads weights from: a file, or the store of shipped pieces.
 class WeightSource {
   public:
     virtual ~WeightSource() = default;
     virtual const GgufHeader& header() const noexcept = 0;
     /// The file from its start to the first tensor.
     virtual std::span<const std::byte> header_bytes() const noexcept = 0;
-    /// Where the piece lies, as long as the source lives. Thread-safe.
-    /// Throws ModelError when the piece is not there.
-    virtual MappedRows rows(const Piece& piece) const = 0;
     /// Copy bytes [offset, offset + out.size()) of the piece as if its rows were stored one after
-    /// another. Thread-safe. Throws ModelError when the piece is not there or is smaller.
-    void read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const;
+    /// another. Thread-safe. Throws ModelError when the piece is not there or is smaller,
+    /// FileFailed when what lies there is not what it was.
+    virtual void read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const = 0;
+    /// That part of the piece will be read soon.
+    virtual void expect(const Piece& piece, std::uint64_t offset, std::uint64_t bytes) const = 0;
+    /// Throws FileFailed when what was read is not to be used any more.
+    virtual void check() const {}
+    /// Set once reading has failed; null where it does not. Outlives the source.
+    virtual std::shared_ptr<const std::atomic<bool>> failed() const noexcept { return nullptr; }
 };
 
-/// Reads from a mapped file, which must outlive it.
+/// The same part of a piece, which fits `info`, in a file that holds the rows and columns of
+/// `outer` from byte `begin` on. Throws ModelError when the piece is smaller, and as
+/// StableFile::read.
+void read_piece(const StableFile& file, std::uint64_t begin, const TensorInfo& info,
+                const Piece& outer, const Piece& piece, std::uint64_t offset,
+                std::span<std::byte> out);
+/// The same part will be read soon.
+void expect_piece(const StableFile& file, std::uint64_t begin, const TensorInfo& info,
+                  const Piece& outer, const Piece& piece, std::uint64_t offset,
+                  std::uint64_t bytes) noexcept;
+
+/// As read_piece, from memory that holds `outer`.
+void copy_piece(std::span<const std::byte> memory, const TensorInfo& info, const Piece& outer,
+                const Piece& piece, std::uint64_t offset, std::span<std::byte> out);
+
+/// Reads from a file, which must outlive it.
 class FileSource final : public WeightSource {
   public:
     explicit FileSource(const GgufFile& file) noexcept : file_(file) {}
     const GgufHeader& header() const noexcept override { return file_.header(); }
     std::span<const std::byte> header_bytes() const noexcept override {
-        return file_.bytes().subspan(0, file_.header().header_bytes());
+        return file_.header_bytes();
     }
-    MappedRows rows(const Piece& piece) const override;
+    void read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const override;
+    void expect(const Piece& piece, std::uint64_t offset, std::uint64_t bytes) const override;
+    void check() const override { file_.file().check(); }
+    std::shared_ptr<const std::atomic<bool>> failed() const noexcept override {
+        return file_.file().failed();
+    }
 
   private:
+    const TensorInfo& info_of(const Piece& piece) const;
+
     const GgufFile& file_;
 };
 

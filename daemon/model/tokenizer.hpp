@@ -1,10 +1,13 @@
 // Text <-> token ids, from a model file's own metadata (tokenizer.ggml.*).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,22 +18,36 @@ namespace shoal::model {
 
 using TokenId = std::int32_t;
 
-/// Immutable and thread-safe after construction. Encoding takes O(n log n) for n bytes of any kind.
+/// Immutable and thread-safe after construction. Encoding takes time in proportion to the text,
+/// whatever its bytes are, and some megabytes beside the text and its tokens.
 class Tokenizer {
   public:
     struct EncodeOptions {
-        bool add_special = true;    ///< prepend BOS / append EOS as the model says
+        /// Prepend BOS and append EOS as the model says, but not to a text that begins or ends
+        /// with that token by itself.
+        bool add_special = true;
         bool parse_special = true;  ///< "<|eot_id|>" in the text becomes its token
+        /// A text of more tokens is given up soon after: the result has more, and lacks the rest.
+        std::size_t max_tokens = std::numeric_limits<std::size_t>::max();
+        /// Encoding is given up soon after a stop is requested; the result is of no use then.
+        const std::stop_token* stop = nullptr;
+    };
+
+    /// Of a file whose tokenizer.ggml.pre names a way of cutting text that is not known here.
+    enum class UnknownPre {
+        refuse,
+        guess,  ///< the rule "default", with a warning(): answers may be worse than the model's
     };
 
     /// Throws ModelError when the metadata is missing, inconsistent or of an unknown kind.
     /// Copies what it needs: the header may go.
-    static std::unique_ptr<Tokenizer> from_header(const GgufHeader& header);
+    static std::unique_ptr<Tokenizer> from_header(const GgufHeader& header,
+                                                  UnknownPre unknown = UnknownPre::refuse);
     virtual ~Tokenizer() = default;
 
     /// Any bytes are valid input; invalid UTF-8 goes through byte tokens. User-defined tokens are
-    /// recognised in any text, control tokens with `parse_special` only. Throws
-    /// std::length_error beyond 512 MiB.
+    /// recognised in any text, control tokens with `parse_special` only. Words and runs of white
+    /// space of more than 64 KiB are cut. Throws std::length_error beyond 512 MiB.
     virtual std::vector<TokenId> encode(std::string_view text,
                                         const EncodeOptions& options) const = 0;
     /// The bytes of one token; empty for control tokens and ids out of range.
@@ -42,8 +59,7 @@ class Tokenizer {
     virtual std::size_t size() const noexcept = 0;
     virtual std::optional<TokenId> bos() const noexcept = 0;
     virtual std::optional<TokenId> eos() const noexcept { return std::nullopt; }
-    /// True when `add_special` prepends BOS: a text that begins with BOS already is then encoded
-    /// without.
+    /// True when `add_special` prepends BOS.
     virtual bool adds_bos() const noexcept { return false; }
     /// True for every id that ends a generation (EOS, EOT, <|im_end|>, ...).
     virtual bool is_end(TokenId id) const noexcept = 0;

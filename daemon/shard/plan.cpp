@@ -8,11 +8,12 @@
 namespace shoal::shard {
 namespace {
 
+using model::Axis;
 using model::GgufHeader;
 using model::Hparams;
+using model::ModelTensor;
 using model::Piece;
 using model::TensorInfo;
-using model::tensor_name::layer;
 
 // Rounds of shrinking the shares of devices that lack memory before giving up.
 constexpr int kMemoryRounds = 64;
@@ -26,18 +27,23 @@ std::string fixed1(double value) {
     return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10);
 }
 
-// Bytes of one row of a layer tensor: the work that one head row or FFN row costs.
-double bytes_per_row(const GgufHeader& header, std::string_view part) {
-    const TensorInfo& info = header.tensor(layer(0, part));
-    return static_cast<double>(info.bytes) / static_cast<double>(info.rows);
+// Bytes of a matrix for each element along an axis.
+double bytes_along(Axis axis, const ModelTensor& tensor, const TensorInfo& info) {
+    if (tensor.spec->rows == axis) return static_cast<double>(info.bytes) / tensor.rows;
+    if (tensor.spec->cols == axis) return static_cast<double>(info.bytes) / tensor.cols;
+    return 0;
 }
 
+// The work that one head costs is what its part of the first layer's matrices takes.
 HeadCost head_cost(const GgufHeader& header, const Hparams& hp) {
-    const TensorInfo& wo = header.tensor(layer(0, "attn_output.weight"));
-    const double wo_column = static_cast<double>(wo.bytes) / static_cast<double>(wo.cols);
-    return {hp.head_dim * (bytes_per_row(header, "attn_q.weight") + wo_column),
-            hp.head_dim *
-                (bytes_per_row(header, "attn_k.weight") + bytes_per_row(header, "attn_v.weight"))};
+    HeadCost cost{0, 0};
+    for (const ModelTensor& tensor : model::tensors_of(hp)) {
+        if (tensor.layer != 0 || tensor.spec->kind != model::Kind::matrix) continue;
+        const TensorInfo& info = header.tensor(tensor.name);
+        cost.query += bytes_along(Axis::q_heads, tensor, info);
+        cost.kv += bytes_along(Axis::kv_heads, tensor, info);
+    }
+    return {hp.head_dim * cost.query, hp.head_dim * cost.kv};
 }
 
 // Columns that FFN cuts lie on: where any is possible, as coarse as leaves every device some.
@@ -68,47 +74,27 @@ std::vector<Slice> cut_by_speed(const GgufHeader& header, const Hparams& hp,
     return slices;
 }
 
-SlicePart row_cut(const TensorInfo& info, std::uint64_t begin, std::uint64_t end) {
-    return {{info.name, begin, end, 0, info.cols}, {0, static_cast<std::uint32_t>(info.cols)}};
-}
-
-void add_layer_parts(const GgufHeader& header, const Hparams& hp, const Slice& slice,
-                     std::uint32_t l, std::vector<SlicePart>& out) {
-    const auto rows = [&](std::string_view part, std::uint64_t begin, std::uint64_t end) {
-        const TensorInfo& info = header.tensor(layer(l, part));
-        if (begin != end) out.push_back(row_cut(info, begin, end));
+// What a slice has along an axis, in elements.
+Range part_of(Axis axis, const Hparams& hp, const Slice& slice, std::uint32_t layer) {
+    const auto elements = [&](Range heads) {
+        return Range{heads.begin * hp.head_dim, heads.end * hp.head_dim};
     };
-    const auto columns = [&](std::string_view part, std::uint32_t begin, std::uint32_t end) {
-        const TensorInfo& info = header.tensor(layer(l, part));
-        const Range stored = stored_columns(info.type, {begin, end});
-        if (begin == end) return;
-        out.push_back({{info.name, 0, info.rows, stored.begin, stored.end}, {begin, end}});
-    };
-    const std::uint32_t hd = hp.head_dim;
-    const Range q{slice.q_heads.begin * hd, slice.q_heads.end * hd};
-    const Range kv{slice.kv_heads.begin * hd, slice.kv_heads.end * hd};
-    const auto all = [&](std::string_view part) {
-        const TensorInfo& info = header.tensor(layer(l, part));
-        out.push_back(row_cut(info, 0, info.rows));
-    };
-    all("attn_norm.weight");
-    all("ffn_norm.weight");
-    rows("attn_q.weight", q.begin, q.end);
-    rows("attn_k.weight", kv.begin, kv.end);
-    rows("attn_v.weight", kv.begin, kv.end);
-    if (hp.qkv_bias) {
-        columns("attn_q.bias", q.begin, q.end);
-        columns("attn_k.bias", kv.begin, kv.end);
-        columns("attn_v.bias", kv.begin, kv.end);
+    switch (axis) {
+        case Axis::q_heads:
+            return elements(slice.q_heads);
+        case Axis::kv_heads:
+            return elements(slice.kv_heads);
+        case Axis::ffn:
+            return ffn_columns(hp, slice.ffn, layer);
+        case Axis::vocab:
+            return slice.vocab;
+        case Axis::one:
+        case Axis::width:
+        case Axis::head:
+        case Axis::experts:
+            break;
     }
-    if (hp.qk_norm) {
-        all("attn_q_norm.weight");
-        all("attn_k_norm.weight");
-    }
-    columns("attn_output.weight", q.begin, q.end);
-    rows("ffn_gate.weight", slice.ffn.begin, slice.ffn.end);
-    rows("ffn_up.weight", slice.ffn.begin, slice.ffn.end);
-    columns("ffn_down.weight", slice.ffn.begin, slice.ffn.end);
+    return {0, model::length(axis, hp, layer)};
 }
 
 std::uint64_t needed_bytes(const GgufHeader& header, const Hparams& hp, const Slice& slice,
@@ -121,11 +107,22 @@ std::uint64_t needed_bytes(const GgufHeader& header, const Hparams& hp, const Sl
 
 }  // namespace
 
+Range ffn_columns(const Hparams& hp, Range ffn, std::uint32_t layer) noexcept {
+    const std::uint32_t columns = hp.layer_ff[layer];
+    if (columns == hp.n_ff) return ffn;
+    const auto border = [&](std::uint32_t at) {
+        if (at == hp.n_ff) return columns;
+        const std::uint64_t even = std::uint64_t{at} * columns / hp.n_ff;
+        return static_cast<std::uint32_t>(even / kernels::kActivationBlock *
+                                          kernels::kActivationBlock);
+    };
+    return {border(ffn.begin), border(ffn.end)};
+}
+
 std::uint32_t ffn_cut_step(const GgufHeader& header, const Hparams& hp) {
-    for (std::uint32_t l = 0; l < hp.n_layers; ++l) {
-        if (!kernels::is_float(header.tensor(layer(l, "ffn_down.weight")).type)) {
-            return kernels::kActivationBlock;
-        }
+    for (const ModelTensor& tensor : model::tensors_of(hp)) {
+        if (tensor.spec->cols != Axis::ffn) continue;
+        if (!kernels::is_float(header.tensor(tensor.name).type)) return kernels::kActivationBlock;
     }
     return 1;
 }
@@ -141,29 +138,49 @@ Range SlicePart::own_groups() const noexcept {
     return {(own.begin - first) / group, (own.end - first + group - 1) / group};
 }
 
+Piece SlicePart::piece_of(std::uint32_t matrix) const {
+    Piece of = piece;
+    const std::uint64_t before = std::uint64_t{matrix} * matrix_rows;
+    of.row_begin += before;
+    of.row_end += before;
+    return of;
+}
+
 std::vector<SlicePart> slice_parts(const GgufHeader& header, const Hparams& hp,
                                    const Slice& slice) {
     std::vector<SlicePart> out;
-    for (std::uint32_t l = 0; l < hp.n_layers; ++l) add_layer_parts(header, hp, slice, l, out);
-    const TensorInfo& norm = header.tensor(model::tensor_name::kOutputNorm);
-    out.push_back(row_cut(norm, 0, norm.rows));
-    if (!slice.vocab.empty()) {
-        const TensorInfo& head = header.tensor(hp.tied_output ? model::tensor_name::kEmbedding
-                                                              : model::tensor_name::kOutput);
-        out.push_back(row_cut(head, slice.vocab.begin, slice.vocab.end));
+    for (ModelTensor& tensor : model::tensors_of(hp)) {
+        const model::TensorSpec& spec = *tensor.spec;
+        // Embeddings are looked up by the root, which has the table whole.
+        if (spec.tensor == model::Tensor::token_embd && !hp.tied_output) continue;
+        const Range rows = part_of(spec.rows, hp, slice, tensor.layer);
+        const Range own = part_of(spec.cols, hp, slice, tensor.layer);
+        if (rows.empty() || own.empty()) continue;
+        const Range stored = stored_columns(header.tensor(tensor.name).type, own);
+        out.push_back({&spec,
+                       tensor.layer,
+                       {std::move(tensor.name), rows.begin, rows.end, stored.begin, stored.end},
+                       own,
+                       tensor.matrices,
+                       tensor.rows});
     }
     return out;
 }
 
 std::vector<Piece> slice_pieces(const GgufHeader& header, const Hparams& hp, const Slice& slice) {
     std::vector<Piece> out;
-    for (SlicePart& part : slice_parts(header, hp, slice)) out.push_back(std::move(part.piece));
+    for (const SlicePart& part : slice_parts(header, hp, slice)) {
+        for (std::uint32_t m = 0; m < part.matrices; ++m) out.push_back(part.piece_of(m));
+    }
     return out;
 }
 
 std::uint64_t held_bytes(const TensorInfo& info, const SlicePart& part) noexcept {
     const Piece& piece = part.piece;
-    if (info.rows == 1) return (piece.col_end - piece.col_begin) * sizeof(float);
+    if (part.spec->kind != model::Kind::matrix) {
+        const std::uint64_t rows = piece.row_end - piece.row_begin;
+        return rows * (piece.col_end - piece.col_begin) * sizeof(float);
+    }
     if (kernels::is_float(info.type)) return model::piece_bytes(info, piece);
     const Range groups = part.own_groups();
     return model::packed_piece_bytes(info, piece, groups.begin, groups.end);
@@ -172,7 +189,7 @@ std::uint64_t held_bytes(const TensorInfo& info, const SlicePart& part) noexcept
 std::uint64_t slice_weight_bytes(const GgufHeader& header, const Hparams& hp, const Slice& slice) {
     std::uint64_t bytes = 0;
     for (const SlicePart& part : slice_parts(header, hp, slice)) {
-        bytes += held_bytes(header.tensor(part.piece.tensor), part);
+        bytes += part.matrices * held_bytes(header.tensor(part.piece.tensor), part);
     }
     return bytes;
 }
@@ -199,15 +216,17 @@ std::vector<Slice> make_plan(const GgufHeader& header, const Hparams& hp,
             const std::uint64_t have = devices[r].memory_bytes;
             if (have == 0 || need <= have) continue;
             speeds[r] *= 0.97 * static_cast<double>(have) / static_cast<double>(need);
-            complaint += (complaint.empty() ? "rank " : "; rank ") + std::to_string(r) + " needs " +
+            complaint += (complaint.empty() ? "" : "; ") + devices[r].name + " needs " +
                          fixed1(mib(need)) + " MiB (weights " +
                          fixed1(mib(slice_weight_bytes(header, hp, slices[r]))) +
                          ", KV cache and buffers included) of " + fixed1(mib(have)) + " MiB";
         }
         if (complaint.empty()) return slices;
     }
-    throw PlanError(hp.name + " does not fit: " + complaint +
-                    ". Use a smaller context, a smaller model or more devices.");
+    throw PlanError(
+        hp.name + " does not fit: " + complaint +
+        ". Use a smaller context (models.context), a smaller model, or devices with more "
+        "memory.");
 }
 
 }  // namespace shoal::shard

@@ -10,6 +10,7 @@
 
 #include "daemon/model/hparams.hpp"
 #include "daemon/model/piece.hpp"
+#include "daemon/model/tensors.hpp"
 
 namespace shoal::shard {
 
@@ -26,13 +27,14 @@ struct Range {
 struct Slice {
     Range q_heads;   ///< query heads: rows of wq, columns of wo
     Range kv_heads;  ///< every KV head that those query heads read, and nothing else
-    Range ffn;       ///< columns of n_ff: rows of gate and up, columns of down
+    Range ffn;       ///< columns of the widest layer's FFN, see ffn_columns
     Range vocab;     ///< rows of the LM head
     bool operator==(const Slice&) const = default;
 };
 
 /// What the planner knows of a device, in rank order.
 struct Device {
+    std::string name;                ///< for messages
     double speed = 1;                ///< relative; weight bytes per second when measured
     std::uint64_t memory_bytes = 0;  ///< what slice, KV cache and buffers may take; 0: no limit
     bool embedding = false;          ///< must hold the embedding table as well (a root)
@@ -57,20 +59,30 @@ class PlanError : public std::runtime_error {
 std::vector<Slice> make_plan(const model::GgufHeader& header, const model::Hparams& hparams,
                              std::span<const Device> devices, const Demand& demand);
 
+/// The FFN columns of a layer that go with a range of the widest layer's: rows of gate and up,
+/// columns of down. Narrower layers are cut in proportion, on multiples of 32.
+Range ffn_columns(const model::Hparams& hparams, Range ffn, std::uint32_t layer) noexcept;
+
 /// Columns that FFN cuts must lie on: a block of activations when a layer's w_down is quantised.
 std::uint32_t ffn_cut_step(const model::GgufHeader& header, const model::Hparams& hparams);
 
-/// A piece of a slice and the columns of it that the slice computes with. Column cuts keep the
-/// pieces on whole blocks: the columns outside their own are multiplied by zeros.
+/// What a slice has of a tensor, and the columns of it that the slice computes with. Column cuts
+/// keep the pieces on whole blocks: the columns outside their own are multiplied by zeros.
 struct SlicePart {
-    model::Piece piece;
-    Range own;  ///< columns of the tensor
+    const model::TensorSpec* spec;
+    std::uint32_t layer;                  ///< 0 for the model's own
+    model::Piece piece;                   ///< of the tensor's first matrix
+    Range own;                            ///< columns of the tensor
+    std::uint32_t matrices, matrix_rows;  ///< how many of how many rows: all are cut alike
+
+    /// The piece of one of the matrices.
+    model::Piece piece_of(std::uint32_t matrix) const;
 
     /// The groups of 32 columns, counted from the piece's first, that have own columns.
     Range own_groups() const noexcept;
 };
 
-/// The parts that a device with this slice loads, in the order of the layers.
+/// The parts that a device with this slice loads, in the order of model/tensors.hpp.
 std::vector<SlicePart> slice_parts(const model::GgufHeader& header, const model::Hparams& hparams,
                                    const Slice& slice);
 
@@ -78,8 +90,8 @@ std::vector<SlicePart> slice_parts(const model::GgufHeader& header, const model:
 std::vector<model::Piece> slice_pieces(const model::GgufHeader& header,
                                        const model::Hparams& hparams, const Slice& slice);
 
-/// Bytes that a device takes to hold a part: vectors as f32, quantised matrices packed
-/// (kernels/panel.hpp), other matrices as the file has them.
+/// Bytes that a device takes to hold one matrix of a part: quantised matrices packed
+/// (kernels/panel.hpp), other matrices as the file has them, what is no matrix as f32.
 std::uint64_t held_bytes(const model::TensorInfo& info, const SlicePart& part) noexcept;
 
 /// Bytes held for all parts of a slice.

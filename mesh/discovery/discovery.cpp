@@ -14,6 +14,9 @@ namespace {
 constexpr std::size_t kMaxIssued = 64;
 /// Devices whose latest courtesy answer is remembered.
 constexpr std::size_t kMaxCourtesies = 1024;
+/// Addresses of other clusters that are told. The first stay while they are heard, so that a flood
+/// of invented ones changes nothing that a person reads.
+constexpr std::size_t kMaxForeigners = 3;
 
 }  // namespace
 
@@ -31,11 +34,13 @@ Discovery::Discovery(Self self, const wire::BeaconKey& key, DiscoveryConfig conf
 }
 
 wire::BeaconBytes Discovery::make(wire::Beacon::Kind kind, const wire::Nonce& nonce,
-                                  const wire::Nonce& echo) const {
+                                  const wire::Nonce& echo, Time now) const {
     wire::Beacon beacon;
     beacon.kind = kind;
     beacon.control_port = self_.control_port;
     beacon.instance = self_.instance;
+    beacon.age = static_cast<std::uint32_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(now - start_).count());
     beacon.public_key = self_.public_key;
     beacon.nonce = nonce;
     beacon.echo = echo;
@@ -75,7 +80,8 @@ wire::Nonce Discovery::cookie(const DeviceId& id, std::uint64_t period) const no
 
 void Discovery::tick(Time now, Output& out) {
     if (now < next_announcement_) return;
-    out.send.push_back({std::nullopt, make(wire::Beacon::Kind::announce, issue_nonce(now), {})});
+    out.send.push_back(
+        {std::nullopt, make(wire::Beacon::Kind::announce, issue_nonce(now), {}, now)});
     ++announced_;
     next_announcement_ = announced_ < config_.burst.size()
                              ? std::max(start_ + config_.burst[announced_], now)
@@ -87,7 +93,7 @@ void Discovery::contact(const Endpoint& to, Time now, Output& out) {
         ++counters_.limited;
         return;
     }
-    out.send.push_back({to, make(wire::Beacon::Kind::announce, issue_nonce(now), {})});
+    out.send.push_back({to, make(wire::Beacon::Kind::announce, issue_nonce(now), {}, now)});
 }
 
 void Discovery::received(std::span<const std::byte> bytes, const Endpoint& from, Time now,
@@ -97,10 +103,11 @@ void Discovery::received(std::span<const std::byte> bytes, const Endpoint& from,
         ++counters_.malformed;
         return;
     }
-    if (beacon->public_key == self_.public_key) return;
+    const bool has_our_key = beacon->public_key == self_.public_key;
+    if (has_our_key && beacon->instance == self_.instance) return;  // Our own, heard again.
     if (!wire::is_authentic(bytes, key_)) {
         ++counters_.foreign;
-        return;
+        return note_foreigner(from.host, now);
     }
     const DeviceId id = device_id_of(beacon->public_key);
     if (beacon->kind == wire::Beacon::Kind::announce) return answer(*beacon, id, from, now, out);
@@ -108,14 +115,19 @@ void Discovery::received(std::span<const std::byte> bytes, const Endpoint& from,
         ++counters_.stale;
         return;
     }
+    if (has_our_key) {
+        out.clones.push_back(from);
+        return;
+    }
     if (beacon->kind == wire::Beacon::Kind::answer) {
         if (!limit_.allow(from.host, now)) {
             ++counters_.limited;
             return;
         }
-        out.send.push_back({from, make(wire::Beacon::Kind::confirm, {}, beacon->nonce)});
+        out.send.push_back({from, make(wire::Beacon::Kind::confirm, {}, beacon->nonce, now)});
     }
-    out.sighted.push_back({beacon->public_key, id, beacon->instance, beacon->control_port, from});
+    out.sighted.push_back({beacon->public_key, id, beacon->instance, beacon->control_port, from,
+                           now - std::chrono::seconds(beacon->age)});
 }
 
 bool Discovery::is_fresh(const wire::Beacon& beacon, const DeviceId& id, Time now) const noexcept {
@@ -138,7 +150,21 @@ void Discovery::answer(const wire::Beacon& beacon, const DeviceId& id, const End
         return;
     }
     out.send.push_back(
-        {from, make(wire::Beacon::Kind::answer, cookie(id, period_of(now)), beacon.nonce)});
+        {from, make(wire::Beacon::Kind::answer, cookie(id, period_of(now)), beacon.nonce, now)});
+}
+
+void Discovery::note_foreigner(const std::string& host, Time now) {
+    std::erase_if(foreigners_,
+                  [&](const auto& entry) { return now - entry.second >= config_.foreign_life; });
+    if (foreigners_.contains(host) || foreigners_.size() < kMaxForeigners) foreigners_[host] = now;
+}
+
+std::vector<std::string> Discovery::foreigners(Time now) const {
+    std::vector<std::string> hosts;
+    for (const auto& [host, heard] : foreigners_) {
+        if (now - heard < config_.foreign_life) hosts.push_back(host);
+    }
+    return hosts;
 }
 
 }  // namespace shoal::mesh::discovery

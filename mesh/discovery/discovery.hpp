@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "mesh/discovery/beacon_link.hpp"
@@ -29,6 +30,8 @@ struct DiscoveryConfig {
     milliseconds nonce_life{3000};
     /// A member's announcements are answered this often even so, in case it lost us silently.
     milliseconds courtesy{10000};
+    /// How long an address is remembered that a beacon of another cluster came from.
+    milliseconds foreign_life{60000};
     RateLimit::Config answers;
 };
 
@@ -56,6 +59,7 @@ class Discovery {
         std::uint64_t instance = 0;
         std::uint16_t control_port = 0;
         Endpoint endpoint;  ///< where it answers beacons
+        Time started;       ///< by its own account
     };
     /// A datagram to send; to everyone near and to the static peers when `to` is empty.
     struct Outgoing {
@@ -65,6 +69,7 @@ class Discovery {
     struct Output {
         std::vector<Outgoing> send;
         std::vector<Sighted> sighted;
+        std::vector<Endpoint> clones;  ///< devices that hold our own key, and are there now
     };
     using Random = std::function<void(std::span<std::uint8_t>)>;
     /// Whether a device is a member of that instance, so that it needs no answer.
@@ -79,6 +84,8 @@ class Discovery {
     void contact(const Endpoint& to, Time now, Output& out);
     Time next_deadline() const noexcept { return next_announcement_; }
     const DiscoveryCounters& counters() const noexcept { return counters_; }
+    /// Some of the addresses that beacons of other clusters came from of late.
+    std::vector<std::string> foreigners(Time now) const;
 
   private:
     struct Issued {
@@ -87,7 +94,8 @@ class Discovery {
     };
 
     wire::BeaconBytes make(wire::Beacon::Kind kind, const wire::Nonce& nonce,
-                           const wire::Nonce& echo) const;
+                           const wire::Nonce& echo, Time now) const;
+    void note_foreigner(const std::string& host, Time now);
     wire::Nonce issue_nonce(Time now);
     bool was_issued(const wire::Nonce& nonce, Time now) const noexcept;
     /// The nonce of our answers to one device; changes every nonce_life.
@@ -110,6 +118,7 @@ class Discovery {
     std::deque<Issued> issued_;
     std::array<std::uint8_t, 32> cookie_key_{};
     std::map<DeviceId, Time> courtesies_;
+    std::map<std::string, Time> foreigners_;  // when they were heard last
 };
 
 }  // namespace shoal::mesh::discovery

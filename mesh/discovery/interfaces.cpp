@@ -70,6 +70,17 @@ std::vector<Interface> list_interfaces() {
     return interfaces;
 }
 
+std::string network_address(const std::vector<Interface>& interfaces,
+                            const std::vector<std::string>& only) {
+    for (const Interface& interface : interfaces) {
+        const bool loopback = (interface.flags & IFF_LOOPBACK) != 0;
+        if (!loopback && is_usable(interface, only) && !interface.ipv4.empty()) {
+            return interface.ipv4.front();
+        }
+    }
+    return {};
+}
+
 bool is_usable(const Interface& interface, const std::vector<std::string>& only) {
     if ((interface.flags & IFF_UP) == 0) return false;
     if (interface.ipv4.empty() && !interface.has_ipv6) return false;

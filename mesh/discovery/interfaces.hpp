@@ -21,6 +21,11 @@ struct Interface {
 /// Throws std::runtime_error when the system does not tell.
 std::vector<Interface> list_interfaces();
 
+/// The IPv4 address by which others on the local network reach this device, which is one of the
+/// first usable interface that is no loopback; empty when there is none.
+std::string network_address(const std::vector<Interface>& interfaces,
+                            const std::vector<std::string>& only);
+
 /// Whether beacons go out on it. With `only`, exactly those named; else every real one and the
 /// loopback, where the daemons of one machine meet. Tunnels, and the bridges and cables that
 /// container and virtual machine software makes, lead to no other device of ours.

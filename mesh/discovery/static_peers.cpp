@@ -3,10 +3,15 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
 
 #include <array>
+#include <atomic>
 #include <charconv>
 #include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <utility>
 
 namespace shoal::mesh::discovery {
 
@@ -28,13 +33,19 @@ std::uint16_t parse_port(const std::string& text, const std::string& peer) {
     return port;
 }
 
-std::vector<Endpoint> addresses_of(const addrinfo* list, std::uint16_t port) {
+/// Blocks.
+std::vector<Endpoint> look_up(const Endpoint& named) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_DGRAM;
+    addrinfo* list = nullptr;
+    if (getaddrinfo(named.host.c_str(), nullptr, &hints, &list) != 0) return {};
+    const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(list, freeaddrinfo);
     std::vector<Endpoint> addresses;
     for (; list != nullptr && addresses.size() < StaticPeers::kMaxAddresses; list = list->ai_next) {
         std::array<char, NI_MAXHOST> host{};
         if (getnameinfo(list->ai_addr, list->ai_addrlen, host.data(), host.size(), nullptr, 0,
                         NI_NUMERICHOST) == 0) {
-            addresses.push_back({host.data(), port});
+            addresses.push_back({host.data(), named.port});
         }
     }
     return addresses;
@@ -65,37 +76,45 @@ Endpoint parse_peer(const std::string& text, std::uint16_t default_port) {
     return endpoint;
 }
 
-/// A question to glibc's resolver threads. They may go on using it after we lost interest.
-struct StaticPeers::Lookup {
-    struct State {
-        std::string host;
-        addrinfo hints{};
-        gaicb request{};
-    };
-
-    explicit Lookup(const std::string& host) : state(new State) {
-        state->host = host;
-        state->hints.ai_socktype = SOCK_DGRAM;
-        state->request.ar_name = state->host.c_str();
-        state->request.ar_request = &state->hints;
-        gaicb* list[] = {&state->request};
-        if (getaddrinfo_a(GAI_NOWAIT, list, 1, nullptr) != 0) started = false;
+/// A question to the system's resolver, which may take minutes and cannot be interrupted: one that
+/// nobody waits for any more is left to its thread, rather than have the daemon's end wait for it.
+class StaticPeers::Lookup {
+  public:
+    explicit Lookup(const Endpoint& named) {
+        const auto ask = [named, answer = answer_] {
+            ::pthread_setname_np(::pthread_self(), "look-up");
+            answer->addresses = look_up(named);
+            answer->is_there = true;
+        };
+        try {
+            thread_ = std::thread(ask);
+        } catch (const std::system_error&) {
+            answer_->is_there = true;  // No thread is to be had, so nothing is known.
+        }
     }
     ~Lookup() {
-        if (started && gai_error(&state->request) == EAI_INPROGRESS &&
-            gai_cancel(&state->request) == EAI_NOTCANCELED) {
-            return;  // Left to the resolver, which is using it at this moment.
+        if (!thread_.joinable()) return;
+        if (is_over()) {
+            thread_.join();
+        } else {
+            thread_.detach();
         }
-        if (state->request.ar_result != nullptr) freeaddrinfo(state->request.ar_result);
-        delete state;
     }
     Lookup(const Lookup&) = delete;
     Lookup& operator=(const Lookup&) = delete;
 
-    bool is_running() const { return started && gai_error(&state->request) == EAI_INPROGRESS; }
+    bool is_over() const noexcept { return answer_->is_there; }
+    /// Of a look-up that is over; none when the name has none.
+    std::vector<Endpoint> take() { return std::move(answer_->addresses); }
 
-    State* state;
-    bool started = true;
+  private:
+    struct Answer {
+        std::vector<Endpoint> addresses;
+        std::atomic<bool> is_there{false};
+    };
+
+    const std::shared_ptr<Answer> answer_ = std::make_shared<Answer>();
+    std::thread thread_;
 };
 
 StaticPeers::StaticPeers(const std::vector<std::string>& peers, std::uint16_t default_port) {
@@ -111,14 +130,23 @@ StaticPeers::StaticPeers(const std::vector<std::string>& peers, std::uint16_t de
 StaticPeers::~StaticPeers() = default;
 
 void StaticPeers::advance(Peer& peer, Time now) {
-    if (peer.lookup && !peer.lookup->is_running()) {
-        auto addresses = addresses_of(peer.lookup->state->request.ar_result, peer.named.port);
+    if (peer.lookup && peer.lookup->is_over()) {
+        auto addresses = peer.lookup->take();
+        peer.failed = addresses.empty();
         // A resolver that fails for a moment does not make us forget.
         if (!addresses.empty()) peer.addresses = std::move(addresses);
         peer.next = now + (peer.addresses.empty() ? kRetry : kRefresh);
         peer.lookup.reset();
     }
-    if (!peer.lookup && now >= peer.next) peer.lookup = std::make_unique<Lookup>(peer.named.host);
+    if (!peer.lookup && now >= peer.next) peer.lookup = std::make_unique<Lookup>(peer.named);
+}
+
+std::vector<std::string> StaticPeers::unresolved() const {
+    std::vector<std::string> names;
+    for (const Peer& peer : peers_) {
+        if (peer.failed && peer.addresses.empty()) names.push_back(peer.named.host);
+    }
+    return names;
 }
 
 std::vector<Endpoint> StaticPeers::endpoints(Time now) {

@@ -15,8 +15,8 @@ namespace shoal::mesh::discovery {
 /// Throws std::runtime_error with the text when it is none of these.
 Endpoint parse_peer(const std::string& text, std::uint16_t default_port);
 
-/// Keeps the addresses of the configured peers. Names are looked up in the background and again
-/// from time to time, because a device may get a new address. Owned by one thread.
+/// Keeps the addresses of the configured peers. Names are looked up by threads of their own and
+/// again from time to time, because a device may get a new address. Owned by one thread.
 class StaticPeers {
   public:
     using Time = std::chrono::steady_clock::time_point;
@@ -33,15 +33,18 @@ class StaticPeers {
 
     /// The addresses known by now. Never blocks.
     std::vector<Endpoint> endpoints(Time now);
+    /// Names that have no address, as far as is known.
+    std::vector<std::string> unresolved() const;
 
   private:
-    struct Lookup;
+    class Lookup;
     struct Peer {
         Endpoint named;
         std::vector<Endpoint> addresses;
         std::unique_ptr<Lookup> lookup;
         Time next;
         bool is_numeric = false;
+        bool failed = false;  ///< the latest look-up found nothing
     };
     void advance(Peer& peer, Time now);
 

@@ -98,6 +98,15 @@ std::optional<Endpoint> to_endpoint(const Address& address) {
     return Endpoint{std::move(host), ntohs(in.sin6_port)};
 }
 
+/// "a, b and c".
+std::string listed(const std::vector<std::string>& names) {
+    std::string text;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        text += (i == 0 ? "" : i + 1 == names.size() ? " and " : ", ") + names[i];
+    }
+    return text;
+}
+
 /// Sends on one interface, from the given address if there is one. Beacons are repeated, so a
 /// failure (an interface that just went away, a full buffer) is nobody's concern.
 void send_on(int fd, const Interface& interface, std::optional<in_addr> from, const Address& to,
@@ -204,6 +213,8 @@ void UdpLink::rescan() {
     } catch (const std::runtime_error&) {
         return;  // Out of descriptors or memory for a moment; the old list serves.
     }
+    present_.clear();
+    for (const Interface& interface : found) present_.push_back(interface.name);
     std::erase_if(found, [&](const Interface& i) { return !is_usable(i, config_.interfaces); });
     interfaces_ = std::move(found);
     for (Family* family : {&v4_, &v6_}) {
@@ -273,20 +284,21 @@ void UdpLink::send(const Endpoint& to, std::span<const std::byte> bytes) {
 }
 
 std::optional<Datagram> UdpLink::receive() {
-    for (const Family* family : {&v4_, &v6_}) {
-        for (const Socket* socket : {&family->own, &family->shared}) {
-            if (!*socket) continue;
-            Address from;
-            const ssize_t n = ::recvfrom(socket->fd(), buffer_.data(), buffer_.size(), MSG_DONTWAIT,
-                                         from.get(), &from.length);
-            // An ICMP error of an earlier datagram is reported here, once; it is no reason to
-            // stop reading.
-            if (n < 0) continue;
-            auto endpoint = to_endpoint(from);
-            if (!endpoint) endpoint = Endpoint{};
-            return Datagram{std::move(*endpoint),
-                            std::span(buffer_).first(static_cast<std::size_t>(n))};
-        }
+    const std::array<const Socket*, 4> sockets{&v4_.own, &v4_.shared, &v6_.own, &v6_.shared};
+    for (std::size_t tried = 0; tried < sockets.size(); ++tried) {
+        // In turns, so that a flood at one of them does not silence the others.
+        const Socket& socket = *sockets[next_socket_++ % sockets.size()];
+        if (!socket) continue;
+        Address from;
+        const ssize_t n = ::recvfrom(socket.fd(), buffer_.data(), buffer_.size(), MSG_DONTWAIT,
+                                     from.get(), &from.length);
+        // An ICMP error of an earlier datagram is reported here, once; it is no reason to stop
+        // reading.
+        if (n < 0) continue;
+        auto endpoint = to_endpoint(from);
+        if (!endpoint) endpoint = Endpoint{};
+        return Datagram{std::move(*endpoint),
+                        std::span(buffer_).first(static_cast<std::size_t>(n))};
     }
     return std::nullopt;
 }
@@ -298,6 +310,30 @@ std::vector<int> UdpLink::descriptors() const {
         if (family->shared) all.push_back(family->shared.fd());
     }
     return all;
+}
+
+std::vector<messages::Warning> UdpLink::warnings() const {
+    std::vector<std::string> absent;
+    for (const std::string& name : config_.interfaces) {
+        if (config_.multicast && std::ranges::find(present_, name) == present_.end()) {
+            absent.push_back(name);
+        }
+    }
+    std::vector<messages::Warning> list;
+    if (!absent.empty()) {
+        list.push_back({"unknown-interface", messages::Severity::warning, "",
+                        "cluster.interfaces names " + listed(absent) +
+                            ", which this device does not have, or which is down",
+                        "write one of " + listed(present_) +
+                            ", or leave the setting out to use every real one"});
+    }
+    if (const auto names = peers_.unresolved(); !names.empty()) {
+        list.push_back({"unresolved-peer", messages::Severity::warning, "",
+                        "cluster.peers names " + listed(names) + ", for which no address is known",
+                        "correct the name or write the address; it is looked up again every few "
+                        "seconds"});
+    }
+    return list;
 }
 
 }  // namespace shoal::mesh::discovery

@@ -12,6 +12,7 @@
 #include "mesh/discovery/beacon_link.hpp"
 #include "mesh/discovery/interfaces.hpp"
 #include "mesh/discovery/static_peers.hpp"
+#include "mesh/messages/warning.hpp"
 
 namespace shoal::mesh::discovery {
 
@@ -48,6 +49,8 @@ class UdpLink : public BeaconLink {
     void send(const Endpoint& to, std::span<const std::byte> bytes) override;
     std::optional<Datagram> receive() override;
     std::vector<int> descriptors() const override;
+    /// What of the configuration leads nowhere; the device is left empty.
+    std::vector<messages::Warning> warnings() const;
 
   private:
     class Socket {
@@ -81,7 +84,9 @@ class UdpLink : public BeaconLink {
     StaticPeers peers_;
     Family v4_, v6_;
     std::vector<Interface> interfaces_;
+    std::vector<std::string> present_;  ///< names of all interfaces that are up
     std::chrono::steady_clock::time_point next_scan_{};
+    std::size_t next_socket_ = 0;          ///< whose turn it is in receive()
     std::array<std::byte, 512> buffer_{};  ///< a longer datagram is no beacon
 };
 

@@ -1,122 +1,66 @@
 #include "mesh/exchange/data_plane.hpp"
 
 #include <cassert>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <utility>
 #include <zmq.hpp>
 
 #include "mesh/exchange/frame.hpp"
-#include "mesh/exchange/publisher.hpp"
+#include "mesh/exchange/lockstep_exchange.hpp"
 #include "mesh/exchange/solo_exchange.hpp"
-#include "mesh/exchange/zmq_exchange.hpp"
-#include "mesh/transport/identity_store.hpp"
+#include "mesh/exchange/zmq_port.hpp"
+#include "mesh/exchange/zmtp/zmtp_port.hpp"
 #include "mesh/transport/zmq_context.hpp"
 
 namespace shoal::mesh {
 
+struct DataPlane::Impl {
+    explicit Impl(std::unique_ptr<exchange::PortMaker> maker) : ports(std::move(maker)) {}
+
+    std::unique_ptr<exchange::PortMaker> ports;
+    DataPlaneStats stats;
+    std::optional<PlanId> last_plan;
+
+    /// The links of a plan, which outlive its exchange.
+    struct Links {
+        std::uint32_t rank = 0;
+        std::vector<DeviceId> devices;
+        std::shared_ptr<const std::vector<exchange::LinkMeter>> meters;
+        std::string cipher;
+    };
+    std::mutex mutex;
+    Links links;  // guarded by mutex
+};
+
 namespace {
 
-using exchange::kEveryone;
-using exchange::Link;
-using exchange::Publisher;
-using exchange::ZmqExchange;
-
-/// Lock-step keeps queues far below this; what matters is that nothing is dropped silently.
-constexpr int kQueueFrames = 1000;
-/// Connections within a plan are re-made fast: a step waits for them.
-constexpr int kReconnectMs = 2, kReconnectMostMs = 100;
-/// A busy device may take its time for a handshake, and one given up too early only begins again.
-constexpr int kHandshakeMs = 2000;
-/// Subscribers send the publisher subscriptions and nothing else.
-constexpr std::int64_t kMaxSubscriptionBytes = 4096;
-/// A connection whose other end vanished without a word is given up after this many seconds.
-constexpr int kKeepAliveIdle = 2, kKeepAliveInterval = 1, kKeepAliveCount = 3;
-constexpr int kUnacknowledgedMs = 5000;
-
-void set_common(zmq::socket_t& socket) {
-    socket.set(zmq::sockopt::linger, 0);
-    socket.set(zmq::sockopt::sndhwm, kQueueFrames);
-    socket.set(zmq::sockopt::rcvhwm, kQueueFrames);
-    socket.set(zmq::sockopt::handshake_ivl, kHandshakeMs);
-    socket.set(zmq::sockopt::reconnect_ivl, kReconnectMs);
-    socket.set(zmq::sockopt::reconnect_ivl_max, kReconnectMostMs);
-    socket.set(zmq::sockopt::tcp_keepalive, 1);
-    socket.set(zmq::sockopt::tcp_keepalive_idle, kKeepAliveIdle);
-    socket.set(zmq::sockopt::tcp_keepalive_intvl, kKeepAliveInterval);
-    socket.set(zmq::sockopt::tcp_keepalive_cnt, kKeepAliveCount);
-    socket.set(zmq::sockopt::tcp_maxrt, kUnacknowledgedMs);
-}
-
-std::uint16_t port_of(const std::string& endpoint) {
-    return static_cast<std::uint16_t>(std::stoul(endpoint.substr(endpoint.rfind(':') + 1)));
+std::unique_ptr<exchange::PortMaker> make_ports(zmq::context_t& context, const ZmqContext* security,
+                                                const DataPlaneOptions& options) {
+    if (options.transport == DataTransport::libzmq) {
+        return std::make_unique<exchange::ZmqPortMaker>(context, security, options);
+    }
+    return std::make_unique<exchange::zmtp::ZmtpPortMaker>(security, options);
 }
 
 }  // namespace
 
-struct DataPlane::Impl {
-    Impl(zmq::context_t& context, const ZmqContext* curve, const DataPlaneOptions& options)
-        : zmq(context), security(curve), publisher(bind(options), curve != nullptr) {}
-
-    zmq::socket_t bind(const DataPlaneOptions& options) {
-        const std::string address =
-            "tcp://" + options.bind + ":" +
-            (options.port == 0 ? std::string("*") : std::to_string(options.port));
-        try {
-            zmq::socket_t socket(zmq, zmq::socket_type::xpub);
-            if (security != nullptr) security->configure_server(socket, kDataIoThread);
-            set_common(socket);
-            socket.set(zmq::sockopt::maxmsgsize, kMaxSubscriptionBytes);
-            socket.set(zmq::sockopt::xpub_nodrop, true);
-            // Reports the same topic's subscription again: a peer whose old connection has not
-            // been noticed to be dead yet is seen when it comes back.
-            socket.set(zmq::sockopt::xpub_verbose, true);
-            socket.bind(address);
-            port = port_of(socket.get(zmq::sockopt::last_endpoint));
-            return socket;
-        } catch (const zmq::error_t& error) {
-            throw std::runtime_error("the data plane cannot listen on " + address + ": " +
-                                     error.what());
-        }
-    }
-
-    /// Subscribes to `peer`. Throws zmq::error_t when its endpoint is none.
-    zmq::socket_t connect(const PlanId& plan, std::uint32_t rank, const Peer& peer) {
-        zmq::socket_t socket(zmq, zmq::socket_type::sub);
-        if (security != nullptr) {
-            security->configure_client(socket, peer.public_key, kDataIoThread);
-        }
-        set_common(socket);
-        socket.set(zmq::sockopt::maxmsgsize,
-                   static_cast<std::int64_t>(exchange::kHeaderBytes + exchange::kMaxPayloadBytes));
-        for (const std::uint32_t to : {kEveryone, rank}) {
-            const auto topic = exchange::topic(plan, to);
-            socket.set(zmq::sockopt::subscribe, zmq::const_buffer(topic.data(), topic.size()));
-        }
-        socket.connect(peer.endpoint);
-        return socket;
-    }
-
-    zmq::context_t& zmq;
-    const ZmqContext* security;
-    std::uint16_t port = 0;
-    Publisher publisher;
-    std::optional<PlanId> last_plan;
-};
-
 DataPlane::DataPlane(ZmqContext& context, const DataPlaneOptions& options)
-    : impl_(std::make_unique<Impl>(context.zmq(), &context, options)) {}
+    : impl_(std::make_unique<Impl>(
+          make_ports(context.zmq(), options.encrypt ? &context : nullptr, options))) {}
 DataPlane::DataPlane(zmq::context_t& context, const DataPlaneOptions& options)
-    : impl_(std::make_unique<Impl>(context, nullptr, options)) {}
+    : impl_(std::make_unique<Impl>(make_ports(context, nullptr, options))) {}
 DataPlane::~DataPlane() = default;
 
 std::uint16_t DataPlane::port() const noexcept {
-    return impl_->port;
+    return impl_->ports->port();
 }
 
 std::string DataPlane::endpoint(const std::string& host) const {
     const bool bare_ipv6 = host.find(':') != std::string::npos && !host.starts_with('[');
-    return "tcp://" + (bare_ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(impl_->port);
+    return "tcp://" + (bare_ipv6 ? "[" + host + "]" : host) + ":" +
+           std::to_string(impl_->ports->port());
 }
 
 JoinResult DataPlane::join(const PlanId& plan, std::uint32_t rank, std::vector<Peer> peers,
@@ -133,30 +77,44 @@ JoinResult DataPlane::join(const PlanId& plan, std::uint32_t rank, std::vector<P
                                     " was joined before; a new one needs a new number");
     }
     impl_->last_plan = plan;
-    const DeviceId self = peers[rank].id;
-    std::vector<Link> links;
-    links.reserve(peers.size() - 1);
-    for (std::uint32_t r = 0; r < peers.size(); ++r) {
-        if (r == rank) continue;
-        const std::string endpoint = peers[r].endpoint;
-        try {
-            auto socket = impl_->connect(plan, rank, peers[r]);
-            links.emplace_back(r, std::move(peers[r]), std::move(socket));
-        } catch (const zmq::error_t& error) {
-            return {nullptr, ExchangeStatus::aborted,
-                    "cannot connect to \"" + endpoint + "\" of rank " + std::to_string(r) + ": " +
-                        error.what()};
-        }
+    exchange::Place place{plan, rank, std::move(peers)};
+    std::unique_ptr<exchange::WaitingPort> port;
+    try {
+        port = impl_->ports->open(place, impl_->stats, stop);
+    } catch (const exchange::BadEndpoint& bad) {
+        const Peer& peer = place.devices[bad.rank];
+        const std::string why = "cannot connect to \"" + peer.endpoint + "\" of rank " +
+                                std::to_string(bad.rank) + ": " + bad.what();
+        return {nullptr, ExchangeStatus::aborted, {why, {peer.id}}};
     }
-    auto joined = std::make_unique<ZmqExchange>(impl_->publisher, plan, rank, std::move(links),
-                                                options, std::move(stop));
-    const auto status = joined->start(self, options.timeout);
+    std::vector<DeviceId> devices;
+    for (const Peer& peer : place.devices) devices.push_back(peer.id);
+    auto joined = std::make_unique<exchange::BlockingExchange>(
+        std::move(port), std::move(place), options.silence_limit,
+        options.spin.value_or(impl_->ports->spin()), impl_->stats, std::move(stop));
+    const auto status = joined->join(options.timeout);
     if (status != ExchangeStatus::ok) return {nullptr, status, joined->failure()};
+    const std::lock_guard lock(impl_->mutex);
+    impl_->links = {rank, std::move(devices), joined->meters(), joined->cipher()};
     return {std::move(joined), ExchangeStatus::ok, {}};
 }
 
+std::vector<LinkReport> DataPlane::links() const {
+    const std::lock_guard lock(impl_->mutex);
+    std::vector<LinkReport> all;
+    const Impl::Links& links = impl_->links;
+    for (std::uint32_t r = 0; r < links.devices.size(); ++r) {
+        if (r == links.rank) continue;
+        LinkReport& report = all.emplace_back((*links.meters)[r].read());
+        report.peer = links.devices[r];
+        report.transport = impl_->ports->name();
+        report.cipher = links.cipher;
+    }
+    return all;
+}
+
 const DataPlaneStats& DataPlane::stats() const noexcept {
-    return impl_->publisher.stats;
+    return impl_->stats;
 }
 
 }  // namespace shoal::mesh

@@ -5,11 +5,14 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
 
 #include "mesh/exchange/exchange.hpp"
+#include "mesh/exchange/link_meter.hpp"
+#include "mesh/exchange/stats.hpp"
 #include "mesh/wire/identity.hpp"
 
 namespace zmq {
@@ -20,9 +23,20 @@ namespace shoal::mesh {
 
 class ZmqContext;
 
+/// A busy device may take its time for a handshake, and one given up too early only begins again.
+inline constexpr std::chrono::milliseconds kDataHandshakeTimeout{2000};
+
+/// How frames travel; the same on all devices of a cluster.
+enum class DataTransport : std::uint8_t {
+    zmtp,    ///< by the thread that computes (zmtp/)
+    libzmq,  ///< by libzmq's I/O thread
+};
+
 struct DataPlaneOptions {
     std::string bind = "*";  ///< address or interface; an IPv6 address in brackets
     std::uint16_t port = 0;  ///< 0: any free
+    DataTransport transport = DataTransport::zmtp;
+    bool encrypt = true;  ///< false: whoever reaches the port can read and disturb
 };
 
 struct JoinOptions {
@@ -31,31 +45,21 @@ struct JoinOptions {
     /// A device that another waits for and hears nothing from for longer is silent. Must exceed
     /// the longest computation between two collectives.
     std::chrono::milliseconds silence_limit{10000};
-    /// How long a call polls before it sleeps. Saves a few microseconds where a core is free for
-    /// it, and starves the I/O thread where none is.
-    std::chrono::microseconds spin{0};
+    /// How long a call looks again and again before it sleeps, as long as no other thread wants
+    /// the core; nothing: what is good for the transport.
+    std::optional<std::chrono::microseconds> spin;
 };
 
 struct JoinResult {
     std::unique_ptr<Exchange> exchange;  ///< nothing unless status is ok
     ExchangeStatus status = ExchangeStatus::ok;
-    std::string why;  ///< who is missing, when status is not ok
-};
-
-/// What happened on the data plane since the start. Counts only grow.
-struct DataPlaneStats {
-    std::uint64_t malformed = 0;     ///< frames dropped: not a valid frame, or from the wrong rank
-    std::uint64_t foreign = 0;       ///< frames dropped: of another plan
-    std::uint64_t duplicates = 0;    ///< data that was there already
-    std::uint64_t asked = 0;         ///< resends asked for
-    std::uint64_t resent = 0;        ///< frames sent again
-    std::uint64_t resubscribed = 0;  ///< connections that peers made anew within a plan
+    ExchangeFailure why;  ///< when status is not ok
 };
 
 /// Owned by one thread (the engine's), which also uses the exchanges; asserted.
 class DataPlane {
   public:
-    /// CURVE with the identity and the allow-list of `context`, which outlives the data plane.
+    /// Encrypted with the identity and the allow-list of `context`, which outlives the data plane.
     /// Throws std::runtime_error when the address cannot be bound, with the address.
     explicit DataPlane(ZmqContext& context, const DataPlaneOptions& options = {});
     /// Without encryption or authentication: for measurements and tests only.
@@ -78,6 +82,8 @@ class DataPlane {
                     const JoinOptions& options, std::stop_token stop);
 
     const DataPlaneStats& stats() const noexcept;
+    /// The links of the last plan that was joined. Thread-safe.
+    std::vector<LinkReport> links() const;
 
   private:
     struct Impl;

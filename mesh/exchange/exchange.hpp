@@ -28,6 +28,12 @@ enum class [[nodiscard]] ExchangeStatus : std::uint8_t{
     timed_out,  ///< a peer stayed silent beyond the limit
 };
 
+/// Why an exchange ended.
+struct ExchangeFailure {
+    std::string what;               ///< for the log; empty while the exchange works
+    std::vector<DeviceId> missing;  ///< whom we heard nothing from, when that is why
+};
+
 /// Owned by one thread (the engine's); the stop token may be triggered by any thread.
 class Exchange {
   public:
@@ -50,9 +56,8 @@ class Exchange {
     virtual ExchangeStatus gather(std::uint32_t root, std::span<const std::byte> mine,
                                   std::vector<std::span<const std::byte>>& theirs) = 0;
 
-    /// Why the exchange ended, for the log: who was silent or left. Empty while it works. After
-    /// the first status other than ok every call returns that status.
-    virtual std::string failure() const { return {}; }
+    /// Why the exchange ended. After the first status other than ok every call returns that status.
+    virtual ExchangeFailure failure() const { return {}; }
 };
 
 }  // namespace shoal::mesh

@@ -3,29 +3,15 @@
 #include <algorithm>
 #include <cassert>
 
+#include "mesh/exchange/little_endian.hpp"
+
 namespace shoal::mesh::exchange {
 
 namespace {
 
 constexpr std::size_t kPlanAt = 1, kToAt = 29, kFromAt = 31, kKindAt = 33, kFlagsAt = 34,
-                      kReservedAt = 35, kLengthAt = 36, kOpAt = 40;
+                      kLengthAt = 36, kOpAt = 40;
 constexpr std::size_t kPlanBytes = kToAt - kPlanAt;
-
-template <typename T>
-void put(std::byte* out, T value) noexcept {
-    for (std::size_t i = 0; i < sizeof(T); ++i) {
-        out[i] = static_cast<std::byte>(value >> (8 * i) & 0xff);
-    }
-}
-
-template <typename T>
-T get(const std::byte* in) noexcept {
-    T value = 0;
-    for (std::size_t i = sizeof(T); i-- > 0;) {
-        value = static_cast<T>(value << 8 | std::to_integer<T>(in[i]));
-    }
-    return value;
-}
 
 void put_topic(const PlanId& plan, std::uint32_t to, std::byte* out) noexcept {
     out[0] = static_cast<std::byte>(kFrameVersion);
@@ -54,7 +40,7 @@ void encode(const FrameHeader& header, std::span<std::byte, kHeaderBytes> out) n
     put<std::uint16_t>(out.data() + kFromAt, static_cast<std::uint16_t>(header.from));
     out[kKindAt] = static_cast<std::byte>(header.kind);
     out[kFlagsAt] = static_cast<std::byte>(header.flags);
-    out[kReservedAt] = std::byte{0};
+    out[kSealAt] = std::byte{0};
     put<std::uint32_t>(out.data() + kLengthAt, header.length);
     put<std::uint64_t>(out.data() + kOpAt, header.op);
 }
@@ -77,7 +63,7 @@ FrameError decode(std::span<const std::byte> frame, FrameHeader& header) noexcep
     }
     h.from = get<std::uint16_t>(in + kFromAt);
     h.flags = std::to_integer<std::uint8_t>(in[kFlagsAt]);
-    if (!get_to(in + kToAt, h.to) || h.from >= kMaxRanks || in[kReservedAt] != std::byte{0} ||
+    if (!get_to(in + kToAt, h.to) || h.from >= kMaxRanks || in[kSealAt] != std::byte{0} ||
         (h.flags & ~kFlagCertain) != 0) {
         return FrameError::bad_value;
     }

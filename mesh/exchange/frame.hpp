@@ -9,7 +9,7 @@
 //       31      2  from: the sender's rank
 //       33      1  kind
 //       34      1  flags
-//       35      1  reserved, 0
+//       35      1  seal: 0; what seals a frame on its way has its mark here (zmtp/seal.hpp)
 //       36      4  length of the payload in bytes
 //       40      8  op: the number of a collective
 //       48         payload
@@ -31,6 +31,8 @@ namespace shoal::mesh::exchange {
 inline constexpr std::uint8_t kFrameVersion = 1;
 inline constexpr std::size_t kTopicBytes = 31;
 inline constexpr std::size_t kHeaderBytes = 48;
+/// Where a sealed frame names its cipher (zmtp/seal.hpp); 0 in a frame that is not sealed.
+inline constexpr std::size_t kSealAt = 35;
 /// The longest payload: a prefill chunk of 1024 rows of 16384 floats.
 inline constexpr std::size_t kMaxPayloadBytes = 64u << 20;
 /// The most devices of a plan.

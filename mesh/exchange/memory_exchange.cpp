@@ -1,103 +1,120 @@
 #include "mesh/exchange/memory_exchange.hpp"
 
-#include <algorithm>
-#include <array>
-#include <cassert>
 #include <condition_variable>
-#include <cstring>
-#include <limits>
+#include <deque>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <utility>
+
+#include "mesh/exchange/lockstep_exchange.hpp"
+#include "mesh/exchange/memory_buffer.hpp"
 
 namespace shoal::mesh {
 
 namespace {
 
-/// Frames that a device may be ahead of the slowest one.
-constexpr std::uint64_t kDepth = 4;
-constexpr std::uint32_t kEveryone = std::numeric_limits<std::uint32_t>::max();
-
-/// A payload of one collective. The buffer grows only, so a warm exchange allocates nothing.
-struct Slot {
-    std::uint64_t op = 0;  // Collectives count from 1, so 0 is "never filled".
-    std::vector<std::byte> buffer;
-    std::size_t size = 0;
-
-    void fill(std::uint64_t number, std::span<const std::byte> payload) {
-        if (buffer.size() < payload.size() + 1) buffer.resize(payload.size() + 1);
-        if (!payload.empty()) std::memcpy(buffer.data() + 1, payload.data(), payload.size());
-        size = payload.size();
-        op = number;
-    }
-    std::span<const std::byte> view() const noexcept { return {buffer.data() + 1, size}; }
-};
-
-/// What a device waits for in its current collective.
-struct Wait {
-    enum class Kind : std::uint8_t { none, space, frames } kind = Kind::none;
-    std::uint32_t from = kEveryone;
-};
+/// As good as for ever, and no time that is added to it overflows.
+constexpr std::chrono::hours kForEver{24 * 365};
 
 }  // namespace
 
+using exchange::Clock;
+using exchange::Collective;
+using exchange::Frame;
+using exchange::kEveryone;
+using exchange::Lockstep;
+using exchange::LockstepExchange;
+using exchange::Time;
+
+/// All of it is guarded by the mutex, but what a device's thread reads between its calls.
 struct MemoryGroup::State {
-    struct Member {
+    struct Device final : exchange::Port {
+        Device(State& all, const exchange::Place& place, std::chrono::milliseconds silence_limit)
+            : group(all),
+              arrived(place.devices.size()),
+              steps(*this, place, silence_limit, stats) {}
+
+        Frame make(std::size_t size) override {
+            return std::make_shared<exchange::MemoryBuffer>(size);
+        }
+        bool send(std::uint32_t to, const Frame& frame) override {
+            for (auto& device : group.devices) {
+                const std::uint32_t r = device->steps.rank();
+                if (r == steps.rank() || (to != kEveryone && to != r)) continue;
+                device->arrived[steps.rank()].push_back(frame);
+                device->has_news = true;
+            }
+            return true;
+        }
+        Frame receive(std::uint32_t from) override {
+            if (arrived[from].empty()) return nullptr;
+            Frame frame = std::move(arrived[from].front());
+            arrived[from].pop_front();
+            return frame;
+        }
+        std::uint64_t connection(std::uint32_t /*from*/) override { return 1; }
+
+        State& group;
+        std::vector<std::deque<Frame>> arrived;  ///< by sender
+        DataPlaneStats stats;
+        Lockstep steps;
+        bool taken = false;
+        bool waits = false;     ///< in a call that has not ended
+        bool sleeps = false;    ///< and its thread is to be woken when it has
+        bool has_news = false;  ///< should take a step if it waits
         std::condition_variable wake;
-        std::array<Slot, kDepth> slots;
-        std::uint64_t entered = 0;  // number of the collective it is in or has finished last
-        Wait wait;
-        bool taken = false, left = false;
     };
 
-    State(std::uint32_t size, std::chrono::milliseconds limit)
-        : members(size), silence_limit(limit) {}
-
-    bool has_frame(std::uint32_t from, std::uint64_t op) const noexcept {
-        return members[from].slots[op % kDepth].op == op;
-    }
-    /// True when device `s` has done what device `r` waits for.
-    bool served(std::uint32_t r, std::uint32_t s) const noexcept {
-        const Member& me = members[r];
-        if (me.wait.kind == Wait::Kind::space) return members[s].entered + kDepth > me.entered;
-        return (me.wait.from != kEveryone && me.wait.from != s) || has_frame(s, me.entered);
-    }
-    bool ready(std::uint32_t r) const noexcept {
-        for (std::uint32_t s = 0; s < members.size(); ++s) {
-            if (s != r && !served(r, s)) return false;
-        }
-        return true;
-    }
-    /// True when what device `r` waits for cannot come any more, or nobody needs it: a device that
-    /// left before the current collective has ended the plan.
-    bool hopeless(std::uint32_t r) const noexcept {
-        if (aborted) return true;
-        for (std::uint32_t s = 0; s < members.size(); ++s) {
-            if (s == r || !members[s].left) continue;
-            if (members[s].entered < members[r].entered || !served(r, s)) return true;
-        }
-        return false;
-    }
-    /// Wakes only those who can go on: with eight devices, waking all on every frame costs more
-    /// than the exchange.
-    void wake_ready() {
-        for (std::uint32_t r = 0; r < members.size(); ++r) {
-            if (members[r].wait.kind != Wait::Kind::none && (hopeless(r) || ready(r))) {
-                members[r].wake.notify_one();
+    State(std::uint32_t size, std::chrono::milliseconds silence_limit)
+        : limited(silence_limit.count() != 0) {
+        if (!limited) silence_limit = kForEver;
+        exchange::Place place{{}, 0, std::vector<Peer>(size)};
+        for (std::uint32_t r = 0; r < size; ++r) {
+            for (int i = 0; i < 4; ++i) {
+                place.devices[r].id.bytes[i] = static_cast<std::uint8_t>(r >> 8 * i);
             }
+        }
+        const Time now = Clock::now();
+        for (place.rank = 0; place.rank < size; ++place.rank) {
+            devices.push_back(std::make_unique<Device>(*this, place, silence_limit));
+        }
+        for (auto& device : devices) {
+            device->steps.join(now, silence_limit);
+            device->waits = device->has_news = true;
+        }
+        go_on(now);
+    }
+
+    /// Takes the steps of all devices that wait, then wakes those that have waited enough: with
+    /// eight devices, waking all on every frame costs more than the exchange.
+    void go_on(Time now) {
+        for (bool any = true; any;) {
+            any = false;
+            for (auto& device : devices) {
+                if (!device->waits || !std::exchange(device->has_news, false)) continue;
+                any = true;
+                device->waits = !device->steps.step(now);
+            }
+        }
+        for (auto& device : devices) {
+            if (device->waits || !std::exchange(device->sleeps, false)) continue;
+            device->wake.notify_one();
         }
     }
     void abort() noexcept {
         const std::lock_guard lock(mutex);
-        aborted = true;
-        for (Member& member : members) member.wake.notify_one();
+        for (auto& device : devices) {
+            device->steps.stop();
+            device->has_news = true;
+        }
+        go_on(Clock::now());
     }
 
+    const bool limited;  ///< silence is a failure
     std::mutex mutex;
-    std::vector<Member> members;
-    std::chrono::milliseconds silence_limit;
-    bool aborted = false;
+    std::vector<std::unique_ptr<Device>> devices;
 
     struct Abort {
         State* state;
@@ -109,122 +126,56 @@ struct MemoryGroup::State {
 namespace {
 
 /// Externally synchronised: one thread uses it.
-class MemoryExchange final : public Exchange {
+class MemoryExchange final : public LockstepExchange {
   public:
     MemoryExchange(std::shared_ptr<MemoryGroup::State> group, std::uint32_t rank) noexcept
-        : group_(std::move(group)), rank_(rank) {}
+        : LockstepExchange(group->devices[rank]->steps),
+          group_(std::move(group)),
+          device_(*group_->devices[rank]) {}
 
     ~MemoryExchange() override {
         const std::lock_guard lock(group_->mutex);
-        me().left = true;
-        group_->wake_ready();
+        lockstep_.leave();
+        group_->go_on(Clock::now());
     }
 
-    std::uint32_t rank() const noexcept override { return rank_; }
-    std::uint32_t size() const noexcept override {
-        return static_cast<std::uint32_t>(group_->members.size());
-    }
-
-    ExchangeStatus all_gather(std::span<const std::byte> mine,
-                              std::vector<std::span<const std::byte>>& theirs) override {
-        std::unique_lock lock(group_->mutex);
-        if (const auto status = send(lock, mine); status != ExchangeStatus::ok) return status;
-        return receive_all(lock, theirs);
-    }
-
-    ExchangeStatus broadcast(std::uint32_t root, std::span<const std::byte> payload,
-                             std::span<const std::byte>& received) override {
-        assert(root < size());
-        std::unique_lock lock(group_->mutex);
-        ExchangeStatus status;
-        if (root == rank_) {
-            status = send(lock, payload);
-        } else {
-            status = begin();
-            if (status == ExchangeStatus::ok) {
-                status = wait(lock, {Wait::Kind::frames, root}, /*limited=*/false);
-            }
-        }
-        if (status == ExchangeStatus::ok) received = frame_of(root);
-        return status;
-    }
-
-    ExchangeStatus gather(std::uint32_t root, std::span<const std::byte> mine,
-                          std::vector<std::span<const std::byte>>& theirs) override {
-        assert(root < size());
-        std::unique_lock lock(group_->mutex);
-        const auto status = send(lock, mine);
-        if (status != ExchangeStatus::ok || root != rank_) return status;
-        return receive_all(lock, theirs);
+    ExchangeFailure failure() const override {
+        const std::lock_guard lock(group_->mutex);
+        return lockstep_.failure();
     }
 
   private:
-    MemoryGroup::State::Member& me() const noexcept { return group_->members[rank_]; }
-    std::span<const std::byte> frame_of(std::uint32_t r) const noexcept {
-        return group_->members[r].slots[me().entered % kDepth].view();
+    ExchangeStatus run(const Collective& what) override {
+        std::unique_lock lock(group_->mutex);
+        const Time now = Clock::now();
+        lockstep_.begin(now, what);
+        device_.waits = device_.has_news = true;
+        group_->go_on(now);
+        device_.sleeps = true;
+        while (device_.waits) sleep(lock);
+        device_.sleeps = false;
+        return *lockstep_.step(now);
     }
 
-    ExchangeStatus fail(ExchangeStatus status) noexcept {
-        failed_ = status;
-        me().left = true;  // Who waits for us would wait in vain.
-        group_->wake_ready();
-        return status;
-    }
-
-    ExchangeStatus begin() noexcept {
-        if (failed_ != ExchangeStatus::ok) return failed_;
-        const std::uint64_t op = ++me().entered;
-        group_->wake_ready();  // someone may wait for space
-        if (group_->aborted) return fail(ExchangeStatus::aborted);
-        for (const auto& member : group_->members) {
-            if (member.left && member.entered < op) return fail(ExchangeStatus::aborted);
-        }
-        return ExchangeStatus::ok;
-    }
-
-    ExchangeStatus send(std::unique_lock<std::mutex>& lock, std::span<const std::byte> payload) {
-        if (const auto status = begin(); status != ExchangeStatus::ok) return status;
-        const auto status = wait(lock, {Wait::Kind::space, kEveryone}, /*limited=*/true);
-        if (status != ExchangeStatus::ok) return status;
-        me().slots[me().entered % kDepth].fill(me().entered, payload);
-        group_->wake_ready();
-        return ExchangeStatus::ok;
-    }
-
-    ExchangeStatus receive_all(std::unique_lock<std::mutex>& lock,
-                               std::vector<std::span<const std::byte>>& theirs) {
-        const auto status = wait(lock, {Wait::Kind::frames, kEveryone}, /*limited=*/true);
-        if (status != ExchangeStatus::ok) return status;
-        theirs.resize(size());
-        for (std::uint32_t r = 0; r < size(); ++r) theirs[r] = frame_of(r);
-        return ExchangeStatus::ok;
-    }
-
-    ExchangeStatus wait(std::unique_lock<std::mutex>& lock, Wait what, bool limited) {
-        me().wait = what;
-        const auto done = [&] { return group_->hopeless(rank_) || group_->ready(rank_); };
-        bool in_time = true;
-        if (limited && group_->silence_limit.count() > 0) {
-            in_time = me().wake.wait_for(lock, group_->silence_limit, done);
-        } else {
-            me().wake.wait(lock, done);
-        }
-        const bool ready = group_->ready(rank_) && !group_->aborted;
-        me().wait = {};
-        if (ready) return ExchangeStatus::ok;
-        return fail(in_time ? ExchangeStatus::aborted : ExchangeStatus::timed_out);
+    void sleep(std::unique_lock<std::mutex>& lock) {
+        // Nothing gets lost here, so time matters to silence alone.
+        if (!group_->limited) return device_.wake.wait(lock);
+        if (device_.wake.wait_until(lock, lockstep_.deadline()) == std::cv_status::no_timeout)
+            return;
+        device_.has_news = true;
+        group_->go_on(Clock::now());
     }
 
     std::shared_ptr<MemoryGroup::State> group_;
-    std::uint32_t rank_;
-    ExchangeStatus failed_ = ExchangeStatus::ok;
+    MemoryGroup::State::Device& device_;
 };
 
 }  // namespace
 
 MemoryGroup::MemoryGroup(std::uint32_t size, MemoryExchangeOptions options) {
-    if (size == 0 || size > 65535) {
-        throw std::invalid_argument("a memory exchange needs 1 to 65535 devices, not " +
+    if (size == 0 || size > exchange::kMaxRanks) {
+        throw std::invalid_argument("a memory exchange needs 1 to " +
+                                    std::to_string(exchange::kMaxRanks) + " devices, not " +
                                     std::to_string(size));
     }
     state_ = std::make_shared<State>(size, options.silence_limit);
@@ -238,11 +189,10 @@ MemoryGroup& MemoryGroup::operator=(MemoryGroup&&) noexcept = default;
 
 std::unique_ptr<Exchange> MemoryGroup::member(std::uint32_t rank) {
     const std::lock_guard lock(state_->mutex);
-    if (rank >= state_->members.size() || state_->members[rank].taken) {
+    if (rank >= state_->devices.size() || std::exchange(state_->devices[rank]->taken, true)) {
         throw std::invalid_argument("rank " + std::to_string(rank) +
                                     " of a memory exchange does not exist or is taken");
     }
-    state_->members[rank].taken = true;
     return std::make_unique<MemoryExchange>(state_, rank);
 }
 

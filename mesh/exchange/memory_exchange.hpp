@@ -18,21 +18,18 @@ struct MemoryExchangeOptions {
     std::stop_token stop;
 };
 
-/// The devices of one plan. Thread-safe; members keep the shared state alive.
-///
-/// Payloads are copied, and the views handed out start at odd addresses on purpose: a network
-/// frame has no alignment either, and a caller that assumes one is to fail here, under the
-/// sanitizers, and not on a board.
+/// The devices of one plan, in lock-step as over a network. Thread-safe; members keep the shared
+/// state alive. Payloads are copied once, and the views handed out are not aligned.
 class MemoryGroup {
   public:
-    /// Requires: 1 <= size <= 65535.
+    /// Throws std::invalid_argument unless 1 <= size <= kMaxRanks.
     explicit MemoryGroup(std::uint32_t size, MemoryExchangeOptions options = {});
     ~MemoryGroup();
     MemoryGroup(MemoryGroup&&) noexcept;
     MemoryGroup& operator=(MemoryGroup&&) noexcept;
 
-    /// The device `rank`; used by one thread, taken once. Destroying it leaves the plan: whoever
-    /// still waits for it gets `aborted`.
+    /// The device `rank`; used by one thread. Destroying it leaves the plan: whoever still waits
+    /// for it gets `aborted`. Throws std::invalid_argument when it does not exist or was taken.
     std::unique_ptr<Exchange> member(std::uint32_t rank);
     /// Every pending and later call of every member returns `aborted`.
     void abort() noexcept;

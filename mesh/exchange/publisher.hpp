@@ -9,7 +9,6 @@
 #include <vector>
 #include <zmq.hpp>
 
-#include "mesh/exchange/data_plane.hpp"
 #include "mesh/wire/identity.hpp"
 
 namespace shoal::mesh::exchange {
@@ -36,13 +35,12 @@ class Publisher {
     /// Takes in what subscribers did since the last call and appends it to `changes`.
     void drain(std::vector<Change>& changes);
 
+    bool authenticated() const noexcept { return authenticated_; }
     bool is_subscribed(std::span<const std::byte> topic, const DeviceId& by) const;
 
     /// Readable when there may be something to drain. libzmq signals edges only: after a send,
     /// something may wait although the descriptor stays quiet.
     int descriptor() const;
-
-    DataPlaneStats stats;
 
   private:
     zmq::socket_t socket_;

@@ -40,7 +40,9 @@ class SoloExchange final : public Exchange {
         assert(root == 0);
         return all_gather(mine, theirs);
     }
-    std::string failure() const override { return stop_.stop_requested() ? "stopped" : ""; }
+    ExchangeFailure failure() const override {
+        return {stop_.stop_requested() ? "stopped" : "", {}};
+    }
 
   private:
     ExchangeStatus status() const noexcept {

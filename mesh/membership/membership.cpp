@@ -12,6 +12,15 @@ std::uint64_t microseconds_between(Time from, Time to) {
         std::chrono::duration_cast<std::chrono::microseconds>(to - from).count());
 }
 
+/// Of two processes with one key the one that runs longer is the device; everybody sees the same
+/// one so, in whichever order they were found. When both started at once, chance decides.
+bool is_senior(const Found& a, const Found& b) {
+    constexpr std::chrono::seconds kAtOnce{2};
+    if (a.started + kAtOnce < b.started) return true;
+    if (b.started + kAtOnce < a.started) return false;
+    return a.instance < b.instance;
+}
+
 /// An address that means something else, or nothing, on another machine.
 bool is_local_only(const std::string& host) {
     return host.starts_with("127.") || host == "::1" || host.find('%') != std::string::npos;
@@ -19,9 +28,10 @@ bool is_local_only(const std::string& host) {
 
 }  // namespace
 
-Membership::Membership(DeviceId self, DeviceDescription description, MembershipConfig config,
-                       Random random, Time now)
+Membership::Membership(DeviceId self, std::uint64_t instance, DeviceDescription description,
+                       MembershipConfig config, Random random, Time now)
     : self_(self),
+      instance_(instance),
       description_(std::move(description)),
       config_(config),
       random_(std::move(random)),
@@ -34,10 +44,16 @@ wire::Session Membership::new_session() const {
     }
 }
 
+// 0 means none.
+std::uint64_t Membership::clock_us(Time now) const {
+    return microseconds_between(epoch_, now) + 1;
+}
+
 void Membership::found(const Found& device, Time now, Actions& out) {
     if (device.id == self_) return;
     if (const auto it = peers_.find(device.id); it != peers_.end()) {
         if (it->second.found.instance == device.instance) return;
+        if (it->second.is_member() && !replaces(device, it->second, now, out)) return;
         drop(it, "it was restarted", out);
     }
     if (peers_.size() >= kMaxPeers) return;
@@ -49,10 +65,36 @@ void Membership::found(const Found& device, Time now, Actions& out) {
     send_hello(peer, now, out);
 }
 
+bool Membership::replaces(const Found& device, Peer& member, Time now, Actions& out) const {
+    // Its process died: it was restarted.
+    if (member.broken_at) return true;
+    auto& rival = member.rival;
+    if (!rival || rival->instance != device.instance ||
+        now - rival->seen >= config_.rival_forgotten) {
+        rival = {device.instance, now, now};
+    }
+    rival->seen = now;
+    if (member.heard_at > rival->since + config_.broken_grace) {
+        // It goes on talking, so it was not restarted: there are two of them.
+        const bool is_other = is_senior(device, member.found);
+        out.push_back(Clash{device.id, is_other ? device.host : member.found.host,
+                            is_other ? member.found.host : device.host});
+        return is_other;
+    }
+    // As long as two heartbeats may take, it may yet say something.
+    return now - rival->since > 2 * config_.heartbeat + config_.broken_grace;
+}
+
 void Membership::send_hello(Peer& peer, Time now, Actions& out) {
     peer.next_send = now + config_.hello;
-    out.push_back(
-        Send{peer.found.id, wire::Hello{peer.ours, peer.theirs, election_, description_}});
+    peer.told_us = clock_us(now);
+    out.push_back(Send{peer.found.id, wire::Hello{peer.ours, peer.theirs, election_, description_,
+                                                  instance_, revision_}});
+}
+
+void Membership::send_description(Peer& peer, Time now, Actions& out) {
+    peer.told_us = clock_us(now);
+    out.push_back(Send{peer.found.id, wire::Describe{peer.theirs, description_, revision_}});
 }
 
 void Membership::send_heartbeat(Peer& peer, Time now, Actions& out) {
@@ -61,12 +103,17 @@ void Membership::send_heartbeat(Peer& peer, Time now, Actions& out) {
         now + (peer.state == PeerState::suspect ? config_.heartbeat / 2 : config_.heartbeat);
     wire::Heartbeat message;
     message.to = peer.theirs;
-    message.clock_us = microseconds_between(epoch_, now) + 1;  // 0 means none
+    message.clock_us = clock_us(now);
     message.echo_clock_us = peer.echo_clock_us;
     message.echo_delay_us = static_cast<std::uint32_t>(
         std::min<std::uint64_t>(microseconds_between(peer.echo_at, now), UINT32_MAX));
     message.election = election_;
+    message.known = peer.revision;
     out.push_back(Send{peer.found.id, message});
+    for (const wire::Lane lane : {wire::Lane::small, wire::Lane::bulk}) {
+        const std::uint64_t next = peer.next_out[static_cast<std::size_t>(lane)];
+        if (next != 0) out.push_back(Send{peer.found.id, wire::Mark{peer.theirs, lane, next}});
+    }
 }
 
 void Membership::heard_from(Peer& peer, Time now, Actions& out) {
@@ -116,16 +163,17 @@ void Membership::received(const DeviceId& from, const wire::ControlMessage& mess
     if (const auto* m = std::get_if<wire::Heartbeat>(&message)) on(peer, *m, now, out);
     if (const auto* m = std::get_if<wire::Describe>(&message)) on(peer, *m, out);
     if (const auto* m = std::get_if<wire::Sightings>(&message)) on(peer, *m, out);
+    if (const auto* m = std::get_if<wire::Mark>(&message)) on(peer, *m, now, out);
 }
 
 void Membership::on(Peer& peer, const wire::Hello& hello, Time now, Actions& out) {
+    // Another process with this key: discovery decides whose conversation this is.
+    if (hello.instance != peer.found.instance) return;
     const bool is_new = hello.from != peer.theirs;
     if (is_new && peer.is_member()) restart_conversation(peer, "it was restarted", now, out);
     peer.theirs = hello.from;
-    const bool changed = peer.is_member() && peer.description != hello.description;
-    peer.description = hello.description;
     peer.election = hello.election;
-    if (changed) out.push_back(Updated{peer.found.id});
+    learn(peer, hello.description, hello.revision, out);
     if (hello.to != peer.ours) return send_hello(peer, now, out);
     // It knows our session and repeats its hello until it is told that we know its own. Joining
     // sends a heartbeat, which says so; a member that was heard before gets another one.
@@ -136,12 +184,15 @@ void Membership::on(Peer& peer, const wire::Hello& hello, Time now, Actions& out
 
 void Membership::on(Peer& peer, const wire::Heartbeat& heartbeat, Time now, Actions& out) {
     if (heartbeat.echo_clock_us != 0) {
-        const std::uint64_t elapsed = microseconds_between(epoch_, now) + 1;
+        const std::uint64_t elapsed = clock_us(now);
         const std::uint64_t spent = heartbeat.echo_clock_us + heartbeat.echo_delay_us;
         if (heartbeat.echo_clock_us <= elapsed && spent <= elapsed) {
             peer.round_trip.add(std::chrono::microseconds(elapsed - spent));
         }
     }
+    // A heartbeat that it has heard left behind our description, on the same lane.
+    const bool missed = heartbeat.known != revision_ && heartbeat.echo_clock_us > peer.told_us;
+    if (missed) send_description(peer, now, out);
     const bool first = peer.echo_clock_us == 0;
     peer.echo_clock_us = heartbeat.clock_us;
     peer.echo_at = now;
@@ -152,9 +203,15 @@ void Membership::on(Peer& peer, const wire::Heartbeat& heartbeat, Time now, Acti
 }
 
 void Membership::on(Peer& peer, const wire::Describe& message, Actions& out) {
-    if (peer.description == message.description) return;
-    peer.description = message.description;
-    out.push_back(Updated{peer.found.id});
+    learn(peer, message.description, message.revision, out);
+}
+
+void Membership::learn(Peer& peer, const DeviceDescription& description, wire::Revision revision,
+                       Actions& out) {
+    peer.revision = revision;
+    if (peer.description == description) return;
+    peer.description = description;
+    if (peer.is_member()) out.push_back(Updated{peer.found.id});
 }
 
 void Membership::on(Peer& peer, const wire::Sightings& message, Actions& out) {
@@ -166,6 +223,18 @@ void Membership::on(Peer& peer, const wire::Sightings& message, Actions& out) {
     }
 }
 
+void Membership::on(Peer& peer, const wire::Mark& message, Time now, Actions& out) {
+    // One that was made before a message and sent behind it counts less.
+    if (message.sequence > peer.next_in[static_cast<std::size_t>(message.lane)]) {
+        on_gap(peer, now, out);
+    }
+}
+
+void Membership::on_gap(Peer& peer, Time now, Actions& out) {
+    restart_conversation(peer, "messages from it were lost", now, out);
+    send_hello(peer, now, out);
+}
+
 bool Membership::accept(const DeviceId& from, const wire::Application& message, Time now,
                         Actions& out) {
     const auto it = peers_.find(from);
@@ -175,8 +244,7 @@ bool Membership::accept(const DeviceId& from, const wire::Application& message, 
     heard_from(peer, now, out);
     std::uint64_t& expected = peer.next_in[static_cast<std::size_t>(message.lane)];
     if (message.sequence != expected) {
-        restart_conversation(peer, "messages from it were lost", now, out);
-        send_hello(peer, now, out);
+        on_gap(peer, now, out);
         return false;
     }
     ++expected;
@@ -264,12 +332,9 @@ Time Membership::next_deadline() const {
 void Membership::describe(const DeviceDescription& description, Time now, Actions& out) {
     if (description_ == description) return;
     description_ = description;
+    ++revision_;
     for (auto& [id, peer] : peers_) {
-        if (peer.is_member()) {
-            out.push_back(Send{id, wire::Describe{peer.theirs, description_}});
-        } else {
-            send_hello(peer, now, out);
-        }
+        peer.is_member() ? send_description(peer, now, out) : send_hello(peer, now, out);
     }
 }
 

@@ -32,7 +32,9 @@ struct MembershipConfig {
     /// A member whose connection broke is lost when it is silent for this long: a process that
     /// died closes its connections at once, a live one comes back within milliseconds.
     milliseconds broken_after{1000};
-    milliseconds broken_grace{100};     ///< what comes this soon after the break was sent before it
+    milliseconds broken_grace{100};  ///< what comes this soon after the break was sent before it
+    milliseconds rival_forgotten{
+        5000};                          ///< another instance that was not found again for this long
     milliseconds sightings{3000};       ///< between the lists of members that members exchange
     milliseconds first_sightings{200};  ///< from a device's joining to the next list
 };
@@ -45,6 +47,7 @@ struct Found {
     std::string host;            ///< numeric address, as seen by us
     std::uint16_t control_port = 0;
     std::uint16_t beacon_port = 0;  ///< where it answers beacons
+    Time started;                   ///< by its own account, to a second or two
 };
 
 enum class PeerState : std::uint8_t {
@@ -85,13 +88,26 @@ struct Contact {
     std::string host;
     std::uint16_t beacon_port = 0;
 };
-using Action = std::variant<Connect, Disconnect, Send, Joined, Updated, Lost, Heard, Contact>;
+/// Two processes run with one device's key, at these addresses; the first is the member.
+struct Clash {
+    DeviceId id;
+    std::string member, other;
+};
+using Action =
+    std::variant<Connect, Disconnect, Send, Joined, Updated, Lost, Heard, Contact, Clash>;
 using Actions = std::vector<Action>;
+
+/// Another instance of a member, found while the member was there.
+struct Rival {
+    std::uint64_t instance = 0;
+    Time since, seen;
+};
 
 struct Peer {
     Found found;
     PeerState state = PeerState::connecting;
     DeviceDescription description;
+    wire::Revision revision = 0;  ///< of that
     wire::ElectionState election;
     RoundTrip round_trip;
 
@@ -101,6 +117,8 @@ struct Peer {
     Time heard_at;             ///< the latest valid message
     Time next_send;            ///< hello or heartbeat
     std::optional<Time> broken_at;
+    std::optional<Rival> rival;
+    std::uint64_t told_us = 0;  ///< our clock when we last sent our description
     std::uint64_t echo_clock_us = 0;
     Time echo_at;
     std::array<std::uint64_t, wire::kLanes> next_out{}, next_in{};  ///< application sequences
@@ -110,14 +128,15 @@ struct Peer {
 
 /// A member is a device that proved, in this conversation, to hear us and to be heard: it quoted
 /// our session number in a message and we hold its description. Between Joined and Lost its
-/// application messages come in order and without gaps on each lane; a gap ends the conversation
-/// with Lost, and the devices meet again.
+/// application messages come in order and without gaps on each lane; one that is missing, be it the
+/// last, ends the conversation with Lost, and the devices meet again.
 class Membership {
   public:
     using Random = std::function<std::uint64_t()>;
 
-    Membership(DeviceId self, DeviceDescription description, MembershipConfig config, Random random,
-               Time now);
+    /// `instance`: of this process, as in its beacons.
+    Membership(DeviceId self, std::uint64_t instance, DeviceDescription description,
+               MembershipConfig config, Random random, Time now);
 
     void found(const Found& device, Time now, Actions& out);
     /// A message other than an Application, from the holder of `from`'s key.
@@ -150,13 +169,22 @@ class Membership {
     using Peers = std::map<DeviceId, Peer>;
 
     wire::Session new_session() const;
+    std::uint64_t clock_us(Time now) const;
     void send_hello(Peer& peer, Time now, Actions& out);
+    void send_description(Peer& peer, Time now, Actions& out);
+    /// And a mark on each lane that was used.
     void send_heartbeat(Peer& peer, Time now, Actions& out);
     void heard_from(Peer& peer, Time now, Actions& out);
     void on(Peer& peer, const wire::Hello& hello, Time now, Actions& out);
     void on(Peer& peer, const wire::Heartbeat& heartbeat, Time now, Actions& out);
     void on(Peer& peer, const wire::Describe& message, Actions& out);
+    void learn(Peer& peer, const DeviceDescription& description, wire::Revision revision,
+               Actions& out);
     void on(Peer& peer, const wire::Sightings& message, Actions& out);
+    void on(Peer& peer, const wire::Mark& message, Time now, Actions& out);
+    void on_gap(Peer& peer, Time now, Actions& out);
+    /// Whether an instance that was found takes the place of the member.
+    bool replaces(const Found& device, Peer& member, Time now, Actions& out) const;
     void restart_conversation(Peer& peer, const char* why, Time now, Actions& out);
     Peers::iterator drop(Peers::iterator peer, const char* why, Actions& out);
     /// Why the peer must go now, or null.
@@ -164,7 +192,9 @@ class Membership {
     void send_sightings(Time now, Actions& out);
 
     DeviceId self_;
+    std::uint64_t instance_;
     DeviceDescription description_;
+    wire::Revision revision_ = 1;
     MembershipConfig config_;
     Random random_;
     Peers peers_;

@@ -1,12 +1,9 @@
 #include "mesh/transport/identity_store.hpp"
 
 #include <sodium.h>
-#include <sys/stat.h>
 
-#include <cerrno>
 #include <sstream>
 #include <stdexcept>
-#include <system_error>
 
 #include "mesh/transport/state_file.hpp"
 #include "mesh/wire/hex.hpp"
@@ -66,10 +63,7 @@ Identity generate_identity() {
 
 Identity load_or_create_identity(const std::filesystem::path& state_dir) {
     if (sodium_init() < 0) throw std::runtime_error("libsodium cannot start its random generator");
-    if (::mkdir(state_dir.c_str(), 0700) != 0 && errno != EEXIST) {
-        throw std::runtime_error("cannot make the state folder " + state_dir.string() + ": " +
-                                 std::system_category().message(errno));
-    }
+    transport::make_state_folder(state_dir);
     const auto path = state_dir / "device.key";
     if (const auto file = transport::read_state_file(path)) return parse(*file, path);
     const Identity identity = generate_identity();

@@ -78,6 +78,12 @@ void flush_directory_of(const std::filesystem::path& path) {
 
 }  // namespace
 
+void make_state_folder(const std::filesystem::path& folder) {
+    if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+        fail("make the state folder", folder, errno);
+    }
+}
+
 std::optional<StateFile> read_state_file(const std::filesystem::path& path) {
     const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (fd.get() < 0) {

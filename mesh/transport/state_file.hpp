@@ -18,6 +18,10 @@ struct StateFile {
     mode_t mode = 0;  ///< permission bits
 };
 
+/// Makes the folder (mode 0700) if it is not there.
+/// Throws std::runtime_error with the path when that fails.
+void make_state_folder(const std::filesystem::path& folder);
+
 /// The file's content, or nothing when it does not exist.
 /// Throws std::runtime_error with the path when it cannot be read, is not a regular file or is
 /// longer than kMaxStateFileBytes.

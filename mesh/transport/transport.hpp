@@ -20,7 +20,7 @@ struct Incoming {
         broken,  ///< the connection to the device was cut; the transport tries again
     };
     Kind kind = Kind::message;
-    DeviceId from;                     ///< as authenticated by its key
+    DeviceId from;                     ///< as authenticated by its key; zero: nobody
     std::span<const std::byte> bytes;  ///< valid until the next receive()
 };
 

@@ -155,6 +155,7 @@ bool ZmqContext::is_allowed(const PublicKey& key) const noexcept {
 
 void ZmqContext::configure_server(zmq::socket_t& socket, int io_thread) const {
     impl_->configure_common(socket, io_thread);
+    socket.set(zmq::sockopt::backlog, kBacklog);
     socket.set(zmq::sockopt::curve_server, true);
     socket.set(zmq::sockopt::zap_domain, kZapDomain);
     // Without this, libzmq admits every key when no handler answers for the domain.

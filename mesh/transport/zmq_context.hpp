@@ -34,6 +34,9 @@ inline constexpr std::chrono::milliseconds kReconnectInterval{10};
 inline constexpr std::chrono::milliseconds kReconnectIntervalMax{500};
 inline constexpr std::chrono::milliseconds kSendTimeout{100};
 inline constexpr std::int64_t kMaxMessageBytes = 17 << 20;
+/// Connections that the system keeps until they are accepted, so that a burst of them does not
+/// make others wait for TCP's next try.
+inline constexpr int kBacklog = 1024;
 
 /// ZeroMQ context, ZAP handler and allow-list, shared by the control and the data plane.
 /// A client whose key is not on the list is refused with status 300: its socket tries again, so

@@ -1,5 +1,6 @@
 #include "mesh/transport/zmq_transport.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <map>
@@ -7,6 +8,7 @@
 #include <utility>
 #include <zmq.hpp>
 
+#include "mesh/transport/socket_monitor.hpp"
 #include "mesh/transport/zmq_context.hpp"
 
 namespace shoal::mesh::transport {
@@ -20,12 +22,12 @@ static_assert(wire::kMaxControlBytes <= std::size_t{kMaxMessageBytes});
 
 constexpr std::array<int, wire::kLanes> kQueues{kMembershipQueue, kSmallQueue, kBulkQueue};
 
-/// The connections to one device.
+/// The connections to one device. The monitor stands last, so that it ends first.
 struct Peer {
     PublicKey key{};
     std::string endpoint;
     std::array<zmq::socket_t, wire::kLanes> lanes;  ///< opened when first used
-    zmq::socket_t monitor;                          ///< tells when the membership lane breaks
+    SocketMonitor monitor;                          ///< tells when the membership lane breaks
 };
 
 }  // namespace
@@ -71,43 +73,30 @@ struct ZmqTransport::Impl {
 
     void watch(Peer& peer, zmq::socket_t& socket) {
         const std::string name = "inproc://shoal-monitor-" + std::to_string(next_monitor++);
-        if (zmq_socket_monitor(socket.handle(), name.c_str(), ZMQ_EVENT_DISCONNECTED) != 0) {
-            throw zmq::error_t();
-        }
-        peer.monitor = zmq::socket_t(context.zmq(), zmq::socket_type::pair);
-        peer.monitor.set(zmq::sockopt::linger, 0);
-        peer.monitor.connect(name);
+        peer.monitor = SocketMonitor(context.zmq(), socket, name, ZMQ_EVENT_DISCONNECTED);
     }
 
-    /// A message on the ROUTER that names its sender; others are skipped.
+    /// The next message on the ROUTER. One of several parts is none of ours; it is reported empty,
+    /// which is malformed, rather than skipped here: whoever floods us with them shall not keep us.
     bool receive_message(Incoming& incoming) {
         zmq::message_t routing;
-        while (router.recv(routing, zmq::recv_flags::dontwait)) {
-            bool more = routing.more();
-            if (more) {
-                (void)router.recv(current, zmq::recv_flags::dontwait);
-                more = current.more();
-            }
-            const bool is_single = !more;
-            for (zmq::message_t surplus; more; more = surplus.more()) {
-                (void)router.recv(surplus, zmq::recv_flags::dontwait);
-            }
-            const char* user = zmq_msg_gets(current.handle(), "User-Id");
-            const auto sender = ZmqContext::sender_of(user);
-            if (!is_single || !sender) continue;
-            incoming = {
-                Incoming::Kind::message, *sender, {current.data<std::byte>(), current.size()}};
-            return true;
+        if (!router.recv(routing, zmq::recv_flags::dontwait)) return false;
+        std::size_t parts = 0;
+        for (bool more = routing.more(); more; more = current.more()) {
+            (void)router.recv(current, zmq::recv_flags::dontwait);
+            ++parts;
         }
-        return false;
+        if (parts != 1) current.rebuild();
+        const auto sender = ZmqContext::sender_of(zmq_msg_gets(current.handle(), "User-Id"));
+        incoming = {Incoming::Kind::message,
+                    sender.value_or(DeviceId()),
+                    {current.data<std::byte>(), current.size()}};
+        return true;
     }
 
     bool receive_break(Incoming& incoming) {
         for (auto& [id, peer] : peers) {
-            if (!peer.monitor) continue;
-            zmq::message_t event, address;
-            if (!peer.monitor.recv(event, zmq::recv_flags::dontwait)) continue;
-            if (event.more()) (void)peer.monitor.recv(address, zmq::recv_flags::dontwait);
+            if (!peer.monitor || !peer.monitor.take()) continue;
             incoming = {Incoming::Kind::broken, id, {}};
             return true;
         }
@@ -170,10 +159,8 @@ bool ZmqTransport::send(const DeviceId& to, wire::Lane lane, std::span<const std
     try {
         zmq::socket_t& socket = impl_->open(it->second, lane);
         zmq::message_t message(header.size() + body.size());
-        std::memcpy(message.data(), header.data(), header.size());
-        if (!body.empty()) {
-            std::memcpy(message.data<std::byte>() + header.size(), body.data(), body.size());
-        }
+        const auto rest = std::copy(header.begin(), header.end(), message.data<std::byte>());
+        std::copy(body.begin(), body.end(), rest);
         return socket.send(message, zmq::send_flags::dontwait).has_value();
     } catch (const zmq::error_t&) {
         return false;
@@ -193,7 +180,7 @@ std::optional<Incoming> ZmqTransport::receive() {
 std::vector<int> ZmqTransport::descriptors() const {
     std::vector<int> all{impl_->router.get(zmq::sockopt::fd)};
     for (const auto& [id, peer] : impl_->peers) {
-        if (peer.monitor) all.push_back(peer.monitor.get(zmq::sockopt::fd));
+        if (peer.monitor) all.push_back(peer.monitor.descriptor());
     }
     return all;
 }

@@ -34,6 +34,7 @@ BeaconBytes encode(const Beacon& beacon, const BeaconKey& key) noexcept {
     writer.integer(static_cast<std::uint8_t>(beacon.kind));
     writer.integer(beacon.control_port);
     writer.integer(beacon.instance);
+    writer.integer(beacon.age);
     writer.bytes(beacon.public_key);
     writer.bytes(beacon.nonce);
     writer.bytes(beacon.echo);
@@ -58,6 +59,7 @@ DecodeResult<Beacon> decode_beacon(std::span<const std::byte> datagram) noexcept
     beacon.control_port = reader.integer<std::uint16_t>("control port");
     if (beacon.control_port == 0) reader.fail(Reason::bad_value, "control port");
     beacon.instance = reader.integer<std::uint64_t>("instance");
+    beacon.age = reader.integer<std::uint32_t>("age");
     beacon.public_key = reader.bytes<32>("public key");
     beacon.nonce = reader.bytes<16>("nonce");
     beacon.echo = reader.bytes<16>("echo");

@@ -12,7 +12,7 @@
 namespace shoal::mesh::wire {
 
 inline constexpr std::uint8_t kBeaconVersion = 1;
-inline constexpr std::size_t kBeaconBytes = 112;
+inline constexpr std::size_t kBeaconBytes = 116;
 
 /// A number used once; whoever quotes it has heard us just now.
 using Nonce = std::array<std::uint8_t, 16>;
@@ -26,6 +26,7 @@ struct Beacon {
     Kind kind = Kind::announce;
     std::uint16_t control_port = 0;  ///< TCP port of the sender's control socket
     std::uint64_t instance = 0;      ///< random, chosen at each start of the sender
+    std::uint32_t age = 0;           ///< seconds since that start
     PublicKey public_key{};          ///< the sender's
     Nonce nonce{};                   ///< to be quoted; unused in a confirmation
     Nonce echo{};                    ///< the nonce quoted; zero in an announcement

@@ -9,7 +9,14 @@ namespace shoal::mesh::wire {
 
 /// What is wrong with a frame, for the log.
 struct DecodeError {
-    enum class Reason { too_large, truncated, wrong_version, unknown_type, bad_value } reason;
+    enum class Reason {
+        too_large,
+        truncated,
+        wrong_version,
+        unknown_type,
+        bad_value,
+        no_memory,  ///< on this side; the message may be fine
+    } reason;
     std::string what;
 };
 

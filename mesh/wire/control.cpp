@@ -17,6 +17,7 @@ enum class Type : std::uint8_t {
     leave = 4,
     sightings = 5,
     application = 6,
+    mark = 7,
 };
 
 void put(Writer& out, const ElectionState& state) {
@@ -88,10 +89,15 @@ Type type_of(const Sightings&) {
 Type type_of(const Application&) {
     return Type::application;
 }
+Type type_of(const Mark&) {
+    return Type::mark;
+}
 
 void put(Writer& out, const Hello& m) {
     out.integer(m.from);
+    out.integer(m.instance);
     put(out, m.election);
+    out.integer(m.revision);
     put(out, m.description);
 }
 
@@ -100,9 +106,11 @@ void put(Writer& out, const Heartbeat& m) {
     out.integer(m.echo_clock_us);
     out.integer(m.echo_delay_us);
     put(out, m.election);
+    out.integer(m.known);
 }
 
 void put(Writer& out, const Describe& m) {
+    out.integer(m.revision);
     put(out, m.description);
 }
 
@@ -119,9 +127,19 @@ void put(Writer& out, const Sightings& m) {
     }
 }
 
-void put(Writer& out, const Application& m) {
+/// The header of an application message, which is all of a mark.
+template <typename T>
+void put_place(Writer& out, const T& m) {
     out.integer(static_cast<std::uint8_t>(m.lane));
     out.integer(m.sequence);
+}
+
+void put(Writer& out, const Application& m) {
+    put_place(out, m);
+}
+
+void put(Writer& out, const Mark& m) {
+    put_place(out, m);
 }
 
 Hello get_hello(Reader& in, Session to) {
@@ -129,7 +147,9 @@ Hello get_hello(Reader& in, Session to) {
     m.to = to;
     m.from = in.integer<Session>("session");
     if (m.from == 0) in.fail(Reason::bad_value, "session");
+    m.instance = in.integer<std::uint64_t>("instance");
     m.election = get_election(in);
+    m.revision = in.integer<Revision>("revision");
     m.description = get_description(in);
     return m;
 }
@@ -141,6 +161,15 @@ Heartbeat get_heartbeat(Reader& in, Session to) {
     m.echo_clock_us = in.integer<std::uint64_t>("echoed clock");
     m.echo_delay_us = in.integer<std::uint32_t>("echo delay");
     m.election = get_election(in);
+    m.known = in.integer<Revision>("known revision");
+    return m;
+}
+
+Describe get_describe(Reader& in, Session to) {
+    Describe m;
+    m.to = to;
+    m.revision = in.integer<Revision>("revision");
+    m.description = get_description(in);
     return m;
 }
 
@@ -159,8 +188,9 @@ Sightings get_sightings(Reader& in, Session to) {
     return m;
 }
 
-Application get_application(Reader& in, Session to) {
-    Application m;
+template <typename T>
+T get_place(Reader& in, Session to) {
+    T m;
     m.to = to;
     const auto lane = in.integer<std::uint8_t>("lane");
     if (lane != static_cast<std::uint8_t>(Lane::small) &&
@@ -169,6 +199,11 @@ Application get_application(Reader& in, Session to) {
     }
     m.lane = static_cast<Lane>(lane);
     m.sequence = in.integer<std::uint64_t>("sequence");
+    return m;
+}
+
+Application get_application(Reader& in, Session to) {
+    auto m = get_place<Application>(in, to);
     const std::size_t limit = m.lane == Lane::small ? kSmallMessageBytes : kMaxApplicationBytes;
     if (in.rest().size() > limit) in.fail(Reason::too_large, "application message");
     m.body = in.rest();
@@ -182,6 +217,12 @@ DecodeResult<ControlMessage> finish(const Reader& in, T message) {
 }
 
 }  // namespace
+
+Lane lane_of(const ControlMessage& message) noexcept {
+    if (const auto* m = std::get_if<Application>(&message)) return m->lane;
+    if (const auto* m = std::get_if<Mark>(&message)) return m->lane;
+    return Lane::membership;
+}
 
 std::vector<std::byte> encode(const ControlMessage& message) {
     std::vector<std::byte> bytes;
@@ -213,16 +254,16 @@ DecodeResult<ControlMessage> decode_control(std::span<const std::byte> bytes) {
             return finish(in, get_hello(in, to));
         case Type::heartbeat:
             return finish(in, get_heartbeat(in, to));
-        case Type::describe: {
-            auto description = get_description(in);
-            return finish(in, Describe{to, std::move(description)});
-        }
+        case Type::describe:
+            return finish(in, get_describe(in, to));
         case Type::leave:
             return finish(in, Leave{to});
         case Type::sightings:
             return finish(in, get_sightings(in, to));
         case Type::application:
             return finish(in, get_application(in, to));
+        case Type::mark:
+            return finish(in, get_place<Mark>(in, to));
     }
     return DecodeError{Reason::unknown_type, "message type " + std::to_string(type)};
 }

@@ -35,6 +35,9 @@ inline constexpr std::size_t kMaxApplicationBytes = (16u << 20) + (1u << 16);
 /// does not quote the receiver's belongs to an earlier conversation. Never 0.
 using Session = std::uint64_t;
 
+/// Counts the descriptions of one process, from 1; 0: none.
+using Revision = std::uint32_t;
+
 /// What a device holds to be true about the root.
 struct ElectionState {
     Term term;                    ///< adopted; {0, {}} when there is no root
@@ -47,6 +50,8 @@ struct Hello {
     Session from = 0, to = 0;  ///< to: 0 when the receiver's session is not known yet
     ElectionState election;
     DeviceDescription description;
+    std::uint64_t instance = 0;  ///< as in the sender's beacons: another process may have its key
+    Revision revision = 0;       ///< of the description
     bool operator==(const Hello&) const = default;
 };
 
@@ -57,6 +62,7 @@ struct Heartbeat {
     std::uint64_t echo_clock_us = 0;  ///< the receiver's latest clock_us; 0: none yet
     std::uint32_t echo_delay_us = 0;  ///< how long the sender has held it
     ElectionState election;
+    Revision known = 0;  ///< of the receiver's description, the latest that came
     bool operator==(const Heartbeat&) const = default;
 };
 
@@ -64,6 +70,7 @@ struct Heartbeat {
 struct Describe {
     Session to = 0;
     DeviceDescription description;
+    Revision revision = 0;
     bool operator==(const Describe&) const = default;
 };
 
@@ -105,7 +112,20 @@ struct Application {
     std::span<const std::byte> body;
 };
 
-using ControlMessage = std::variant<Hello, Heartbeat, Describe, Leave, Sightings, Application>;
+/// Travels on a lane of application messages behind those that it counts: who has fewer has lost
+/// some. A lost one shows when another follows; the last one, by this.
+struct Mark {
+    Session to = 0;
+    Lane lane = Lane::small;
+    std::uint64_t sequence = 0;  ///< of the application message to follow
+    bool operator==(const Mark&) const = default;
+};
+
+using ControlMessage =
+    std::variant<Hello, Heartbeat, Describe, Leave, Sightings, Application, Mark>;
+
+/// Where a message travels.
+Lane lane_of(const ControlMessage& message) noexcept;
 
 /// Everything but the body of an Application, which the transport sends behind it uncopied.
 std::vector<std::byte> encode(const ControlMessage& message);

@@ -126,10 +126,11 @@ def wait_for(what, condition, patience):
 class ShoalCluster:
     """Daemons that all hold the file, asked by `shoal run` at the first one."""
 
-    def __init__(self, options, network):
-        self.name = "Shoal"
+    def __init__(self, options, network, name="Shoal", build=None, settings=()):
+        self.name = name
         self.o, self.network = options, network
-        self.shoal = options.build / "cli/shoal"
+        self.build, self.settings = build or options.build, settings
+        self.shoal = self.build / "cli/shoal"
 
     def run(self, processes, threads):
         with tempfile.TemporaryDirectory(prefix="shoal-bench-") as folder:
@@ -169,8 +170,9 @@ class ShoalCluster:
                 "models.directories": device / "models", "models.context": self.o.context,
                 "models.collectives": self.o.collectives, "http.enabled": "false",
             }
-            command = [self.o.build / "daemon/shoald", "--config", device / "shoald.toml",
-                       *(f"--{key}={value}" for key, value in settings.items())]
+            command = [self.build / "daemon/shoald", "--config", device / "shoald.toml",
+                       *(f"--{key}={value}" for key, value in settings.items()),
+                       *(f"--{setting}" for setting in self.settings)]
             with open(device / "log", "w") as log:
                 processes.start(command, cores_of(i, threads, self.o.pin), host,
                                 stdout=log, stderr=log)
@@ -316,7 +318,12 @@ def cluster(options):
                    Namespaces(options, processes))
         with network:
             options.keep = list(processes.running)  # the network's own
-            sides = [ShoalCluster(options, network)]
+            sides = [ShoalCluster(options, network, settings=options.set)]
+            if options.former:
+                sides.append(ShoalCluster(options, network, "former Shoal", options.former))
+            if options.also is not None:
+                name = " ".join(options.also)
+                sides.append(ShoalCluster(options, network, name, settings=options.also))
             if options.dllama:
                 sides.append(DllamaCluster(options, network))
             results = {t: measure(sides, processes, t, options.devices, options)
@@ -325,6 +332,15 @@ def cluster(options):
            "tbf": f"{options.rate_mbit} Mbit/s",
            "lan": f"{options.rate_mbit} Mbit/s, {options.delay_us} us one way"}[options.net]
     tell(options, f"{options.devices} devices, {net}", results, [s.name for s in sides[1:]])
+
+
+def exchange(options):
+    """The exchange alone, beside bare TCP, through the same network."""
+    with Processes(options.priority) as processes, Namespaces(options, processes) as network:
+        hosts = [f"{host}={address}" for host, address in zip(network.hosts, network.addresses)]
+        command = [options.build / "tests/bench/exchange_bench", "--blocks", options.blocks,
+                   "--ranks", options.devices, "--hosts", *hosts]
+        print(processes.output(command), end="")
 
 
 def arguments():
@@ -360,17 +376,36 @@ def arguments():
     p.add_argument("--rate-mbit", type=int, default=1000, help="of each device's link (1000)")
     p.add_argument("--delay-us", type=int, default=100, help="one way, for --net lan (100)")
     p.add_argument("--context", type=int, default=4096, help="positions of the KV cache (4096)")
-    p.add_argument("--collectives", default="q8_0", choices=["q8_0", "f16", "f32"])
+    p.add_argument("--collectives", default="q8_0", choices=["q8_0", "q16", "f16", "f32"])
+    p.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
+                   help="a setting of Shoal's daemons")
+    p.add_argument("--former", type=pathlib.Path, help="another build folder of Shoal, beside it")
+    p.add_argument("--also", metavar="KEY=VALUE", action="append",
+                   help="this Shoal with these settings, beside it")
     p.add_argument("--dllama", default=os.environ.get("DLLAMA"))
     p.add_argument("--dllama-model", help="the same weights as its .m file")
     p.add_argument("--dllama-tokenizer", help="its .t file")
+
+    p = commands.add_parser("exchange", help="all-gathers between namespaces, beside bare TCP")
+    p.set_defaults(call=exchange, model=None)
+    p.add_argument("--devices", type=int, default=2)
+    p.add_argument("--net", choices=["plain", "tbf", "lan"], default="lan")
+    p.add_argument("--rate-mbit", type=int, default=1000, help="of each device's link (1000)")
+    p.add_argument("--delay-us", type=int, default=100, help="one way, for --net lan (100)")
+    p.add_argument("--blocks", type=int, default=50, help="of 16 collectives (50)")
+    p.add_argument("--priority", choices=["normal", "high", "realtime"], default="high")
+    p.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     return parser.parse_args()
 
 
 def check(options):
     """What argparse cannot see. Makes paths absolute: programs run in folders of their own."""
-    options.model = options.model.resolve()
     options.build = options.build.resolve()
+    if options.command == "exchange":
+        return
+    options.model = options.model.resolve()
+    if getattr(options, "former", None):
+        options.former = options.former.resolve()
     if not options.model.is_file():
         raise Failed(f"{options.model}: no such file")
     try:

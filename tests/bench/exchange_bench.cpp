@@ -1,15 +1,16 @@
 // What a sync costs: the time of one all-gather in lock-step, beside bare TCP connections that
 // carry the same bytes. All devices are threads of this process, each with its own ZeroMQ context
-// and so its own I/O thread, over 127.0.0.1.
-//
-//   exchange_bench [BLOCKS [SPIN_US [ROW]]]
+// and so its own I/O thread, over 127.0.0.1; or each in a network namespace of its own, over
+// whatever joins those.
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -19,6 +20,7 @@
 #include <functional>
 #include <latch>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -37,11 +39,43 @@ namespace {
 using namespace shoal::mesh;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kSizes[] = {2176, 8192, 65536};
+// A row 2048 wide as q8_0, q16 and f32; and many.
+constexpr std::size_t kSizes[] = {2176, 4224, 8192, 65536};
 constexpr int kBlock = 16, kWarmUpBlocks = 4;
 
-/// Measure the row of this name alone; nullptr: every row.
-const char* only = nullptr;
+[[noreturn]] void die(const std::string& what) {
+    std::fprintf(stderr, "exchange_bench: %s\n", what.c_str());
+    std::_Exit(1);
+}
+
+struct Options {
+    int blocks = 100;
+    std::optional<std::uint32_t> spin_us;  ///< nothing: as the transport likes
+    std::string only;                      ///< measure the row of this name alone; empty: every row
+    std::vector<std::uint32_t> ranks{2, 4};
+    std::vector<std::string> hosts;  ///< "NAMESPACE=ADDRESS" of each device; none: 127.0.0.1
+};
+Options options;
+
+bool wanted(const std::string& row) {
+    return options.only.empty() || options.only == row;
+}
+
+std::string host_of(std::uint32_t rank) {
+    if (options.hosts.empty()) return "127.0.0.1";
+    const std::string& host = options.hosts.at(rank);
+    return host.substr(host.find('=') + 1);
+}
+
+/// From here on, what this thread and those that it starts open belongs to the device's host.
+void enter_host(std::uint32_t rank) {
+    if (options.hosts.empty()) return;
+    const std::string& host = options.hosts.at(rank);
+    const std::string path = "/run/netns/" + host.substr(0, host.find('='));
+    const int space = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (space < 0 || ::setns(space, CLONE_NEWNET) != 0) die("cannot enter " + path);
+    ::close(space);
+}
 
 int cpu_of(std::uint32_t rank) {
     const auto cpus = std::max(1u, std::thread::hardware_concurrency());
@@ -53,11 +87,6 @@ void pin(std::uint32_t rank) {
     CPU_ZERO(&set);
     CPU_SET(cpu_of(rank), &set);
     pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-}
-
-[[noreturn]] void die(const std::string& what) {
-    std::fprintf(stderr, "exchange_bench: %s\n", what.c_str());
-    std::_Exit(1);
 }
 
 /// The median time of a step in microseconds, of blocks of kBlock steps: single steps alternate
@@ -77,9 +106,9 @@ double median_us(int blocks, const std::function<void()>& step) {
 }
 
 /// Every rank's thread calls join(rank), then all-gathers every size.
-void run(const char* name, std::uint32_t ranks, int blocks, bool pinned,
+void run(const char* name, std::uint32_t ranks, bool pinned,
          const std::function<std::unique_ptr<Exchange>(std::uint32_t)>& join) {
-    if (only != nullptr && std::strcmp(only, name) != 0) return;
+    if (!wanted(name)) return;
     std::vector<double> medians(std::size(kSizes));
     std::latch finished(ranks);
     {
@@ -91,9 +120,9 @@ void run(const char* name, std::uint32_t ranks, int blocks, bool pinned,
                 std::vector<std::span<const std::byte>> theirs;
                 for (std::size_t i = 0; i < std::size(kSizes); ++i) {
                     const std::vector<std::byte> mine(kSizes[i]);
-                    const double median = median_us(blocks, [&] {
+                    const double median = median_us(options.blocks, [&] {
                         if (exchange->all_gather(mine, theirs) != ExchangeStatus::ok) {
-                            die(exchange->failure());
+                            die(exchange->failure().what);
                         }
                     });
                     if (rank == 0) medians[i] = median;
@@ -108,45 +137,50 @@ void run(const char* name, std::uint32_t ranks, int blocks, bool pinned,
     std::fflush(stdout);
 }
 
-void run_memory(std::uint32_t ranks, int blocks) {
+void run_memory(std::uint32_t ranks) {
     MemoryGroup group(ranks);
-    run("threads in memory", ranks, blocks, true,
-        [&](std::uint32_t rank) { return group.member(rank); });
+    run("threads in memory", ranks, true, [&](std::uint32_t rank) { return group.member(rank); });
 }
 
-void run_zmq(const char* name, std::uint32_t ranks, int blocks, bool curve, bool pinned,
-             std::chrono::microseconds spin) {
+void run_plane(const char* name, std::uint32_t ranks, DataTransport transport, bool encrypt,
+               bool pinned) {
+    if (!wanted(name)) return;
     static std::uint32_t plan_number = 0;
     const PlanId plan{{1, {}}, ++plan_number};
-    JoinOptions options;
-    options.spin = spin;
+    JoinOptions join;
+    if (options.spin_us) join.spin = std::chrono::microseconds(*options.spin_us);
     std::vector<std::unique_ptr<ZmqContext>> secure;
     std::vector<std::unique_ptr<zmq::context_t>> plain;
     std::vector<std::unique_ptr<DataPlane>> planes;
     std::vector<Peer> peers;
     for (std::uint32_t rank = 0; rank < ranks; ++rank) {
         const Identity identity = generate_identity();
-        ZmqContext::Options context_options;
-        if (pinned) context_options.cpus = {cpu_of(rank)};
-        if (curve) {
-            secure.push_back(std::make_unique<ZmqContext>(identity, context_options));
-            planes.push_back(std::make_unique<DataPlane>(*secure.back(), DataPlaneOptions{}));
-        } else {
-            plain.push_back(std::make_unique<zmq::context_t>(1));
-            if (pinned) plain.back()->set(zmq::ctxopt::thread_affinity_cpu_add, cpu_of(rank));
-            planes.push_back(
-                std::make_unique<DataPlane>(*plain.back(), DataPlaneOptions{"127.0.0.1"}));
-        }
-        peers.push_back({identity.id, identity.public_key, planes.back()->endpoint("127.0.0.1")});
+        // In a thread of the device's host, whose sockets stay there.
+        std::jthread([&] {
+            enter_host(rank);
+            ZmqContext::Options context_options;
+            if (pinned) context_options.cpus = {cpu_of(rank)};
+            const DataPlaneOptions plane{.bind = host_of(rank), .transport = transport};
+            if (encrypt) {
+                secure.push_back(std::make_unique<ZmqContext>(identity, context_options));
+                planes.push_back(std::make_unique<DataPlane>(*secure.back(), plane));
+            } else {
+                plain.push_back(std::make_unique<zmq::context_t>(1));
+                if (pinned) plain.back()->set(zmq::ctxopt::thread_affinity_cpu_add, cpu_of(rank));
+                planes.push_back(std::make_unique<DataPlane>(*plain.back(), plane));
+            }
+        }).join();
+        peers.push_back({identity.id, identity.public_key, planes[rank]->endpoint(host_of(rank))});
     }
     for (const auto& context : secure) {
         for (const Peer& peer : peers) {
             if (!context->allow(peer.public_key)) die("the allow-list is full");
         }
     }
-    run(name, ranks, blocks, pinned, [&](std::uint32_t rank) {
-        auto joined = planes[rank]->join(plan, rank, peers, options, {});
-        if (!joined.exchange) die(joined.why);
+    run(name, ranks, pinned, [&](std::uint32_t rank) {
+        enter_host(rank);
+        auto joined = planes[rank]->join(plan, rank, peers, join, {});
+        if (!joined.exchange) die(joined.why.what);
         return std::move(joined.exchange);
     });
 }
@@ -205,35 +239,44 @@ class TcpExchange final : public Exchange {
     bool spin_;
 };
 
-/// Two ends of a TCP connection over 127.0.0.1.
-std::pair<int, int> tcp_pair() {
-    const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+/// Two ends of a TCP connection between the hosts of two devices.
+std::pair<int, int> tcp_pair(std::uint32_t a, std::uint32_t b) {
+    int listener = -1, near = -1, far = -1;
     sockaddr_in address{};
     address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ::inet_pton(AF_INET, host_of(a).c_str(), &address.sin_addr);
     socklen_t length = sizeof address;
     auto* any = reinterpret_cast<sockaddr*>(&address);
-    const int near = ::socket(AF_INET, SOCK_STREAM, 0);
-    if (::bind(listener, any, length) != 0 || ::listen(listener, 1) != 0 ||
-        ::getsockname(listener, any, &length) != 0 || ::connect(near, any, length) != 0) {
-        die("no TCP connection");
-    }
-    const int far = ::accept(listener, nullptr, nullptr);
+    std::jthread([&] {
+        enter_host(a);
+        listener = ::socket(AF_INET, SOCK_STREAM, 0);
+        if (::bind(listener, any, length) != 0 || ::listen(listener, 1) != 0 ||
+            ::getsockname(listener, any, &length) != 0) {
+            die("no TCP listener");
+        }
+    }).join();
+    std::jthread([&] {
+        enter_host(b);
+        near = ::socket(AF_INET, SOCK_STREAM, 0);
+        if (::connect(near, any, length) != 0) die("no TCP connection");
+    }).join();
+    far = ::accept(listener, nullptr, nullptr);
     ::close(listener);
     const int one = 1;
     ::setsockopt(near, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     ::setsockopt(far, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    return {near, far};
+    return {far, near};
 }
 
-void run_tcp(const char* name, std::uint32_t ranks, int blocks, bool spin) {
+void run_tcp(const char* name, std::uint32_t ranks, bool spin) {
+    if (!wanted(name)) return;
     std::vector<std::vector<int>> sockets(ranks, std::vector<int>(ranks, -1));
     for (std::uint32_t a = 0; a < ranks; ++a) {
         for (std::uint32_t b = a + 1; b < ranks; ++b) {
-            std::tie(sockets[a][b], sockets[b][a]) = tcp_pair();
+            std::tie(sockets[a][b], sockets[b][a]) = tcp_pair(a, b);
         }
     }
-    run(name, ranks, blocks, true, [&](std::uint32_t rank) {
+    run(name, ranks, true, [&](std::uint32_t rank) {
         return std::make_unique<TcpExchange>(rank, sockets[rank], spin);
     });
 }
@@ -241,23 +284,29 @@ void run_tcp(const char* name, std::uint32_t ranks, int blocks, bool spin) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const int blocks = argc > 1 ? std::atoi(argv[1]) : 100;
-    const std::chrono::microseconds spin(argc > 2 ? std::atoi(argv[2]) : 0);
-    only = argc > 3 ? argv[3] : nullptr;
-    if (blocks < 1 || spin.count() < 0 || argc > 4) {
-        die("usage: exchange_bench [BLOCKS [SPIN_US [ROW]]]");
-    }
-    std::printf("One all-gather, median of %d x %d, microseconds; %u CPUs\n", blocks, kBlock,
-                std::thread::hardware_concurrency());
-    std::printf("%-34s %2s %7zu B %7zu B %7zu B\n", "", "n", kSizes[0], kSizes[1], kSizes[2]);
-    for (const std::uint32_t ranks : {2u, 4u}) {
-        run_memory(ranks, blocks);
-        if (ranks == 2) run_tcp("TCP, spinning", ranks, blocks, true);
-        run_tcp("TCP, blocking", ranks, blocks, false);
-        run_zmq("ZeroMQ", ranks, blocks, false, false, spin);
-        run_zmq("ZeroMQ, beside caller", ranks, blocks, false, true, spin);
-        run_zmq("ZeroMQ + CURVE", ranks, blocks, true, false, spin);
-        run_zmq("ZeroMQ + CURVE, beside caller", ranks, blocks, true, true, spin);
+    CLI::App app("What a sync costs, beside bare TCP.");
+    app.add_option("--blocks", options.blocks, "blocks of 16 steps")->check(CLI::Range(1, 100000));
+    app.add_option("--spin", options.spin_us, "microseconds to look before sleeping");
+    app.add_option("--row", options.only, "measure this row alone");
+    app.add_option("--ranks", options.ranks, "numbers of devices");
+    app.add_option("--hosts", options.hosts, "NAMESPACE=ADDRESS of each device");
+    CLI11_PARSE(app, argc, argv);
+    std::printf("One all-gather, median of %d x %d, microseconds; %u CPUs\n", options.blocks,
+                kBlock, std::thread::hardware_concurrency());
+    std::printf("%-34s %2s", "", "n");
+    for (const std::size_t size : kSizes) std::printf(" %7zu B", size);
+    std::printf("\n");
+    for (const std::uint32_t ranks : options.ranks) {
+        if (!options.hosts.empty() && ranks > options.hosts.size()) continue;
+        run_memory(ranks);
+        run_tcp("TCP, spinning", ranks, true);
+        run_tcp("TCP, blocking", ranks, false);
+        run_plane("ZMTP", ranks, DataTransport::zmtp, false, true);
+        run_plane("ZMTP, sealed", ranks, DataTransport::zmtp, true, true);
+        run_plane("libzmq", ranks, DataTransport::libzmq, false, false);
+        run_plane("libzmq, beside caller", ranks, DataTransport::libzmq, false, true);
+        run_plane("libzmq + CURVE", ranks, DataTransport::libzmq, true, false);
+        run_plane("libzmq + CURVE, beside caller", ranks, DataTransport::libzmq, true, true);
     }
     return 0;
 }

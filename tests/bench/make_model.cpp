@@ -22,7 +22,8 @@ struct Options {
     std::string shape = "tiny";
     std::string type = "q4_0";
     std::optional<std::string> arch;
-    std::optional<std::uint32_t> heads, kv_heads, head_dim, layers, dim, ff, vocab, context;
+    std::optional<std::uint32_t> heads, kv_heads, head_dim, layers, dim, ff, experts, experts_used,
+        vocab, context;
     std::optional<bool> tied, bias, rope_freqs;
     std::uint64_t seed = 1;
     unsigned threads = std::max(1U, std::thread::hardware_concurrency());
@@ -47,6 +48,8 @@ ModelShape shape_of(const Options& options) {
     apply(options.layers, shape.n_layers);
     apply(options.dim, shape.dim);
     apply(options.ff, shape.n_ff);
+    apply(options.experts, shape.n_experts);
+    apply(options.experts_used, shape.n_experts_used);
     apply(options.vocab, shape.n_vocab);
     apply(options.context, shape.n_context);
     apply(options.tied, shape.tied);
@@ -67,7 +70,7 @@ void run(const Options& options) {
     std::printf("%s: %s, %.1f M parameters, %.1f MB, %.1f s\n", options.out.c_str(),
                 shoal::model::quantisation_name(file.header()).c_str(),
                 static_cast<double>(shoal::model::parameter_count(file.header())) / 1e6,
-                static_cast<double>(file.bytes().size()) / 1e6, seconds.count());
+                static_cast<double>(file.file().stamp().bytes) / 1e6, seconds.count());
 }
 
 }  // namespace
@@ -88,14 +91,16 @@ int main(int argc, char** argv) {
     app.add_option("--shape", options.shape, "tiny, small, 1b, 3b or 8b")->capture_default_str();
     app.add_option("--type", options.type, "weights: " + shoal::tests::weight_type_names())
         ->capture_default_str();
-    app.add_option("--arch", options.arch, "llama, qwen2 or qwen3")
-        ->check(CLI::IsMember({"llama", "qwen2", "qwen3"}));
+    app.add_option("--arch", options.arch, "llama, qwen2, qwen3 or qwen3moe")
+        ->check(CLI::IsMember({"llama", "qwen2", "qwen3", "qwen3moe"}));
     app.add_option("--heads", options.heads, "query heads");
     app.add_option("--kv-heads", options.kv_heads, "KV heads");
     app.add_option("--head-dim", options.head_dim, "elements of a head");
     app.add_option("--layers", options.layers, "layers");
     app.add_option("--dim", options.dim, "width of the residual stream");
-    app.add_option("--ff", options.ff, "width of the feed-forward network");
+    app.add_option("--ff", options.ff, "width of the feed-forward network, or of each expert");
+    app.add_option("--experts", options.experts, "experts of a layer; 0: none");
+    app.add_option("--experts-used", options.experts_used, "experts that compute a row");
     app.add_option("--vocab", options.vocab, "tokens");
     app.add_option("--context", options.context, "positions");
     yes_or_no("--tied", "--untied", options.tied, "whether the LM head is the embedding");

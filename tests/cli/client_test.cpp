@@ -12,7 +12,7 @@
 #include "tests/cli/process.hpp"
 
 using namespace shoal::tests;
-namespace wire = shoal::mesh::wire;
+namespace messages = shoal::mesh::messages;
 
 TEST_SUITE_BEGIN("cli/client");
 
@@ -55,8 +55,8 @@ TEST_CASE("without a daemon the message says how to start it") {
 }
 
 TEST_CASE("the socket comes from the environment, and the flag goes before it") {
-    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        reply(wire::ModelsReply{});
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::ModelsReply{});
     });
     CHECK(run_shoal({"models"}, {.environment = {"SHOAL_SOCKET=" + daemon.socket()}}).code == 0);
     CHECK(run_shoal({"models", "--socket", daemon.socket()},
@@ -96,9 +96,9 @@ TEST_CASE("a socket that others may not use names the group to join" *
 }
 
 TEST_CASE("a daemon that dies in the middle of an answer is noticed at once") {
-    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        reply(wire::Token{0, 5, "Once"});
-        reply(wire::Token{1, 6, " upon"});
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::Token{0, 5, "Once"});
+        reply(messages::Token{1, 6, " upon"});
     });
     Process process({"run", "m", "p", "--socket", daemon.socket()});
     process.wait_for_output("Once upon");
@@ -111,19 +111,19 @@ TEST_CASE("a daemon that dies in the middle of an answer is noticed at once") {
 }
 
 TEST_CASE("a silent daemon is asked for its status and then given up") {
-    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply&) {});
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply&) {});
     const Result result =
         run_shoal({"run", "m", "p", "--patience", "0.3", "--socket", daemon.socket()});
     CHECK(result.code == 3);
     CHECK(contains(result.err, "has been silent for 0.30 s"));
-    CHECK(daemon.requests_of<wire::StatusRequest>().size() == 1);
+    CHECK(daemon.requests_of<messages::StatusRequest>().size() == 1);
 }
 
 TEST_CASE("a slow daemon that still says its status is waited for") {
     int asked = 0;
-    FakeDaemon daemon([&](const wire::RequestFrame& frame, const FakeDaemon::Reply& reply) {
-        if (!std::holds_alternative<wire::StatusRequest>(frame.body)) return;
-        reply(wire::StatusReply{});
+    FakeDaemon daemon([&](const messages::RequestFrame& frame, const FakeDaemon::Reply& reply) {
+        if (!std::holds_alternative<messages::StatusRequest>(frame.body)) return;
+        reply(messages::StatusReply{});
         ++asked;
     });
     Process process({"load", "m", "--patience", "0.2", "--socket", daemon.socket()});
@@ -135,16 +135,16 @@ TEST_CASE("a slow daemon that still says its status is waited for") {
 }
 
 TEST_CASE("what does not speak our language is an error that names the version") {
-    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        reply(wire::ModelsReply{});
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::ModelsReply{});
     });
     daemon.answer_bytes("\xc1 nonsense");
     Result result = run_shoal({"models", "--socket", daemon.socket()});
     CHECK(result.code == 1);
     CHECK(contains(result.err, "are both of the same version?"));
 
-    FakeDaemon other([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        reply(wire::DetokenizeReply{"no models"});
+    FakeDaemon other([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::DetokenizeReply{"no models"});
     });
     result = run_shoal({"models", "--socket", other.socket()});
     CHECK(result.code == 1);
@@ -152,11 +152,11 @@ TEST_CASE("what does not speak our language is an error that names the version")
 }
 
 TEST_CASE("a refusal of what the daemon could not read ends the request") {
-    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        reply(wire::ModelsReply{});
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::ModelsReply{});
     });
-    const auto bytes = wire::encode(
-        wire::EventFrame{0, wire::Failed{wire::ErrorCode::bad_request, "a message of version 7"}});
+    const auto bytes = messages::encode(messages::EventFrame{
+        0, messages::Failed{messages::ErrorCode::bad_request, "a message of version 7"}});
     daemon.answer_bytes({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     const Result result = run_shoal({"models", "--socket", daemon.socket()});
     CHECK(result.code == 2);
@@ -188,6 +188,35 @@ TEST_CASE("wrong command lines end with code 2 and a hint") {
     }
 }
 
+TEST_CASE("what is no command, option or argument is named, with what is near") {
+    const auto error = [](const std::vector<std::string>& arguments) {
+        const Result result = run_shoal(arguments);
+        CHECK(result.code == 2);
+        CHECK(result.out.empty());
+        return result.err;
+    };
+    CHECK(
+        error({"statsu"})
+            .starts_with("shoal: there is no command \"statsu\"; did you mean `shoal status`?\n"));
+    CHECK(error({"stat"}).find("did you mean `shoal status`?") != std::string::npos);
+    const std::string chat = error({"chat"});
+    CHECK(chat.starts_with("shoal: there is no command \"chat\".\n"));
+    CHECK(contains(chat, "run, status, models, load, tokenize, detokenize, key, help"));
+    CHECK(error({"-q", "lod", "m"})
+              .starts_with("shoal: there is no command \"lod\"; did you mean `shoal load`?"));
+    CHECK(contains(error({"key", "mew"}), "no command \"mew\"; did you mean `shoal key new`?"));
+    CHECK(contains(error({"help", "rum"}), "no command \"rum\"; did you mean `shoal run`?"));
+    CHECK(error({"run", "m", "p", "--temprature", "0"}) ==
+          "shoal: there is no option --temprature; did you mean --temperature? See `shoal run "
+          "--help`.\n");
+    CHECK(contains(error({"status", "--jsn"}), "--jsn; did you mean --json?"));
+    CHECK(contains(error({"status", "--frobnicate=1"}), "there is no option --frobnicate. See"));
+    CHECK(error({"run", "m", "tell", "me"}) ==
+          "shoal: \"me\" is one word too many; put a text of several words in quotes. See `shoal "
+          "run --help`.\n");
+    CHECK(contains(error({"a\x1b[2J"}), "a?[2J"));
+}
+
 TEST_CASE("help and version need no daemon") {
     Result result = run_shoal({"--help"});
     CHECK(result.code == 0);
@@ -198,6 +227,9 @@ TEST_CASE("help and version need no daemon") {
     result = run_shoal({"run", "--help"});
     CHECK(result.code == 0);
     CHECK(contains(result.out, "--repeat-penalty"));
+    CHECK(run_shoal({"help"}).out == run_shoal({"--help"}).out);
+    CHECK(run_shoal({"help", "run"}).out == result.out);
+    CHECK(contains(run_shoal({"help", "key", "new"}).out, "does not exist yet"));
     result = run_shoal({"--version"});
     CHECK(result.code == 0);
     CHECK(contains(result.out, "shoal 0."));

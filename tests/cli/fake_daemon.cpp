@@ -8,7 +8,7 @@
 #include <zmq.hpp>
 
 namespace shoal::tests {
-namespace wire = mesh::wire;
+namespace messages = mesh::messages;
 
 TempDir::TempDir() {
     char pattern[] = "/tmp/shoal-cli-XXXXXX";
@@ -36,7 +36,7 @@ FakeDaemon::FakeDaemon(Script script)
             zmq::message_t peer, message;
             if (!router.recv(peer, zmq::recv_flags::dontwait)) continue;
             if (!router.recv(message)) continue;
-            const auto frame = wire::decode_request(
+            const auto frame = messages::decode_request(
                 {static_cast<const std::byte*>(message.data()), message.size()});
             if (!frame) continue;
             {
@@ -45,14 +45,15 @@ FakeDaemon::FakeDaemon(Script script)
             }
             arrived_.notify_all();
             std::uint64_t id = frame->id;
-            const Reply reply = [&](const wire::Event& event) {
-                const auto bytes = wire::encode(wire::EventFrame{id, event});
+            const Reply reply = [&](const messages::Event& event) {
+                const auto bytes = messages::encode(messages::EventFrame{id, event});
                 router.send(zmq::buffer(peer.data(), peer.size()), zmq::send_flags::sndmore);
                 router.send(bytes_.empty() ? zmq::buffer(bytes) : zmq::buffer(bytes_));
             };
-            if (const auto* cancel = std::get_if<wire::CancelRequest>(&frame->body)) {
+            if (const auto* cancel = std::get_if<messages::CancelRequest>(&frame->body)) {
                 id = cancel->request;
-                if (answer_cancel_) reply(wire::Done{.reason = wire::StopReason::cancelled});
+                if (answer_cancel_)
+                    reply(messages::Done{.reason = messages::StopReason::cancelled});
             } else {
                 script_(*frame, reply);
             }
@@ -68,7 +69,7 @@ void FakeDaemon::die() {
     thread_.join();
 }
 
-std::vector<wire::RequestFrame> FakeDaemon::requests() const {
+std::vector<messages::RequestFrame> FakeDaemon::requests() const {
     const std::lock_guard lock(mutex_);
     return requests_;
 }

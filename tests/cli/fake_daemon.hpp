@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "mesh/wire/requests.hpp"
+#include "mesh/messages/requests.hpp"
 
 namespace shoal::tests {
 
@@ -31,9 +31,9 @@ class TempDir {
 /// Listens from construction to destruction or die(). Thread-safe.
 class FakeDaemon {
   public:
-    using Reply = std::function<void(const mesh::wire::Event&)>;
+    using Reply = std::function<void(const mesh::messages::Event&)>;
     /// Called in the daemon's thread for every request but probes and cancellations.
-    using Script = std::function<void(const mesh::wire::RequestFrame&, const Reply&)>;
+    using Script = std::function<void(const mesh::messages::RequestFrame&, const Reply&)>;
 
     explicit FakeDaemon(Script script);
     ~FakeDaemon();
@@ -49,7 +49,7 @@ class FakeDaemon {
     void answer_bytes(std::string bytes) { bytes_ = std::move(bytes); }
 
     /// What has arrived so far.
-    std::vector<mesh::wire::RequestFrame> requests() const;
+    std::vector<mesh::messages::RequestFrame> requests() const;
     /// The requests of one kind.
     template <typename T>
     std::vector<T> requests_of() const {
@@ -79,7 +79,7 @@ class FakeDaemon {
     std::string bytes_;
     mutable std::mutex mutex_;
     std::condition_variable arrived_;
-    std::vector<mesh::wire::RequestFrame> requests_;
+    std::vector<mesh::messages::RequestFrame> requests_;
     std::jthread thread_;
 };
 

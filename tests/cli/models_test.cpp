@@ -6,31 +6,32 @@
 #include "tests/cli/process.hpp"
 
 using namespace shoal::tests;
-namespace wire = shoal::mesh::wire;
+namespace messages = shoal::mesh::messages;
 
 TEST_SUITE_BEGIN("cli/models");
 
 namespace {
 
 /// Answers each kind of request of this file.
-void answer(const wire::RequestFrame& frame, const FakeDaemon::Reply& reply) {
-    if (std::holds_alternative<wire::ModelsRequest>(frame.body)) {
-        wire::ModelInfo story{"story",       "abcdef0123456789", "llama", "Q8_0",
-                              3 << 20,       2'500'000,          2048,    true,
-                              {"id1", "id2"}};
-        wire::ModelInfo other{"a \x1b[31mname", "ff", "qwen3", "F16", 900, 999, 512, false, {}};
-        reply(wire::ModelsReply{{story, other}});
-    } else if (std::holds_alternative<wire::LoadRequest>(frame.body)) {
-        reply(wire::Progress{"loading", 1, 2});
-        wire::Done done;
+void answer(const messages::RequestFrame& frame, const FakeDaemon::Reply& reply) {
+    if (std::holds_alternative<messages::ModelsRequest>(frame.body)) {
+        messages::ModelInfo story{
+            "story", "abcdef0123456789", "llama", "Q8_0", 3 << 20, 2'500'000, 2048,
+            true,    {"id1", "id2"},     ""};
+        messages::ModelInfo other{
+            "a \x1b[31mname", "ff", "qwen3", "F16", 900, 999, 512, false, {}, ""};
+        reply(messages::ModelsReply{{story, other}, false});
+    } else if (std::holds_alternative<messages::LoadRequest>(frame.body)) {
+        reply(messages::Progress{"loading", 1, 2});
+        messages::Done done;
         done.model = "story";
         done.load_seconds = 1.25;
         done.devices = 1;
         reply(done);
-    } else if (std::holds_alternative<wire::TokenizeRequest>(frame.body)) {
-        reply(wire::TokenizeReply{{1, 15043, 13}, {"<s>", " \"Hel\xff\\lo", "\n\t\x1b"}});
+    } else if (std::holds_alternative<messages::TokenizeRequest>(frame.body)) {
+        reply(messages::TokenizeReply{{1, 15043, 13}, {"<s>", " \"Hel\xff\\lo", "\n\t\x1b"}});
     } else {
-        reply(wire::DetokenizeReply{"Hello\x1b there"});
+        reply(messages::DetokenizeReply{"Hello\x1b there"});
     }
 }
 
@@ -53,12 +54,32 @@ TEST_CASE("models are listed as a table that a pipe can read") {
 }
 
 TEST_CASE("an empty list of models says how to get one") {
-    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        reply(wire::ModelsReply{});
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::ModelsReply{});
     });
     const Result result = run_shoal({"models", "--socket", daemon.socket()});
     CHECK(result.code == 0);
     CHECK(result.out.starts_with("No models yet."));
+}
+
+TEST_CASE("files that cannot be used are listed with the reason, and folders still being read") {
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        messages::ModelInfo half;
+        half.name = "half";
+        half.devices = {"0123456789abcdef"};
+        half.problem = "/m/half.gguf: its download ended early";
+        reply(messages::ModelsReply{{half}, true});
+    });
+    const Result result = run_shoal({"models", "--socket", daemon.socket()});
+    CHECK(result.code == 0);
+    CHECK(result.out ==
+          "No usable models yet.\n\nFiles that cannot be used:\n"
+          "  half, on device 01234567: /m/half.gguf: its download ended early\n"
+          "Folders of models are still being read; ask again for what is not here yet.\n");
+    const auto json =
+        nlohmann::json::parse(run_shoal({"models", "--json", "--socket", daemon.socket()}).out);
+    CHECK(json["reading_models"] == true);
+    CHECK(json["models"][0]["problem"] == "/m/half.gguf: its download ended early");
 }
 
 TEST_CASE("load waits until the model is ready") {
@@ -66,7 +87,7 @@ TEST_CASE("load waits until the model is ready") {
     const Result result = run_shoal({"load", "story", "--socket", daemon.socket()});
     CHECK(result.code == 0);
     CHECK(result.out == "story is ready on 1 device, after 1.25 s\n");
-    CHECK(daemon.requests_of<wire::LoadRequest>().at(0).model == "story");
+    CHECK(daemon.requests_of<messages::LoadRequest>().at(0).model == "story");
     CHECK(run_shoal({"load", "", "--socket", daemon.socket()}).code == 2);
 }
 
@@ -80,7 +101,7 @@ TEST_CASE("tokens are shown with their text, or as ids alone") {
                         daemon.socket()},
                        {.input = "piped\n"});
     CHECK(result.out == "1 15043 13\n");
-    const auto requests = daemon.requests_of<wire::TokenizeRequest>();
+    const auto requests = daemon.requests_of<messages::TokenizeRequest>();
     REQUIRE(requests.size() == 2);
     CHECK(requests[0].text == "Hello");
     CHECK(requests[0].add_special);
@@ -97,7 +118,7 @@ TEST_CASE("ids come from arguments or standard input") {
     CHECK(result.out == "Hello\x1b there\n");
     result = run_shoal({"detokenize", "m", "--socket", daemon.socket()}, {.input = " 3,4\n5 \n"});
     CHECK(result.code == 0);
-    const auto requests = daemon.requests_of<wire::DetokenizeRequest>();
+    const auto requests = daemon.requests_of<messages::DetokenizeRequest>();
     REQUIRE(requests.size() == 2);
     CHECK(requests[0].ids == std::vector<std::int32_t>{1, 2});
     CHECK(requests[1].ids == std::vector<std::int32_t>{3, 4, 5});

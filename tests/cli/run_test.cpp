@@ -11,7 +11,7 @@
 #include "tests/cli/process.hpp"
 
 using namespace shoal::tests;
-namespace wire = shoal::mesh::wire;
+namespace messages = shoal::mesh::messages;
 
 TEST_SUITE_BEGIN("cli/run");
 
@@ -21,8 +21,8 @@ bool contains(const std::string& text, std::string_view part) {
     return text.find(part) != std::string::npos;
 }
 
-wire::Done usual_done() {
-    wire::Done done;
+messages::Done usual_done() {
+    messages::Done done;
     done.prompt_tokens = 12;
     done.generated_tokens = 3;
     done.model = "story";
@@ -34,12 +34,12 @@ wire::Done usual_done() {
 }
 
 /// Progress, "Once upon\na time" in three tokens and a held-back end.
-void tell_story(const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-    reply(wire::Progress{"loading story", 1, 2});
-    reply(wire::Token{0, 5, "Once"});
-    reply(wire::Token{1, 6, " upon"});
-    reply(wire::Token{2, 7, ""});
-    wire::Done done = usual_done();
+void tell_story(const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+    reply(messages::Progress{"loading story", 1, 2});
+    reply(messages::Token{0, 5, "Once"});
+    reply(messages::Token{1, 6, " upon"});
+    reply(messages::Token{2, 7, ""});
+    messages::Done done = usual_done();
     done.text = "\na time";
     reply(done);
 }
@@ -55,21 +55,21 @@ TEST_CASE("run streams the text to standard output and the timing to standard er
     CHECK(result.err ==
           "shoal: 3 tokens in 0.50 s (6.0 tokens/s); prompt of 12 tokens in 0.10 s (120.0 "
           "tokens/s); loaded in 2.50 s; story on 3 devices; seed 9\n");
-    const auto requests = daemon.requests_of<wire::Generate>();
+    const auto requests = daemon.requests_of<messages::Generate>();
     REQUIRE(requests.size() == 1);
     CHECK(requests[0].model == "story");
     CHECK(requests[0].prompt == "Tell me");
-    wire::Sampling expected;
+    messages::Sampling expected;
     expected.seed = 9;
     CHECK(requests[0].sampling == expected);
 }
 
 TEST_CASE("text appears as its tokens come, not at the end") {
     std::atomic<bool> go_on = false;
-    FakeDaemon daemon([&](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        reply(wire::Token{0, 5, "first"});
+    FakeDaemon daemon([&](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::Token{0, 5, "first"});
         while (!go_on) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        reply(wire::Done{});
+        reply(messages::Done{});
     });
     Process process({"run", "m", "p", "--socket", daemon.socket()});
     process.wait_for_output("first");
@@ -119,9 +119,9 @@ TEST_CASE("every sampling flag reaches the request") {
                                      "--socket",
                                      daemon.socket()});
     CHECK(result.code == 0);
-    const auto requests = daemon.requests_of<wire::Generate>();
+    const auto requests = daemon.requests_of<messages::Generate>();
     REQUIRE(requests.size() == 1);
-    wire::Sampling expected;
+    messages::Sampling expected;
     expected.temperature = 0.25F;
     expected.top_k = 7;
     expected.top_p = 0.5F;
@@ -141,7 +141,7 @@ TEST_CASE("every sampling flag reaches the request") {
 TEST_CASE("without --seed every run draws its own") {
     FakeDaemon daemon(tell_story);
     for (int i = 0; i < 2; ++i) run_shoal({"run", "m", "p", "--socket", daemon.socket()});
-    const auto requests = daemon.requests_of<wire::Generate>();
+    const auto requests = daemon.requests_of<messages::Generate>();
     REQUIRE(requests.size() == 2);
     CHECK(requests[0].sampling.seed != requests[1].sampling.seed);
 }
@@ -154,7 +154,7 @@ TEST_CASE("the prompt comes from an argument, a file or standard input") {
         arguments.insert(arguments.begin(), {"--socket", daemon.socket()});
         const Result result = run_shoal(std::move(arguments), {.input = std::move(input)});
         CHECK(result.code == 0);
-        const auto requests = daemon.requests_of<wire::Generate>();
+        const auto requests = daemon.requests_of<messages::Generate>();
         return requests.empty() ? "nothing" : requests.back().prompt;
     };
     CHECK(prompt({"run", "m", "argument"}, "pipe") == "argument");
@@ -195,7 +195,7 @@ TEST_CASE("a model file is sent as an absolute path and a name as it is") {
                                      std::string("org/llama"), std::string("")}) {
         CHECK(run_shoal({"run", model, "p", "--socket", daemon.socket()}).code == 0);
     }
-    const auto requests = daemon.requests_of<wire::Generate>();
+    const auto requests = daemon.requests_of<messages::Generate>();
     REQUIRE(requests.size() == 5);
     CHECK(requests[0].model == dir.file("a.gguf"));
     CHECK(requests[1].model == dir.file("a.gguf"));
@@ -209,20 +209,38 @@ TEST_CASE("a model file is sent as an absolute path and a name as it is") {
 }
 
 TEST_CASE("failures are told on standard error with an exit code of their own") {
-    const std::vector<std::pair<wire::ErrorCode, int>> codes = {
-        {wire::ErrorCode::bad_request, 2}, {wire::ErrorCode::not_found, 4},
-        {wire::ErrorCode::busy, 5},        {wire::ErrorCode::too_large, 1},
-        {wire::ErrorCode::unavailable, 1}, {wire::ErrorCode::internal, 1},
-        {wire::ErrorCode::forbidden, 1}};
+    const std::vector<std::pair<messages::ErrorCode, int>> codes = {
+        {messages::ErrorCode::bad_request, 2}, {messages::ErrorCode::not_found, 4},
+        {messages::ErrorCode::busy, 5},        {messages::ErrorCode::too_large, 1},
+        {messages::ErrorCode::unavailable, 1}, {messages::ErrorCode::internal, 1},
+        {messages::ErrorCode::forbidden, 1}};
     for (const auto& entry : codes) {
-        FakeDaemon daemon([&](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-            reply(wire::Failed{entry.first, "what, where\x1b[31m and what to do"});
+        FakeDaemon daemon([&](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+            reply(messages::Failed{entry.first, "what, where\x1b[31m and what to do"});
         });
         const Result result = run_shoal({"run", "m", "p", "--socket", daemon.socket()});
         CHECK(result.code == entry.second);
         CHECK(result.out.empty());
         CHECK(result.err == "shoal: what, where?[31m and what to do\n");
     }
+}
+
+TEST_CASE("a failure in the middle of an answer starts a line of its own") {
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::Token{0, 5, "Once upon"});
+        reply(messages::Failed{messages::ErrorCode::unavailable, "no device is left"});
+    });
+    const std::vector<std::string> run = {"run", "m", "p", "--socket", daemon.socket()};
+    const Result shown = run_shoal(run, {.terminal = true});
+    CHECK(shown.code == 1);
+    CHECK(shown.out == "Once upon\r\nshoal: no device is left\r\n");
+    const Result piped = run_shoal(run);
+    CHECK(piped.code == 1);
+    CHECK(piped.out == "Once upon\n");
+    CHECK(piped.err == "shoal: no device is left\n");
+    auto json = run;
+    json.push_back("--json");
+    CHECK_FALSE(contains(run_shoal(json).out, "\n\n"));
 }
 
 TEST_CASE("with --json every event is a line, also failures on this side") {
@@ -252,9 +270,9 @@ TEST_CASE("with --json every event is a line, also failures on this side") {
 }
 
 TEST_CASE("text that is not UTF-8 still makes valid JSON and passes a pipe unchanged") {
-    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        reply(wire::Token{0, 5, "a\xff\x1b[2J"});
-        reply(wire::Done{});
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::Token{0, 5, "a\xff\x1b[2J"});
+        reply(messages::Done{});
     });
     Result result = run_shoal({"run", "m", "p", "--socket", daemon.socket()});
     CHECK(result.out == "a\xff\x1b[2J\n");
@@ -264,11 +282,11 @@ TEST_CASE("text that is not UTF-8 still makes valid JSON and passes a pipe uncha
 }
 
 TEST_CASE("on a terminal progress is one rewritten line and a model cannot command it") {
-    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        reply(wire::Progress{"loading\nstory", 1, 4});
-        reply(wire::Progress{"loading\nstory", 2, 4});
-        reply(wire::Token{0, 5, "a\x1b[2Jb"});
-        reply(wire::Done{});
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::Progress{"loading\nstory", 1, 4});
+        reply(messages::Progress{"loading\nstory", 2, 4});
+        reply(messages::Token{0, 5, "a\x1b[2Jb"});
+        reply(messages::Done{});
     });
     const Result result =
         run_shoal({"run", "m", "p", "--socket", daemon.socket()}, {.terminal = true});
@@ -277,11 +295,30 @@ TEST_CASE("on a terminal progress is one rewritten line and a model cannot comma
         contains(result.out, "\rloading story 25 %\x1b[K\rloading story 50 %\x1b[K\r\x1b[Ka?[2Jb"));
 }
 
+TEST_CASE("progress in the middle of an answer is shown below it and leaves it as it was") {
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::Token{0, 5, "half"});
+        reply(messages::Progress{"device pi-4 was lost; going on without it", 0, 0});
+        reply(messages::Token{1, 6, " whole"});
+        reply(messages::Done{});
+    });
+    const Result result =
+        run_shoal({"run", "m", "p", "-q", "--socket", daemon.socket()}, {.terminal = true});
+    CHECK(result.out == "half whole\r\n");  // Quiet: no progress.
+    const std::string out =
+        run_shoal({"run", "m", "p", "--socket", daemon.socket()}, {.terminal = true}).out;
+    // Save, down, text, restore; the same to clear; then the text goes on.
+    CHECK(
+        contains(out,
+                 "half\033D\033[A\0337\033[B\rdevice pi-4 was lost; going on without it\033[K\0338"
+                 "\0337\033[B\r\033[K\0338 whole\r\n"));
+}
+
 TEST_CASE("a gap in the answer is an error, not silence") {
-    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        reply(wire::Token{0, 5, "a"});
-        reply(wire::Token{2, 6, "c"});
-        reply(wire::Done{});
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::Token{0, 5, "a"});
+        reply(messages::Token{2, 6, "c"});
+        reply(messages::Done{});
     });
     const Result result = run_shoal({"run", "m", "p", "--socket", daemon.socket()});
     CHECK(result.code == 1);
@@ -289,8 +326,8 @@ TEST_CASE("a gap in the answer is an error, not silence") {
 }
 
 TEST_CASE("Ctrl-C cancels the request and waits for its end") {
-    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        reply(wire::Token{0, 5, "endless"});
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::Token{0, 5, "endless"});
     });
     Process process({"run", "m", "p", "--socket", daemon.socket()});
     process.wait_for_output("endless");
@@ -298,20 +335,20 @@ TEST_CASE("Ctrl-C cancels the request and waits for its end") {
     CHECK(process.wait() == 130);
     CHECK(process.out() == "endless\n");
     CHECK(contains(process.err(), "; cancelled"));
-    const auto cancels = daemon.requests_of<wire::CancelRequest>();
+    const auto cancels = daemon.requests_of<messages::CancelRequest>();
     REQUIRE(cancels.size() == 1);
     CHECK(cancels[0].request == daemon.requests()[0].id);
 }
 
 TEST_CASE("Ctrl-C ends the program even when the daemon does not react") {
-    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        reply(wire::Token{0, 5, "endless"});
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::Token{0, 5, "endless"});
     });
     daemon.answer_cancel(false);
     Process process({"run", "m", "p", "--socket", daemon.socket()});
     process.wait_for_output("endless");
     process.signal(SIGTERM);
-    CHECK(daemon.wait_for<wire::CancelRequest>());
+    CHECK(daemon.wait_for<messages::CancelRequest>());
     // The second one is for those who will not wait two seconds.
     const auto start = std::chrono::steady_clock::now();
     process.signal(SIGTERM);
@@ -320,25 +357,25 @@ TEST_CASE("Ctrl-C ends the program even when the daemon does not react") {
 }
 
 TEST_CASE("a reader that goes away cancels the request without waiting for a token") {
-    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        reply(wire::Token{0, 5, "endless"});
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::Token{0, 5, "endless"});
     });
     Process process({"run", "m", "p", "--socket", daemon.socket()});
     process.wait_for_output("endless");
     process.close_output();
-    CHECK(daemon.wait_for<wire::CancelRequest>());
+    CHECK(daemon.wait_for<messages::CancelRequest>());
     CHECK(process.wait() == 141);
 }
 
 TEST_CASE("Ctrl-C works while the reader does not read") {
-    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        reply(wire::Token{0, 5, std::string(1 << 20, 'x')});
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        reply(messages::Token{0, 5, std::string(1 << 20, 'x')});
     });
     Process process({"run", "m", "p", "--socket", daemon.socket(), "-q"});
-    CHECK(daemon.wait_for<wire::Generate>());
+    CHECK(daemon.wait_for<messages::Generate>());
     std::this_thread::sleep_for(std::chrono::milliseconds(100));  // Until the pipe is full.
     process.signal(SIGINT);
-    CHECK(daemon.wait_for<wire::CancelRequest>());
+    CHECK(daemon.wait_for<messages::CancelRequest>());
     CHECK(process.wait() == 130);
 }
 

@@ -9,7 +9,7 @@
 #include "tests/cli/process.hpp"
 
 using namespace shoal::tests;
-namespace wire = shoal::mesh::wire;
+namespace messages = shoal::mesh::messages;
 
 TEST_SUITE_BEGIN("cli/status");
 
@@ -19,8 +19,8 @@ bool contains(const std::string& text, std::string_view part) {
     return text.find(part) != std::string::npos;
 }
 
-wire::StatusReply cluster_of_three() {
-    wire::DeviceInfo kitchen;
+messages::StatusReply cluster_of_three() {
+    messages::DeviceInfo kitchen;
     kitchen.id = "aa11";
     kitchen.name = "kitchen";
     kitchen.address = "10.0.0.5";
@@ -28,31 +28,31 @@ wire::StatusReply cluster_of_three() {
     kitchen.threads = 4;
     kitchen.self = kitchen.root = true;
     kitchen.rank = 0;
-    kitchen.q_heads = {0, 4};
-    kitchen.kv_heads = {0, 1};
-    kitchen.ffn_columns = {0, 96};
-    kitchen.vocab_rows = {0, 250};
+    kitchen.slice.q_heads = {0, 4};
+    kitchen.slice.kv_heads = {0, 1};
+    kitchen.slice.ffn = {0, 96};
+    kitchen.slice.vocab = {0, 250};
     kitchen.memory_total = std::uint64_t{8} << 30;
     kitchen.memory_available = std::uint64_t{5} << 30;
     kitchen.weight_bytes = kitchen.planned_weight_bytes = 600 << 20;
     kitchen.kv_bytes = 64 << 20;
     kitchen.state = "ready";
-    wire::DeviceInfo attic = kitchen;
+    messages::DeviceInfo attic = kitchen;
     attic.id = "bb22";
     attic.name = "attic";
     attic.address = "10.0.0.6";
     attic.self = attic.root = false;
     attic.rank = 1;
-    attic.q_heads = {4, 8};
-    attic.ffn_columns = {96, 192};
+    attic.slice.q_heads = {4, 8};
+    attic.slice.ffn = {96, 192};
     attic.weight_bytes = 100 << 20;
     attic.state = "loading 17 %";
     attic.round_trip_ms = 0.31;
-    wire::DeviceInfo shed;
+    messages::DeviceInfo shed;
     shed.id = "cc33";
     shed.name = "shed";
     shed.alive = false;
-    wire::StatusReply status;
+    messages::StatusReply status;
     status.version = "0.1.0";
     status.cluster = "3f2a-91c0-77de";
     status.self = status.root = "aa11";
@@ -69,7 +69,7 @@ wire::StatusReply cluster_of_three() {
     return status;
 }
 
-void answer(const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
+void answer(const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
     reply(cluster_of_three());
 }
 
@@ -80,7 +80,8 @@ TEST_CASE("status shows the cluster, its model and what each device computes") {
     const Result result = run_shoal({"status", "--socket", daemon.socket()});
     CHECK(result.code == 0);
     CHECK(result.out ==
-          "Cluster  3f2a-91c0-77de, 3 devices, root kitchen (term 4, plan 2), version 0.1.0\n"
+          "Cluster  3f2a-91c0-77de, 2 devices and 1 lost, root kitchen (term 4, plan 2), version "
+          "0.1.0\n"
           "Model    story, context 2048, KV cache f16, collectives q8_0\n"
           "Work     1 running, 0 waiting; 1234 tokens so far; last 41.3 tokens/s\n"
           "\n"
@@ -139,9 +140,81 @@ TEST_CASE("on a narrow terminal columns go but no line is too long") {
     }
 }
 
+TEST_CASE("a terminal of 80 columns breaks lines between words only") {
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        messages::StatusReply status = cluster_of_three();
+        status.model = "a-model-with-quite-a-long-name-of-its-own-q4_k_m";
+        status.prefill_tokens_per_second = 1234;
+        status.warnings = {{"disk-full", messages::Severity::error, "bb22",
+                            "the folder /var/lib/shoal has no room for the parts of the model that "
+                            "this device computes",
+                            "free some 400 MiB there, or set device.state_dir to a folder on "
+                            "another disk and start the daemon again"}};
+        reply(status);
+    });
+    const std::vector<std::string> arguments = {"status", "--socket", daemon.socket()};
+    std::string narrow = run_shoal(arguments, {.terminal = true, .columns = 80}).out;
+    std::erase(narrow, '\r');
+    std::istringstream lines(narrow);
+    for (std::string line; std::getline(lines, line);) {
+        CAPTURE(line);
+        CHECK(shoal::cli::display_width(line) <= 80);
+    }
+    CHECK(contains(narrow, "device computes\n    free some 400 MiB"));
+    CHECK(contains(narrow, "on another disk\n    and start the daemon again\n"));
+    // Nothing but line ends and indents differs from the wide form; a pipe has no breaks at all.
+    const auto words = [](const std::string& text) {
+        std::istringstream in(text.substr(text.find("attic: ")));
+        std::vector<std::string> all;
+        for (std::string word; in >> word;) all.push_back(word);
+        return all;
+    };
+    const std::string piped = run_shoal(arguments).out;
+    CHECK(words(narrow.substr(narrow.find("\x1b[31merror"))) ==
+          words(piped.substr(piped.find("error: "))));
+    CHECK(contains(piped, "or set device.state_dir to a folder on another disk and start"));
+}
+
+TEST_CASE("devices of one name are told apart, lost ones say since when") {
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        messages::StatusReply status = cluster_of_three();
+        status.devices[0].id = "aa11bb22cc33dd44";
+        status.self = status.root = status.devices[0].id;
+        status.devices[1].name = "kitchen";
+        status.devices[2].state = "lost 12 s ago";
+        status.warnings = {{"x", messages::Severity::notice, "bb22", "it is slow", ""}};
+        reply(status);
+    });
+    const std::string out = run_shoal({"status", "--socket", daemon.socket()}).out;
+    CHECK(contains(out, "root kitchen (aa11bb22) (term 4"));
+    CHECK(contains(out, "\nkitchen (aa11bb22)  root, 0  ready"));
+    CHECK(contains(out, "\nkitchen (bb22)      1        loading"));
+    CHECK(contains(out, "\nshed                         lost 12 s ago\n"));
+    CHECK(contains(out, "notice: kitchen (bb22): it is slow"));
+}
+
+TEST_CASE("colour is for terminals, unless it is asked for or not wanted") {
+    FakeDaemon daemon(answer);
+    const auto coloured = [&](std::vector<std::string> more, ProcessOptions options) {
+        more.insert(more.begin(), {"status", "--socket", daemon.socket()});
+        const std::string out = run_shoal(more, options).out;
+        CHECK(contains(out, "\x1b[32mready\x1b[0m") == contains(out, "\x1b[31mlost\x1b[0m"));
+        return contains(out, "\x1b[32mready");
+    };
+    CHECK_FALSE(coloured({}, {}));
+    CHECK(coloured({"--color", "always"}, {}));
+    CHECK(coloured({}, {.terminal = true}));
+    CHECK(coloured({"--color=auto"}, {.terminal = true}));
+    CHECK_FALSE(coloured({"--color", "never"}, {.terminal = true}));
+    CHECK_FALSE(coloured({}, {.environment = {"NO_COLOR=1"}, .terminal = true}));
+    CHECK(coloured({}, {.environment = {"NO_COLOR="}, .terminal = true}));
+    CHECK(coloured({"--color", "always"}, {.environment = {"NO_COLOR=1"}}));
+    CHECK(run_shoal({"status", "--color", "sometimes"}).code == 2);
+}
+
 TEST_CASE("an election and an empty cluster are said in words") {
-    FakeDaemon daemon([](const wire::RequestFrame&, const FakeDaemon::Reply& reply) {
-        wire::StatusReply status = cluster_of_three();
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        messages::StatusReply status = cluster_of_three();
         status.root.clear();
         status.model.clear();
         status.devices.resize(1);
@@ -158,7 +231,7 @@ TEST_CASE("--watch asks again until Ctrl-C") {
     process.wait_for_output("\n{\"event\":\"status\"");
     process.signal(SIGINT);
     CHECK(process.wait() == 130);
-    CHECK(daemon.requests_of<wire::StatusRequest>().size() >= 2);
+    CHECK(daemon.requests_of<messages::StatusRequest>().size() >= 2);
     Process plain({"status", "--watch", "--socket", daemon.socket()});
     plain.wait_for_output("shed");
     plain.close_output();

@@ -36,6 +36,23 @@ TEST_CASE("the width of a text is counted in characters") {
     CHECK(display_width("") == 0);
     CHECK(display_width("caf\xc3\xa9") == 4);
     CHECK(display_width("\xe2\x94\x80\xe2\x94\x80") == 2);
+    CHECK(display_width("\x1b[1;31mbad\x1b[0m!") == 4);
+}
+
+TEST_CASE("lines are broken between words, and a word that is too long stays whole") {
+    Terminal terminal{.interactive = true, .columns = 10};
+    CHECK(wrapped(terminal, "", 2).empty());
+    CHECK(wrapped(terminal, "one two th", 2) == "one two th");
+    CHECK(wrapped(terminal, "one two three four", 2) == "one two\n  three\n  four");
+    CHECK(wrapped(terminal, "a  bcdefghijklmnop q", 1) == "a \n bcdefghijklmnop\n q");
+    terminal.interactive = false;
+    CHECK(wrapped(terminal, "one two three four", 2) == "one two three four");
+}
+
+TEST_CASE("a style is shown where there is colour") {
+    CHECK(styled({.color = true}, Style::bad, "x") == "\x1b[31mx\x1b[0m");
+    CHECK(styled({.color = true}, Style::plain, "x") == "x");
+    CHECK(styled({.interactive = true}, Style::bad, "x") == "x");
 }
 
 TEST_SUITE_END();

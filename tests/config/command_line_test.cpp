@@ -67,6 +67,9 @@ TEST_CASE("anything else is refused with what to write instead") {
     CHECK(error_of({"--http.prot=5"}) ==
           "\"--http.prot\": unknown flag; did you mean --http.port?");
     CHECK(error_of({"--banana"}) == "\"--banana\": unknown flag; `shoald --help` lists every key");
+    CHECK(error_of({"--chek"}) == "\"--chek\": unknown flag; did you mean --check?");
+    CHECK(error_of({"--confg=x"}) == "\"--confg\": unknown flag; did you mean --config?");
+    CHECK(error_of({"check"}) == "command line: \"check\" is not a flag; did you mean --check?");
     CHECK(error_of({"model.gguf"}).find("\"model.gguf\" is not a flag; write --config FILE") !=
           std::string::npos);
     CHECK(error_of({"-x"}).find("is not a flag") != std::string::npos);

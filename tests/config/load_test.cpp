@@ -38,6 +38,7 @@ std::array<std::string, 3> three_values(const Key& key) {
     static const std::map<std::string_view, std::array<std::string, 3>> kSpecial = {
         {"cluster.bind", {"10.0.0.1", "::1", "10.0.0.2"}},
         {"http.listen", {"127.0.0.2", "::1", "localhost"}},
+        {"http.allowed_origins", {"https://one", "http://two:3", "chrome-extension://three"}},
         {"http.api_key", {"aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb", "cccccccccccccccc"}},
     };
     if (const auto found = kSpecial.find(key.name); found != kSpecial.end()) return found->second;
@@ -55,8 +56,8 @@ std::array<std::string, 3> three_values(const Key& key) {
                     std::to_string(usual + 3 * step)};
         }
         case Kind::choice:
-            return {std::string(key.choices[1]), std::string(key.choices[2]),
-                    std::string(key.choices[0])};
+            return {std::string(key.choices[1]), std::string(key.choices[2 % key.choices.size()]),
+                    std::string(key.choices[3 % key.choices.size()])};
         case Kind::text:
         case Kind::text_list:
             return {"one", "two", "three"};

@@ -108,4 +108,17 @@ TEST_CASE("booleans in texts have the usual spellings and no others") {
     for (const char* text : {"", "TRUE", "2", "enabled"}) CHECK_FALSE(parse_text(key, text));
 }
 
+TEST_CASE("origins are what a browser sends") {
+    for (const char* text : {"https://chat.example", "http://localhost:3000", "http://[::1]:80",
+                             "chrome-extension://abcdef", "moz-extension://a-b-c"}) {
+        CHECK_FALSE(check_origin(text));
+    }
+    for (const char* text : {"", "*", "null", "chat.example", "https://", "://a", "https://a/b",
+                             "https://a b", "https://*"}) {
+        const auto wrong = check_origin(text);
+        REQUIRE(wrong.has_value());
+        CHECK(wrong->find("is not an origin: write") != std::string::npos);
+    }
+}
+
 TEST_SUITE_END();

@@ -94,6 +94,19 @@ TEST_SUITE("device facts") {
         CHECK_THROWS_AS(static_cast<void>(cpu_json(settings)), config::ConfigError);
     }
 
+    TEST_CASE("the speed is measured outside the caches where the memory allows it") {
+        constexpr std::uint64_t kMiB = 1 << 20;
+        CHECK(speed_matrix_bytes(32 * kMiB, 16'000 * kMiB) == 64 * kMiB);
+        CHECK(speed_matrix_bytes(300 * kMiB, 16'000 * kMiB) == 128 * kMiB);
+        CHECK(speed_matrix_bytes(2 * kMiB, 16'000 * kMiB) == 16 * kMiB);
+        CHECK(speed_matrix_bytes(0, 16'000 * kMiB) == 16 * kMiB);
+        // A board of 512 MiB, one that is all but full, and one that does not tell.
+        CHECK(speed_matrix_bytes(32 * kMiB, 400 * kMiB) == 50 * kMiB);
+        CHECK(speed_matrix_bytes(2 * kMiB, 80 * kMiB) == 10 * kMiB);
+        CHECK(speed_matrix_bytes(2 * kMiB, 1) == kMiB);
+        CHECK(speed_matrix_bytes(2 * kMiB, 0) == 16 * kMiB);
+    }
+
     TEST_CASE("a device's speed is a power of the square root of two") {
         const double speed = measure_speed(kernels::reference(), {1, {}, {}});
         const double steps = std::log2(speed) * 2;

@@ -26,9 +26,9 @@ void ScriptedHolders::start(std::vector<model::Piece> pieces) {
     sent = 0;
     progress_done = progress_total = 0;
     Fetcher::Callbacks callbacks;
-    callbacks.send = [this](const mesh::DeviceId& holder, const mesh::wire::PlanFrame& frame) {
+    callbacks.send = [this](const mesh::DeviceId& holder, const mesh::messages::PlanFrame& frame) {
         if (!reachable(holder)) return false;
-        requests.push_back({holder, frame.id, std::get<mesh::wire::PieceRequest>(frame.body)});
+        requests.push_back({holder, frame.id, std::get<mesh::messages::PieceRequest>(frame.body)});
         ++sent;
         return true;
     };
@@ -42,16 +42,16 @@ void ScriptedHolders::start(std::vector<model::Piece> pieces) {
         if (done) throw std::logic_error("a fetch that ends twice");
         done = std::move(error);
     };
-    fetcher_ = std::make_unique<Fetcher>(std::make_unique<PieceStore>(store_, hash), hash,
+    fetcher_ = std::make_unique<Fetcher>(std::make_unique<PieceStore>(store_, hash, memory), hash,
                                          claimed_bytes, std::move(callbacks));
     fetcher_->tick(now_);
 }
 
-mesh::wire::PieceReply ScriptedHolders::answer(const Asked& asked) const {
+mesh::messages::PieceReply ScriptedHolders::answer(const Asked& asked) const {
     return answer_piece_request(asked.request, source_, source_.header_bytes());
 }
 
-void ScriptedHolders::reply(const Asked& asked, mesh::wire::PieceReply reply) {
+void ScriptedHolders::reply(const Asked& asked, mesh::messages::PieceReply reply) {
     fetcher_->on_reply(asked.id, asked.holder, std::move(reply), now_);
 }
 

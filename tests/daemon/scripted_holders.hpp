@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "daemon/fetcher.hpp"
 #include "daemon/model/gguf.hpp"
 #include "daemon/model/hparams.hpp"
+#include "daemon/pieces/fetcher.hpp"
 #include "daemon/shard/plan.hpp"
 
 namespace shoal::tests {
@@ -23,7 +23,7 @@ namespace shoal::tests {
 struct Asked {
     mesh::DeviceId holder;
     std::uint64_t id = 0;
-    mesh::wire::PieceRequest request;
+    mesh::messages::PieceRequest request;
 };
 
 /// One model file, the requests that a fetch sends for its pieces, and a clock.
@@ -35,12 +35,12 @@ class ScriptedHolders {
     void start(const shard::Slice& slice);
     void start(std::vector<model::Piece> pieces);
     Fetcher& fetcher() { return *fetcher_; }
-    PieceStore store() const { return PieceStore(store_, hash); }
+    const PieceStore& store() const { return fetcher_->store(); }
     std::filesystem::path folder() const { return store_ / hash.hex(); }
 
     /// What an honest holder answers.
-    mesh::wire::PieceReply answer(const Asked& asked) const;
-    void reply(const Asked& asked, mesh::wire::PieceReply reply);
+    mesh::messages::PieceReply answer(const Asked& asked) const;
+    void reply(const Asked& asked, mesh::messages::PieceReply reply);
     /// Takes the oldest request that waits for an answer.
     Asked take();
     /// Answers everything honestly until the fetch is over or waits.
@@ -50,7 +50,7 @@ class ScriptedHolders {
     shard::Slice whole_slice() const;
     const model::FileSource& source() const { return source_; }
     const model::Hparams& hparams() const { return hparams_; }
-    std::uint64_t file_bytes() const { return file_.bytes().size(); }
+    std::uint64_t file_bytes() const { return file_.file().stamp().bytes; }
 
     std::vector<mesh::DeviceId> holders;
     std::function<bool(const mesh::DeviceId&)> reachable = [](const auto&) { return true; };
@@ -59,6 +59,7 @@ class ScriptedHolders {
     std::size_t sent = 0;        ///< requests of this fetch
     std::optional<std::string> done;
     std::uint64_t progress_done = 0, progress_total = 0;
+    std::uint64_t memory = 0;         ///< that pieces may take when the disk does not
     std::uint64_t claimed_bytes = 0;  ///< what the fetch is told of the file's length
 
   private:

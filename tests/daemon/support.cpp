@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "daemon/catalogue.hpp"
+#include "daemon/pieces/catalogue.hpp"
 
 namespace shoal::tests {
 namespace {
@@ -36,6 +36,16 @@ mesh::DeviceId device_id(std::uint8_t number) {
     mesh::DeviceId id;
     id.bytes[0] = number;
     return id;
+}
+
+mesh::Member other_device(std::uint8_t number) {
+    mesh::Member member;
+    member.id = device_id(number);
+    member.description.name.assign("device ").append(std::to_string(number));
+    member.description.speed = 1;
+    member.description.data_endpoint = "tcp://*:4000";
+    member.address.assign("10.0.0.").append(std::to_string(number));
+    return member;
 }
 
 const std::filesystem::path& tiny_model() {
@@ -109,8 +119,8 @@ PlanSpec solo_spec(std::shared_ptr<const OpenModel> model, mesh::PlanId id,
     return spec;
 }
 
-mesh::wire::Generate greedy(const std::string& prompt, std::uint32_t max_tokens) {
-    mesh::wire::Generate request;
+mesh::messages::Generate greedy(const std::string& prompt, std::uint32_t max_tokens) {
+    mesh::messages::Generate request;
     request.prompt = prompt;
     request.max_tokens = max_tokens;
     request.sampling.temperature = 0;
@@ -118,7 +128,7 @@ mesh::wire::Generate greedy(const std::string& prompt, std::uint32_t max_tokens)
     return request;
 }
 
-Job job_of(JobId id, mesh::wire::Generate request) {
+Job job_of(JobId id, mesh::messages::Generate request) {
     Job job;
     job.id = id;
     job.request = std::move(request);
@@ -129,7 +139,8 @@ Job job_of(JobId id, mesh::wire::Generate request) {
 std::vector<std::int32_t> Story::ids() const {
     std::vector<std::int32_t> out;
     for (const auto& event : events) {
-        if (const auto* token = std::get_if<mesh::wire::Token>(&event)) out.push_back(token->id);
+        if (const auto* token = std::get_if<mesh::messages::Token>(&event))
+            out.push_back(token->id);
     }
     return out;
 }
@@ -137,8 +148,8 @@ std::vector<std::int32_t> Story::ids() const {
 std::string Story::text() const {
     std::string out;
     for (const auto& event : events) {
-        if (const auto* token = std::get_if<mesh::wire::Token>(&event)) out += token->text;
-        if (const auto* last = std::get_if<mesh::wire::Done>(&event)) out += last->text;
+        if (const auto* token = std::get_if<mesh::messages::Token>(&event)) out += token->text;
+        if (const auto* last = std::get_if<mesh::messages::Done>(&event)) out += last->text;
     }
     return out;
 }
@@ -146,7 +157,7 @@ std::string Story::text() const {
 bool Story::numbered() const {
     std::uint32_t next = 0;
     for (const auto& event : events) {
-        const auto* token = std::get_if<mesh::wire::Token>(&event);
+        const auto* token = std::get_if<mesh::messages::Token>(&event);
         if (token != nullptr && token->index != next++) return false;
     }
     return true;
@@ -154,19 +165,19 @@ bool Story::numbered() const {
 
 std::size_t Story::finals() const {
     std::size_t count = 0;
-    for (const auto& event : events) count += mesh::wire::is_final(event) ? 1 : 0;
+    for (const auto& event : events) count += mesh::messages::is_final(event) ? 1 : 0;
     return count;
 }
 
-const mesh::wire::Done* Story::done() const {
-    return events.empty() ? nullptr : std::get_if<mesh::wire::Done>(&events.back());
+const mesh::messages::Done* Story::done() const {
+    return events.empty() ? nullptr : std::get_if<mesh::messages::Done>(&events.back());
 }
 
-const mesh::wire::Failed* Story::failed() const {
-    return events.empty() ? nullptr : std::get_if<mesh::wire::Failed>(&events.back());
+const mesh::messages::Failed* Story::failed() const {
+    return events.empty() ? nullptr : std::get_if<mesh::messages::Failed>(&events.back());
 }
 
-void Recorder::add(std::uint64_t job, const mesh::wire::Event& event) {
+void Recorder::add(std::uint64_t job, const mesh::messages::Event& event) {
     const std::lock_guard lock(mutex_);
     stories_[job].events.push_back(event);
 }

@@ -15,20 +15,24 @@
 #include <type_traits>
 #include <vector>
 
-#include "daemon/control_loop.hpp"
-#include "daemon/engine.hpp"
-#include "daemon/plan_spec.hpp"
-#include "mesh/wire/requests.hpp"
+#include "daemon/engine/engine.hpp"
+#include "daemon/engine/plan_spec.hpp"
+#include "daemon/loop/control_loop.hpp"
+#include "mesh/mesh.hpp"
+#include "mesh/messages/requests.hpp"
+#include "tests/instrumented.hpp"
 #include "tests/model/model_maker.hpp"
 #include "tests/model/temporary_folder.hpp"
 
 namespace shoal::tests {
 
-/// Longer than anything here takes, instrumented and on a slow machine.
-inline constexpr std::chrono::seconds kPatience{60};
+/// Longer than anything here takes on a slow and busy machine.
+inline constexpr std::chrono::seconds kPatience{by_speed(60, 300)};
 
 /// A device of a test; number 1 comes before number 2.
 mesh::DeviceId device_id(std::uint8_t number);
+/// The same as a member, with nothing announced.
+mesh::Member other_device(std::uint8_t number);
 
 /// Model files that are made once for the process. 320 tokens, two layers, f32.
 const std::filesystem::path& tiny_model();
@@ -49,26 +53,26 @@ PlanSpec solo_spec(std::shared_ptr<const OpenModel> model, mesh::PlanId id,
 mesh::PlanId plan_id(std::uint32_t number);
 
 /// A greedy generation that ignores end tokens.
-mesh::wire::Generate greedy(const std::string& prompt, std::uint32_t max_tokens);
-Job job_of(JobId id, mesh::wire::Generate request);
+mesh::messages::Generate greedy(const std::string& prompt, std::uint32_t max_tokens);
+Job job_of(JobId id, mesh::messages::Generate request);
 
 /// The events of one request, looked at.
 struct Story {
-    std::vector<mesh::wire::Event> events;
+    std::vector<mesh::messages::Event> events;
 
     std::vector<std::int32_t> ids() const;
     std::string text() const;  ///< with what the final event releases
     bool numbered() const;     ///< tokens are numbered from 0 without gap or repeat
     std::size_t finals() const;
     bool over() const { return finals() != 0; }
-    const mesh::wire::Done* done() const;
-    const mesh::wire::Failed* failed() const;
+    const mesh::messages::Done* done() const;
+    const mesh::messages::Failed* failed() const;
 };
 
 /// Events by job. Thread-safe.
 class Recorder {
   public:
-    void add(std::uint64_t job, const mesh::wire::Event& event);
+    void add(std::uint64_t job, const mesh::messages::Event& event);
     Story story(std::uint64_t job) const;
     void clear();
 

@@ -37,10 +37,10 @@ TEST_CASE("an address that cannot be bound is named") {
     CHECK_THROWS_AS(DataPlane(context, {"no such address"}), std::runtime_error);
 }
 
-TEST_CASE("the next plan begins at once") {
+TEST_CASE_TEMPLATE("the next plan begins at once", Fixture, CurveFixture, SealedFixture) {
     constexpr std::uint32_t kSize = 3;
     constexpr int kPlans = 30;
-    CurveFixture fixture(kSize);
+    Fixture fixture(kSize);
     std::vector<PlanId> plans;
     for (int i = 0; i < kPlans; ++i) plans.push_back(new_plan());
     run_ranks(kSize, [&](std::uint32_t rank) {
@@ -51,7 +51,7 @@ TEST_CASE("the next plan begins at once") {
             const std::uint32_t me = (rank + kSize - static_cast<std::uint32_t>(i) % kSize) % kSize;
             auto joined = fixture.planes[rank]->join(plans[static_cast<std::size_t>(i)], me, peers,
                                                      fixture.options, {});
-            expect(joined.exchange != nullptr, joined.why);
+            expect(joined.exchange != nullptr, joined.why.what);
             Views theirs;
             for (std::uint64_t step = 0; step < 5; ++step) {
                 expect_ok(joined.exchange->all_gather(pattern(me, step, 300), theirs), step);
@@ -67,14 +67,14 @@ TEST_CASE("the next plan begins at once") {
     }
 }
 
-TEST_CASE("a plan is joined once") {
-    ZmqFixture fixture(2);
+TEST_CASE_TEMPLATE("a plan is joined once", Fixture, ZmqFixture, ZmtpFixture) {
+    Fixture fixture(2);
     run_ranks(2, [&](std::uint32_t rank) { fixture.join(rank); });
     CHECK_THROWS_AS(fixture.join(0), std::invalid_argument);
 }
 
-TEST_CASE("a rank outside the plan is refused") {
-    ZmqFixture fixture(2);
+TEST_CASE_TEMPLATE("a rank outside the plan is refused", Fixture, ZmqFixture, ZmtpFixture) {
+    Fixture fixture(2);
     CHECK_THROWS_AS((void)fixture.planes[0]->join(fixture.plan, 2, fixture.peers, {}, {}),
                     std::invalid_argument);
     CHECK_THROWS_AS((void)fixture.planes[0]->join(fixture.plan, 0, {}, {}, {}),
@@ -84,8 +84,8 @@ TEST_CASE("a rank outside the plan is refused") {
                     std::invalid_argument);
 }
 
-TEST_CASE("a plan of one device needs nobody") {
-    ZmqFixture fixture(1);
+TEST_CASE_TEMPLATE("a plan of one device needs nobody", Fixture, ZmqFixture, ZmtpFixture) {
+    Fixture fixture(1);
     fixture.peers[0].endpoint = "not an endpoint";
     std::stop_source stop;
     const auto joined =
@@ -101,21 +101,22 @@ TEST_CASE("a plan of one device needs nobody") {
     CHECK(joined.exchange->all_gather({}, theirs) == ExchangeStatus::aborted);
 }
 
-TEST_CASE("a join without one of the devices times out and names it") {
-    ZmqFixture fixture(3);
+TEST_CASE_TEMPLATE("a join without one of the devices times out and names it", Fixture, ZmqFixture,
+                   ZmtpFixture) {
+    Fixture fixture(3);
     fixture.options.timeout = 200ms;
     std::atomic<int> named{0};
     run_ranks(2, [&](std::uint32_t rank) {
         const auto joined =
             fixture.planes[rank]->join(fixture.plan, rank, fixture.peers, fixture.options, {});
         expect(!joined.exchange && joined.status == ExchangeStatus::timed_out, "timed out");
-        if (joined.why.find("rank 2") != std::string::npos) ++named;
+        if (joined.why.what.find("rank 2") != std::string::npos) ++named;
     });
     CHECK(named == 2);
 }
 
-TEST_CASE("a stop ends a join at once") {
-    ZmqFixture fixture(2);
+TEST_CASE_TEMPLATE("a stop ends a join at once", Fixture, ZmqFixture, ZmtpFixture) {
+    Fixture fixture(2);
     std::stop_source stop;
     Clock::time_point stopped;
     std::jthread stopper([&] {
@@ -131,17 +132,19 @@ TEST_CASE("a stop ends a join at once") {
     CHECK(ended - stopped < 50ms);
 }
 
-TEST_CASE("an endpoint that is none is refused by name") {
-    ZmqFixture fixture(2);
+TEST_CASE_TEMPLATE("an endpoint that is none is refused by name", Fixture, ZmqFixture,
+                   ZmtpFixture) {
+    Fixture fixture(2);
     fixture.peers[1].endpoint = "carrier pigeon";
     const auto joined =
         fixture.planes[0]->join(fixture.plan, 0, fixture.peers, fixture.options, {});
     CHECK(joined.status == ExchangeStatus::aborted);
-    CHECK(joined.why.find("carrier pigeon") != std::string::npos);
+    CHECK(joined.why.what.find("carrier pigeon") != std::string::npos);
 }
 
-TEST_CASE("a payload beyond the limit is refused before anything is sent") {
-    ZmqFixture fixture(2);
+TEST_CASE_TEMPLATE("a payload beyond the limit is refused before anything is sent", Fixture,
+                   ZmqFixture, ZmtpFixture) {
+    Fixture fixture(2);
     run_ranks(2, [&](std::uint32_t rank) {
         const auto exchange = fixture.join(rank);
         const std::vector<std::byte> huge(exchange::kMaxPayloadBytes + 1);
@@ -154,8 +157,9 @@ TEST_CASE("a payload beyond the limit is refused before anything is sent") {
     });
 }
 
-TEST_CASE("a device with another key than the plan says gets nothing") {
-    CurveFixture fixture(2);
+TEST_CASE_TEMPLATE("a device with another key than the plan says gets nothing", Fixture,
+                   CurveFixture, SealedFixture) {
+    Fixture fixture(2);
     fixture.options.timeout = 300ms;
     auto peers = fixture.peers;
     peers[1].public_key = generate_identity().public_key;
@@ -166,8 +170,9 @@ TEST_CASE("a device with another key than the plan says gets nothing") {
     });
 }
 
-TEST_CASE("a device that is not on the allow-list stays out, and gets in once it is") {
-    CurveFixture fixture(2);
+TEST_CASE_TEMPLATE("a device that is not on the allow-list stays out, and gets in once it is",
+                   Fixture, CurveFixture, SealedFixture) {
+    Fixture fixture(2);
     for (const auto& context : fixture.contexts) context->revoke(fixture.peers[1].public_key);
     fixture.options.timeout = 300ms;
     run_ranks(2, [&](std::uint32_t rank) {
@@ -202,7 +207,7 @@ TEST_CASE("a member of the cluster cannot subscribe in the name of another devic
     const auto joined =
         fixture.planes[0]->join(fixture.plan, 0, fixture.peers, fixture.options, {});
     CHECK(joined.status == ExchangeStatus::timed_out);
-    CHECK(joined.why.find("no subscription came from rank 1") != std::string::npos);
+    CHECK(joined.why.what.find("no subscription came from rank 1") != std::string::npos);
     // It does not keep the true one out either.
     fixture.plan = new_plan();
     fixture.options.timeout = 5s;

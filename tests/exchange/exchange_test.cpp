@@ -45,7 +45,7 @@ void decode_step(Exchange& exchange, std::uint32_t root, std::uint64_t step, int
 }  // namespace
 
 TEST_CASE_TEMPLATE("ranks of every count gather payloads of different sizes", Fixture,
-                   MemoryFixture, ZmqFixture, CurveFixture) {
+                   MemoryFixture, ZmqFixture, CurveFixture, ZmtpFixture, SealedFixture) {
     for (std::uint32_t size = 1; size <= 8; ++size) {
         CAPTURE(size);
         Fixture fixture(size);
@@ -66,7 +66,7 @@ TEST_CASE_TEMPLATE("ranks of every count gather payloads of different sizes", Fi
 }
 
 TEST_CASE_TEMPLATE("thousands of lock-step all-gathers keep their order", Fixture, MemoryFixture,
-                   ZmqFixture, CurveFixture) {
+                   ZmqFixture, CurveFixture, ZmtpFixture, SealedFixture) {
     constexpr std::uint32_t kSize = 3;
     Fixture fixture(kSize);
     run_ranks(kSize, [&](std::uint32_t rank) {
@@ -83,7 +83,7 @@ TEST_CASE_TEMPLATE("thousands of lock-step all-gathers keep their order", Fixtur
 }
 
 TEST_CASE_TEMPLATE("decode steps interleave broadcast, all-gather and gather", Fixture,
-                   MemoryFixture, ZmqFixture, CurveFixture) {
+                   MemoryFixture, ZmqFixture, CurveFixture, ZmtpFixture, SealedFixture) {
     constexpr std::uint32_t kSize = 4;
     Fixture fixture(kSize);
     run_ranks(kSize, [&](std::uint32_t rank) {
@@ -97,7 +97,7 @@ TEST_CASE_TEMPLATE("decode steps interleave broadcast, all-gather and gather", F
 }
 
 TEST_CASE_TEMPLATE("a fast root cannot overrun slow receivers", Fixture, MemoryFixture, ZmqFixture,
-                   CurveFixture) {
+                   CurveFixture, ZmtpFixture, SealedFixture) {
     constexpr std::uint32_t kSize = 3;
     constexpr std::uint64_t kSteps = 100;
     Fixture fixture(kSize);
@@ -123,7 +123,7 @@ TEST_CASE_TEMPLATE("a fast root cannot overrun slow receivers", Fixture, MemoryF
 }
 
 TEST_CASE_TEMPLATE("views stay valid until the next call", Fixture, MemoryFixture, ZmqFixture,
-                   CurveFixture) {
+                   CurveFixture, ZmtpFixture, SealedFixture) {
     constexpr std::uint32_t kSize = 3;
     Fixture fixture(kSize);
     run_ranks(kSize, [&](std::uint32_t rank) {
@@ -175,7 +175,7 @@ Clock::duration time_of_stop(const std::string& call) {
 }  // namespace
 
 TEST_CASE_TEMPLATE("a stop ends every blocked call at once", Fixture, MemoryFixture, ZmqFixture,
-                   CurveFixture) {
+                   CurveFixture, ZmtpFixture, SealedFixture) {
     for (const char* call : {"broadcast", "all_gather", "gather"}) {
         CAPTURE(call);
         // A loaded machine may keep a thread waiting for its turn, but hardly five times.
@@ -188,7 +188,7 @@ TEST_CASE_TEMPLATE("a stop ends every blocked call at once", Fixture, MemoryFixt
 }
 
 TEST_CASE_TEMPLATE("a silent peer times out, a root that idles does not", Fixture, MemoryFixture,
-                   ZmqFixture, CurveFixture) {
+                   ZmqFixture, CurveFixture, ZmtpFixture, SealedFixture) {
     constexpr std::uint32_t kSize = 3;
     Fixture fixture(kSize, 80ms);
     std::promise<void> promise;
@@ -220,7 +220,7 @@ TEST_CASE_TEMPLATE("a silent peer times out, a root that idles does not", Fixtur
 }
 
 TEST_CASE_TEMPLATE("who leaves the plan aborts the others", Fixture, MemoryFixture, ZmqFixture,
-                   CurveFixture) {
+                   CurveFixture, ZmtpFixture, SealedFixture) {
     constexpr std::uint32_t kSize = 3;
     Fixture fixture(kSize);
     run_ranks(kSize, [&](std::uint32_t rank) {
@@ -239,7 +239,7 @@ TEST_CASE_TEMPLATE("who leaves the plan aborts the others", Fixture, MemoryFixtu
 }
 
 TEST_CASE_TEMPLATE("who leaves after its last collective harms nobody", Fixture, MemoryFixture,
-                   ZmqFixture, CurveFixture) {
+                   ZmqFixture, CurveFixture, ZmtpFixture, SealedFixture) {
     for (int round = 0; round < 20; ++round) {
         constexpr std::uint32_t kSize = 3;
         Fixture fixture(kSize);

@@ -22,33 +22,13 @@
 #include "mesh/exchange/memory_exchange.hpp"
 #include "mesh/transport/identity_store.hpp"
 #include "mesh/transport/zmq_context.hpp"
+#include "tests/exchange/pattern.hpp"
 
 namespace shoal::mesh::testing {
 
 using Clock = std::chrono::steady_clock;
 using Views = std::vector<std::span<const std::byte>>;
 
-/// Bytes that tell who sent them, when, and in which order.
-inline std::vector<std::byte> pattern(std::uint32_t rank, std::uint64_t step, std::size_t size) {
-    std::vector<std::byte> bytes(size);
-    const auto seed = static_cast<std::uint32_t>(step * 2654435761u + rank * 40503u + 17);
-    for (std::size_t i = 0; i < size; ++i) {
-        bytes[i] = static_cast<std::byte>((seed + i * 131u) >> (i % 3 * 4));
-    }
-    return bytes;
-}
-
-inline void expect(bool condition, const std::string& what) {
-    if (!condition) throw std::runtime_error(what);
-}
-inline void expect_pattern(std::span<const std::byte> got, std::uint32_t rank, std::uint64_t step,
-                           std::size_t size) {
-    const auto want = pattern(rank, step, size);
-    if (got.size() == want.size() && std::equal(want.begin(), want.end(), got.begin())) return;
-    throw std::runtime_error("wrong payload of rank " + std::to_string(rank) + " at step " +
-                             std::to_string(step) + ": " + std::to_string(got.size()) +
-                             " bytes, expected " + std::to_string(size));
-}
 inline void expect_ok(ExchangeStatus status, std::uint64_t step) {
     expect(status == ExchangeStatus::ok, "step " + std::to_string(step) + " ended with status " +
                                              std::to_string(static_cast<int>(status)));
@@ -101,16 +81,15 @@ inline PlanId new_plan() {
     return plan;
 }
 
-/// Devices over sockets of 127.0.0.1, without CURVE. All share a context.
-class ZmqFixture {
+/// Devices over sockets of 127.0.0.1, in clear. All share a context.
+class ClearFixture {
   public:
-    static constexpr const char* kName = "zmq";
-
-    explicit ZmqFixture(std::uint32_t size,
-                        std::chrono::milliseconds silence_limit = std::chrono::seconds(10)) {
+    explicit ClearFixture(DataTransport transport, std::uint32_t size,
+                          std::chrono::milliseconds silence_limit) {
         options.silence_limit = silence_limit;
         for (std::uint32_t r = 0; r < size; ++r) {
-            planes.push_back(std::make_unique<DataPlane>(context_, DataPlaneOptions{"127.0.0.1"}));
+            planes.push_back(std::make_unique<DataPlane>(
+                context_, DataPlaneOptions{.bind = "127.0.0.1", .transport = transport}));
             Peer peer;
             peer.id.bytes.fill(static_cast<std::uint8_t>(r + 1));
             peer.endpoint = planes.back()->endpoint("127.0.0.1");
@@ -120,7 +99,7 @@ class ZmqFixture {
     std::unique_ptr<Exchange> join(std::uint32_t rank) { return join(rank, plan); }
     std::unique_ptr<Exchange> join(std::uint32_t rank, const PlanId& id) {
         auto result = planes[rank]->join(id, rank, peers, options, stop_.get_token());
-        if (!result.exchange) throw std::runtime_error("cannot join: " + result.why);
+        if (!result.exchange) throw std::runtime_error("cannot join: " + result.why.what);
         return std::move(result.exchange);
     }
     void abort() { stop_.request_stop(); }
@@ -136,18 +115,17 @@ class ZmqFixture {
     std::vector<std::unique_ptr<DataPlane>> planes;
 };
 
-/// The same with CURVE; every device has a context and an identity of its own.
-class CurveFixture {
+/// The same encrypted; every device has a context and an identity of its own.
+class SecureFixture {
   public:
-    static constexpr const char* kName = "curve";
-
-    explicit CurveFixture(std::uint32_t size,
-                          std::chrono::milliseconds silence_limit = std::chrono::seconds(10)) {
+    explicit SecureFixture(DataTransport transport, std::uint32_t size,
+                           std::chrono::milliseconds silence_limit) {
         options.silence_limit = silence_limit;
         for (std::uint32_t r = 0; r < size; ++r) {
             const Identity identity = generate_identity();
             contexts.push_back(std::make_unique<ZmqContext>(identity));
-            planes.push_back(std::make_unique<DataPlane>(*contexts.back()));
+            planes.push_back(std::make_unique<DataPlane>(*contexts.back(),
+                                                         DataPlaneOptions{.transport = transport}));
             peers.push_back(
                 {identity.id, identity.public_key, planes.back()->endpoint("127.0.0.1")});
         }
@@ -159,7 +137,7 @@ class CurveFixture {
     }
     std::unique_ptr<Exchange> join(std::uint32_t rank) {
         auto result = planes[rank]->join(plan, rank, peers, options, stop_.get_token());
-        if (!result.exchange) throw std::runtime_error("cannot join: " + result.why);
+        if (!result.exchange) throw std::runtime_error("cannot join: " + result.why.what);
         return std::move(result.exchange);
     }
     void abort() { stop_.request_stop(); }
@@ -173,5 +151,28 @@ class CurveFixture {
   private:
     std::stop_source stop_;
 };
+
+template <typename Base, DataTransport kTransport>
+class Over : public Base {
+  public:
+    explicit Over(std::uint32_t size,
+                  std::chrono::milliseconds silence_limit = std::chrono::seconds(10))
+        : Base(kTransport, size, silence_limit) {}
+};
+using ZmqFixture = Over<ClearFixture, DataTransport::libzmq>;
+using CurveFixture = Over<SecureFixture, DataTransport::libzmq>;
+using ZmtpFixture = Over<ClearFixture, DataTransport::zmtp>;
+using SealedFixture = Over<SecureFixture, DataTransport::zmtp>;
+
+/// After a gather to rank 0: a rank that left at once could not repeat its part if that was lost.
+template <typename Fixture>
+void end_together(Fixture& fixture, Exchange& exchange) {
+    if (exchange.rank() == 0) {
+        fixture.abort();
+    } else {
+        std::span<const std::byte> received;
+        expect(exchange.broadcast(0, {}, received) == ExchangeStatus::aborted, "the end");
+    }
+}
 
 }  // namespace shoal::mesh::testing

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "mesh/exchange/frame.hpp"
 #include "tests/exchange/fixtures.hpp"
 
 namespace shoal::mesh::testing {
@@ -23,7 +24,7 @@ TEST_CASE("abort() of the group ends blocked members") {
 
 TEST_CASE("a group has at least one rank, and each is taken once") {
     CHECK_THROWS_AS(MemoryGroup(0), std::invalid_argument);
-    CHECK_THROWS_AS(MemoryGroup(65536), std::invalid_argument);
+    CHECK_THROWS_AS(MemoryGroup(exchange::kMaxRanks + 1), std::invalid_argument);
     MemoryGroup group(2);
     const auto first = group.member(0);
     CHECK_THROWS_AS(group.member(0), std::invalid_argument);

@@ -65,8 +65,9 @@ Step step_of(const model::GgufFile& file, std::uint32_t first, std::uint32_t cou
     step.embedding_type = table.type;
     for (std::uint32_t i = 0; i < count; ++i) {
         step.rows.push_back({1, first + i});
-        const auto row = file.data(table).subspan((first + i) % table.rows * bytes, bytes);
-        step.embeddings.insert(step.embeddings.end(), row.begin(), row.end());
+        step.embeddings.resize((i + 1) * bytes);
+        file.file().read(table.offset + (first + i) % table.rows * bytes,
+                         {step.embeddings.data() + i * bytes, bytes});
     }
     Output output;
     output.row = count - 1;
@@ -79,12 +80,8 @@ Step step_of(const model::GgufFile& file, std::uint32_t first, std::uint32_t cou
     return step;
 }
 
-}  // namespace
-
-TEST_CASE("a step allocates nothing once its sequence has begun") {
+void check_allocations(const tests::ModelShape& shape) {
     tests::TemporaryFolder folder;
-    tests::ModelShape shape;
-    shape.type = "q4_k";
     tests::make_model(shape, folder.folder / "model.gguf");
     const model::GgufFile file(folder.folder / "model.gguf");
     const model::Hparams hparams = model::read_hparams(file);
@@ -113,6 +110,17 @@ TEST_CASE("a step allocates nothing once its sequence has begun") {
         CHECK(after == before);
         at += count;
     }
+}
+
+}  // namespace
+
+TEST_CASE("a step allocates nothing once its sequence has begun") {
+    tests::ModelShape shape;
+    shape.type = "q4_k";
+    check_allocations(shape);
+    shape.architecture = "qwen3moe";
+    shape.n_experts = 8;
+    check_allocations(shape);
 }
 
 }  // namespace shoal::exec

@@ -9,11 +9,14 @@
 
 #include "daemon/model/tokenizer.hpp"
 #include "tests/exec/local_cluster.hpp"
+#include "tests/instrumented.hpp"
 #include "tests/model/model_maker.hpp"
 #include "tests/model/temporary_folder.hpp"
 
 namespace shoal::tests {
 namespace {
+
+using Counts = std::vector<std::uint32_t>;
 
 using nlohmann::json;
 
@@ -69,7 +72,7 @@ TEST_CASE("the demo model as F32 writes what float64 writes, on any number of de
     requantise(shipped(), "f32", folder.folder / "demo-f32.gguf", 1);
     const model::GgufFile file(folder.folder / "demo-f32.gguf");
     const json expected = golden();
-    for (const std::uint32_t devices : {1U, 2U, 3U, 5U, 8U}) {
+    for (const std::uint32_t devices : by_speed<Counts>({1, 2, 3, 5, 8}, {1, 5})) {
         LocalCluster cluster(file, options(devices));
         for (const json& run : expected) {
             CAPTURE(devices);
@@ -91,7 +94,7 @@ TEST_CASE("the demo model as F32 writes what float64 writes on every instruction
     const model::GgufFile file(folder.folder / "demo-f32.gguf");
     const json run = golden().front();
     auto ids = run["generated_ids"].get<std::vector<std::int32_t>>();
-    ids.resize(std::min<std::size_t>(ids.size(), 48));
+    ids.resize(std::min<std::size_t>(ids.size(), by_speed(48, 8)));
     for (const kernels::Isa isa : isas_here()) {
         for (const std::uint32_t devices : {1U, 3U}) {
             CAPTURE(std::string(kernels::name(isa)));
@@ -111,13 +114,14 @@ TEST_CASE("quantised demo models give the same bits on all vector instruction se
     const TemporaryFolder folder;
     const json run = golden().front();
     const auto prompt = run["prompt_ids"].get<std::vector<std::int32_t>>();
+    const auto tokens = by_speed<std::uint32_t>(24, 4);
     for (const char* type : {"q8_0", "q4_0", "q4_k_m", "q2_k_mixed", "iq4_xs_mixed"}) {
         const std::filesystem::path path = folder.folder / type;
         requantise(shipped(), type, path, 1);
         const model::GgufFile file(path);
         for (const std::uint32_t devices : {1U, 3U}) {
             LocalCluster best(file, options(devices));
-            const Generated same = best.generate(prompt, 24, {}, true);
+            const Generated same = best.generate(prompt, tokens, {}, true);
             for (const kernels::Isa isa : vector_isas_here()) {
                 CAPTURE(std::string(type));
                 CAPTURE(std::string(kernels::name(isa)));
@@ -125,7 +129,7 @@ TEST_CASE("quantised demo models give the same bits on all vector instruction se
                 ClusterOptions o = options(devices);
                 o.isa = isa;
                 LocalCluster cluster(file, o);
-                const Generated got = cluster.generate(prompt, 24, {}, true);
+                const Generated got = cluster.generate(prompt, tokens, {}, true);
                 CHECK(got.ids == same.ids);
                 CHECK(got.logits == same.logits);  // to the last bit
             }

@@ -7,6 +7,7 @@
 
 #include "tests/exec/double_model.hpp"
 #include "tests/exec/local_cluster.hpp"
+#include "tests/instrumented.hpp"
 #include "tests/model/model_maker.hpp"
 #include "tests/model/temporary_folder.hpp"
 
@@ -27,6 +28,7 @@ ModelShape tiny(const char* architecture, const char* type) {
     ModelShape shape;
     shape.architecture = architecture;
     shape.type = type;
+    if (shape.architecture == "qwen3moe") shape.n_experts = 6;
     return shape;
 }
 
@@ -78,12 +80,19 @@ TEST_CASE("N devices compute what one device computes, for every architecture") 
     tied.rope_freqs = true;
     ModelShape wide_heads = tiny("qwen3", "f32");
     wide_heads.head_dim = 64;
-    for (const ModelShape& shape : {untied_odd, tied, tiny("qwen2", "f32"), wide_heads}) {
+    ModelShape unlike_layers = tiny("llama", "f32");
+    unlike_layers.n_layers = 3;
+    unlike_layers.layer_ff = {200, 768, 64};
+    ModelShape experts = tiny("qwen3moe", "f32");
+    experts.n_ff = 172;
+    experts.n_experts_used = 3;
+    for (const ModelShape& shape :
+         {untied_odd, tied, tiny("qwen2", "f32"), wide_heads, unlike_layers, experts}) {
         const MadeModel model(shape);
         LocalCluster one(*model.file, options(1));
         const Generated expected = one.generate(kPrompt, 12, {}, true);
         CHECK(spread(expected.logits[0]) > 0.5);
-        for (std::uint32_t n = 2; n <= shape.n_heads + 1; ++n) {
+        for (std::uint32_t n = 2; n <= shape.n_heads + 1; n += by_speed(1, 3)) {
             CAPTURE(shape.architecture);
             CAPTURE(n);
             LocalCluster many(*model.file, options(n));
@@ -102,6 +111,24 @@ TEST_CASE("quantised slices differ from the whole by rounding only") {
         LocalCluster one(*model.file, options(1));
         const Generated expected = one.generate(kPrompt, 1, {}, true);
         // Head cuts at 32 columns: every device quantises the same blocks of activations.
+        for (const std::uint32_t n : by_speed<std::vector<std::uint32_t>>({2, 3, 8}, {3})) {
+            CAPTURE(type);
+            CAPTURE(n);
+            LocalCluster many(*model.file, options(n));
+            const Generated got = many.generate(kPrompt, 1, {}, true);
+            CHECK(largest_difference(got.logits[0], expected.logits[0]) <
+                  0.02 * spread(expected.logits[0]));
+        }
+    }
+}
+
+TEST_CASE("quantised experts differ by rounding only") {
+    for (const char* type : {"q8_0", "q4_k_m"}) {
+        ModelShape shape = tiny("qwen3moe", type);
+        shape.n_ff = 256;
+        const MadeModel model(shape);
+        LocalCluster one(*model.file, options(1));
+        const Generated expected = one.generate(kPrompt, 1, {}, true);
         for (const std::uint32_t n : {2U, 3U, 8U}) {
             CAPTURE(type);
             CAPTURE(n);
@@ -110,6 +137,22 @@ TEST_CASE("quantised slices differ from the whole by rounding only") {
             CHECK(largest_difference(got.logits[0], expected.logits[0]) <
                   0.02 * spread(expected.logits[0]));
         }
+    }
+}
+
+TEST_CASE("quantised layers of unlike width differ by rounding only") {
+    ModelShape shape = tiny("llama", "q4_k");
+    shape.n_layers = 3;
+    shape.layer_ff = {256, 1024, 512};
+    const MadeModel model(shape);
+    LocalCluster one(*model.file, options(1));
+    const Generated expected = one.generate(kPrompt, 1, {}, true);
+    for (const std::uint32_t n : {2U, 5U}) {
+        CAPTURE(n);
+        LocalCluster many(*model.file, options(n));
+        const Generated got = many.generate(kPrompt, 1, {}, true);
+        CHECK(largest_difference(got.logits[0], expected.logits[0]) <
+              0.02 * spread(expected.logits[0]));
     }
 }
 
@@ -132,6 +175,23 @@ TEST_CASE("the reference kernels and the fastest agree on greedy ids") {
     const Generated a = slow.generate(kPrompt, 1, {}, true);
     const Generated b = fast.generate(kPrompt, 1, {}, true);
     CHECK(largest_difference(a.logits[0], b.logits[0]) < 1e-3);
+}
+
+TEST_CASE("logits of experts depend neither on the batch, nor on the threads") {
+    const MadeModel model(tiny("qwen3moe", "q4_k"));
+    const auto prompt = long_prompt(50);
+    LocalCluster batched(*model.file, options(1));
+    const Generated expected = batched.generate(prompt, 3, {}, true);
+    for (const std::uint32_t rows : {1U, 7U}) {
+        for (const std::uint32_t threads : {1U, 3U}) {
+            CAPTURE(rows);
+            CAPTURE(threads);
+            ClusterOptions other = options(1, threads);
+            other.exec.max_rows = rows;
+            LocalCluster cluster(*model.file, other);
+            CHECK(cluster.generate(prompt, 3, {}, true).logits == expected.logits);
+        }
+    }
 }
 
 TEST_CASE("logits depend neither on the batch, nor on the threads") {
@@ -160,10 +220,19 @@ TEST_CASE("logits depend neither on the batch, nor on the threads") {
     }
 }
 
-TEST_CASE("every architecture computes what float64 computes, biases and norms of heads too") {
-    for (const char* architecture : {"llama", "qwen2", "qwen3"}) {
-        CAPTURE(std::string(architecture));
-        const MadeModel made(tiny(architecture, "f32"));
+TEST_CASE("every architecture computes what float64 computes, biases, norms, scaled angles too") {
+    std::vector<ModelShape> shapes;
+    for (const char* architecture : {"llama", "qwen2", "qwen3", "qwen3moe"}) {
+        shapes.push_back(tiny(architecture, "f32"));
+        ModelShape& scaled = shapes.emplace_back(shapes.back());
+        scaled.rope_scale = 2.5F;
+        scaled.rope_freqs = std::string(architecture) == "llama";
+    }
+    shapes.emplace_back(shapes.front()).layer_ff = {64, 200};
+    for (const ModelShape& shape : shapes) {
+        CAPTURE(shape.architecture);
+        CAPTURE(shape.rope_scale);
+        const MadeModel made(shape);
         ClusterOptions o = options(1, 2);
         o.exec.max_outputs = o.exec.max_rows;
         LocalCluster cluster(*made.file, o);
@@ -233,6 +302,41 @@ TEST_CASE("sequences that run together give what each gives alone") {
     }
 }
 
+TEST_CASE("sequences beyond the outputs of a step wait, and give what each gives alone") {
+    const MadeModel model(tiny("llama", "f32"));
+    const std::vector<std::vector<std::int32_t>> prompts{kPrompt, {1, 5}, long_prompt(70), {1}};
+    ClusterOptions few = options(2);
+    few.exec.max_outputs = 2;
+    LocalCluster together(*model.file, few);
+    const auto got = together.generate_together(prompts, 8, {});
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+        CHECK(together.generate(prompts[i], 8, {}).ids == got[i]);
+    }
+}
+
+TEST_CASE("a sequence that forks another goes on as if it had computed all itself") {
+    const MadeModel model(tiny("llama", "f32"));
+    LocalCluster cluster(*model.file, options(2));
+    const auto expected = cluster.generate(long_prompt(60), 4, {}).ids;
+    std::vector<std::int32_t> forked;
+    cluster.run_plan([&](exec::Root& root) {
+        exec::Sequence first{1, long_prompt(59), 0, {}};
+        exec::Sequence second{2, long_prompt(60), 50, {}};
+        exec::Sequence* running = &first;
+        std::vector<exec::Chosen> chosen;
+        REQUIRE(root.step({&running, 1}, chosen) == exec::Status::ok);
+        root.fork({1, 2, 50});
+        running = &second;
+        while (forked.size() < expected.size()) {
+            REQUIRE(root.step({&running, 1}, chosen) == exec::Status::ok);
+            REQUIRE(chosen.size() == 1);
+            forked.push_back(chosen[0].token);
+            second.tokens.push_back(chosen[0].token);
+        }
+    });
+    CHECK(forked == expected);
+}
+
 TEST_CASE("the same seed gives the same text on any cut") {
     const MadeModel model(tiny("llama", "f32"));
     exec::Sampling filtered;
@@ -298,11 +402,15 @@ TEST_CASE("N devices hold N shares of the weights") {
     }
 }
 
-TEST_CASE("payloads of Q8_0 and f16 keep all devices in step") {
+TEST_CASE("rounded payloads keep all devices in step") {
     const MadeModel model(tiny("llama", "f32"));
     LocalCluster one(*model.file, options(1));
     const Generated expected = one.generate(kPrompt, 1, {}, true);
-    for (const auto payload : {exec::PayloadType::q8_0, exec::PayloadType::f16}) {
+    const std::pair<exec::PayloadType, double> bounds[] = {{exec::PayloadType::q8_0, 0.1},
+                                                           {exec::PayloadType::f16, 0.01},
+                                                           {exec::PayloadType::q16, 0.001}};
+    for (const auto& bound : bounds) {
+        const exec::PayloadType payload = bound.first;
         ClusterOptions o = options(3);
         o.exec.collectives = payload;
         LocalCluster many(*model.file, o);
@@ -312,8 +420,7 @@ TEST_CASE("payloads of Q8_0 and f16 keep all devices in step") {
                 << " payloads move logits by up to " << error << " of a spread of "
                 << spread(expected.logits[0]));
         CHECK(error > 0);
-        CHECK(error <
-              (payload == exec::PayloadType::q8_0 ? 0.1 : 0.01) * spread(expected.logits[0]));
+        CHECK(error < bound.second * spread(expected.logits[0]));
     }
 }
 

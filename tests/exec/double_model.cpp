@@ -12,8 +12,9 @@ namespace {
 std::vector<float> weights(const model::GgufFile& file, const model::TensorInfo& info,
                            std::size_t row) {
     std::vector<float> out(info.cols);
-    const std::size_t bytes = kernels::row_bytes(info.type, info.cols);
-    kernels::dequantize(info.type, file.data(info).data() + row * bytes, out.data(), info.cols);
+    std::vector<std::byte> bytes(kernels::row_bytes(info.type, info.cols));
+    file.file().read(info.offset + row * bytes.size(), bytes);
+    kernels::dequantize(info.type, bytes.data(), out.data(), info.cols);
     return out;
 }
 
@@ -36,11 +37,12 @@ void add(std::vector<std::vector<double>>& x, const std::vector<std::vector<doub
 
 DoubleModel::DoubleModel(const model::GgufFile& file) : file_(file), hp_(read_hparams(file)) {}
 
-DoubleModel::Columns DoubleModel::product(const std::string& tensor, const Columns& x) const {
+DoubleModel::Columns DoubleModel::product(const std::string& tensor, const Columns& x,
+                                          std::size_t matrix) const {
     const model::TensorInfo& info = file_.header().tensor(tensor);
-    Columns y(info.rows, std::vector<double>(x[0].size()));
-    for (std::size_t o = 0; o < info.rows; ++o) {
-        const std::vector<float> w = weights(file_, info, o);
+    Columns y(info.rows / info.matrices, std::vector<double>(x[0].size()));
+    for (std::size_t o = 0; o < y.size(); ++o) {
+        const std::vector<float> w = weights(file_, info, matrix * y.size() + o);
         double* out = y[o].data();
         // Two features at a time halve the loads and stores of sums. Widths are even.
         for (std::size_t k = 0; k + 1 < w.size(); k += 2) {
@@ -93,15 +95,20 @@ void DoubleModel::norm_heads(const std::string& tensor, Columns& x) const {
     }
 }
 
-/// Turns the pairs of every head: (2 i, 2 i + 1), or (i, i + rot / 2).
+/// Turns the pairs of every head: (2 i, 2 i + 1), or (i, i + rot / 2). Frequencies are divided by
+/// the scale (linear scaling) and each by its own divisor (rope_freqs, as Llama 3.1 has them).
 void DoubleModel::rotate(Columns& x) const {
+    const auto* divisors = file_.header().find_tensor(model::tensor_name::kRopeFreqs);
+    const std::vector<float> divisor =
+        divisors == nullptr ? std::vector<float>() : weights(file_, *divisors, 0);
     const bool interleaved = hp_.rope_kind == kernels::RopeKind::interleaved;
     const std::size_t step = interleaved ? 2 : 1;
     const std::size_t partner = interleaved ? 1 : hp_.rope_dim / 2;
     for (std::size_t first = 0; first < x.size(); first += hp_.head_dim) {
         for (std::size_t i = 0; i < hp_.rope_dim / 2; ++i) {
             const double frequency =
-                std::pow(double{hp_.rope_base}, -2.0 * static_cast<double>(i) / hp_.rope_dim);
+                std::pow(double{hp_.rope_base}, -2.0 * static_cast<double>(i) / hp_.rope_dim) /
+                (double{hp_.rope_scale} * (divisors == nullptr ? 1.0 : double{divisor[i]}));
             auto& one = x[first + step * i];
             auto& other = x[first + step * i + partner];
             for (std::size_t t = 0; t < one.size(); ++t) {
@@ -142,6 +149,47 @@ DoubleModel::Columns DoubleModel::attended(const Columns& q, const Columns& k,
     return out;
 }
 
+DoubleModel::Columns DoubleModel::fed_forward(std::uint32_t layer, const std::string& suffix,
+                                              const Columns& h, std::size_t expert) const {
+    const auto name = [&](const char* part) {
+        return model::tensor_name::layer(layer, part + suffix);
+    };
+    Columns gate = product(name("ffn_gate"), h, expert);
+    const Columns up = product(name("ffn_up"), h, expert);
+    for (std::size_t i = 0; i < gate.size(); ++i) {
+        for (std::size_t t = 0; t < gate[i].size(); ++t) {
+            gate[i][t] *= up[i][t] / (1 + std::exp(-gate[i][t]));
+        }
+    }
+    return product(name("ffn_down"), gate, expert);
+}
+
+/// Every expert computes every position; those outside a position's best have the share 0.
+DoubleModel::Columns DoubleModel::mixed(std::uint32_t layer, const Columns& h) const {
+    Columns shares = product(model::tensor_name::layer(layer, "ffn_gate_inp.weight"), h);
+    for (std::size_t t = 0; t < h[0].size(); ++t) {
+        std::vector<double> sorted;
+        for (const auto& scores : shares) sorted.push_back(scores[t]);
+        std::sort(sorted.rbegin(), sorted.rend());
+        const double least = sorted[hp_.n_experts_used - 1];
+        double sum = 0;
+        for (auto& scores : shares) {
+            scores[t] = scores[t] < least ? 0 : std::exp(scores[t]);
+            sum += scores[t];
+        }
+        for (auto& scores : shares) scores[t] /= sum;
+    }
+    Columns out(h.size(), std::vector<double>(h[0].size()));
+    for (std::size_t e = 0; e < shares.size(); ++e) {
+        Columns y = fed_forward(layer, "_exps.weight", h, e);
+        for (auto& row : y) {
+            for (std::size_t t = 0; t < row.size(); ++t) row[t] *= shares[e][t];
+        }
+        add(out, y);
+    }
+    return out;
+}
+
 void DoubleModel::add_layer(std::uint32_t layer, Columns& x) const {
     const auto name = [layer](const char* part) { return model::tensor_name::layer(layer, part); };
     const Columns h = normed(name("attn_norm.weight"), x);
@@ -154,14 +202,7 @@ void DoubleModel::add_layer(std::uint32_t layer, Columns& x) const {
     const Columns v = projected(layer, "attn_v", h);
     add(x, product(name("attn_output.weight"), attended(q, k, v)));
     const Columns g = normed(name("ffn_norm.weight"), x);
-    Columns gate = product(name("ffn_gate.weight"), g);
-    const Columns up = product(name("ffn_up.weight"), g);
-    for (std::size_t i = 0; i < gate.size(); ++i) {
-        for (std::size_t t = 0; t < gate[i].size(); ++t) {
-            gate[i][t] *= up[i][t] / (1 + std::exp(-gate[i][t]));
-        }
-    }
-    add(x, product(name("ffn_down.weight"), gate));
+    add(x, hp_.n_experts == 0 ? fed_forward(layer, ".weight", g, 0) : mixed(layer, g));
 }
 
 std::vector<std::vector<double>> DoubleModel::logits(const std::vector<std::int32_t>& ids) const {

@@ -27,12 +27,16 @@ class DoubleModel {
     /// are loops over positions.
     using Columns = std::vector<std::vector<double>>;
 
-    Columns product(const std::string& tensor, const Columns& x) const;
+    /// `matrix`: which of the tensor's.
+    Columns product(const std::string& tensor, const Columns& x, std::size_t matrix = 0) const;
     Columns normed(const std::string& tensor, const Columns& x) const;
     Columns projected(std::uint32_t layer, const std::string& part, const Columns& x) const;
     void norm_heads(const std::string& tensor, Columns& x) const;
     void rotate(Columns& x) const;
     Columns attended(const Columns& q, const Columns& k, const Columns& v) const;
+    Columns fed_forward(std::uint32_t layer, const std::string& suffix, const Columns& h,
+                        std::size_t expert) const;
+    Columns mixed(std::uint32_t layer, const Columns& h) const;
     void add_layer(std::uint32_t layer, Columns& x) const;
 
     const model::GgufFile& file_;

@@ -7,6 +7,7 @@
 
 #include "kernels/panel.hpp"
 #include "tests/exec/local_cluster.hpp"
+#include "tests/instrumented.hpp"
 
 namespace shoal::exec {
 namespace {
@@ -89,7 +90,7 @@ TEST_CASE("gated products equal two products, the gate and quantising, each by i
             Matrix down;
             down.type = c.down;
             down.rows = 1;
-            for (const std::size_t rows : {1, 5, 17, 300}) {
+            for (const std::size_t rows : {1, 5, 17, tests::by_speed(300, 33)}) {
                 for (const std::uint32_t threads : {1, 3}) {
                     CAPTURE(kernels.name);
                     CAPTURE(kernels::name(c.gate));

@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <thread>
 
-#include "daemon/exchange_collective.hpp"
+#include "daemon/engine/exchange_collective.hpp"
 #include "mesh/exchange/memory_exchange.hpp"
 
 namespace shoal::tests {
@@ -63,11 +63,13 @@ void LocalCluster::run_plan(const std::function<void(exec::Root&)>& body) {
         std::vector<std::jthread> followers;
         for (std::size_t r = 1; r < devices_.size(); ++r) {
             followers.emplace_back([this, r, exchange = exchanges[r].get(), &ends] {
-                ExchangeCollective collective(*exchange);
+                EffortCounter effort;
+                ExchangeCollective collective(*exchange, effort);
                 ends[r] = exec::follow(devices_[r]->executor, collective);
             });
         }
-        ExchangeCollective collective(*exchanges[0]);
+        EffortCounter effort;
+        ExchangeCollective collective(*exchanges[0], effort);
         exec::Root root(devices_[0]->executor, collective, source_);
         try {
             body(root);
@@ -139,18 +141,20 @@ std::vector<std::vector<float>> LocalCluster::logits_at(const std::vector<std::i
                                                         const std::vector<std::uint32_t>& wanted) {
     const model::TensorInfo& table = file_.header().tensor(model::tensor_name::kEmbedding);
     const std::size_t bytes = kernels::row_bytes(table.type, table.cols);
+    const std::vector<std::byte> rows = file_.data(table);
     exec::Step step;
     step.embedding_type = table.type;
     for (std::size_t i = 0; i < tokens.size(); ++i) {
         const auto row = static_cast<std::uint32_t>(i);
         const auto embedding =
-            file_.data(table).subspan(static_cast<std::size_t>(tokens[i]) * bytes, bytes);
+            std::span(rows).subspan(static_cast<std::size_t>(tokens[i]) * bytes, bytes);
         step.rows.push_back({1, row});
         step.embeddings.insert(step.embeddings.end(), embedding.begin(), embedding.end());
     }
     for (const std::uint32_t row : wanted) step.outputs.push_back({row, {}});
     auto exchanges = mesh::make_memory_exchange(1);
-    ExchangeCollective collective(*exchanges[0]);
+    EffortCounter effort;
+    ExchangeCollective collective(*exchanges[0], effort);
     exec::Executor& executor = devices_.at(0)->executor;
     if (devices_.size() != 1 || executor.run(step, collective) != exec::Status::ok) {
         throw std::runtime_error("the step failed");

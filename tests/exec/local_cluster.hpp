@@ -60,6 +60,9 @@ class LocalCluster {
     std::vector<std::vector<float>> logits_at(const std::vector<std::int32_t>& tokens,
                                               const std::vector<std::uint32_t>& wanted);
 
+    /// Whatever `body` does with a root that the other devices follow.
+    void run_plan(const std::function<void(exec::Root&)>& body);
+
     const std::vector<shard::Slice>& plan() const noexcept { return plan_; }
     const model::Hparams& hparams() const noexcept { return hparams_; }
     /// The device's executor and weights, for looking at memory.
@@ -69,7 +72,6 @@ class LocalCluster {
   private:
     struct Device;
     std::vector<float> last_logits() const;
-    void run_plan(const std::function<void(exec::Root&)>& body);
 
     const model::GgufFile& file_;
     model::Hparams hparams_;

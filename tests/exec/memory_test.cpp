@@ -7,26 +7,14 @@
 #include <fstream>
 #include <string>
 
+#include "tests/counted_memory.hpp"
 #include "tests/exec/local_cluster.hpp"
+#include "tests/instrumented.hpp"
 #include "tests/model/model_maker.hpp"
 #include "tests/model/temporary_folder.hpp"
 
 namespace shoal::tests {
 namespace {
-
-// Sanitizers keep freed memory and shadows of their own, which would be counted too.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-    __has_feature(memory_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-#else
-constexpr bool kSanitized = false;
-#endif
 
 /// Bytes of this process that no file backs; 0 when the system does not say. Counted page by page,
 /// where the figures of /proc/self/status may lag by some pages for each CPU.
@@ -48,7 +36,7 @@ std::uint64_t settled_bytes() {
 }
 
 bool skipped() {
-    if (!kSanitized && anonymous_bytes() != 0) return false;
+    if (!kInstrumented && anonymous_bytes() != 0) return false;
     MESSAGE("skipped: memory cannot be counted here");
     return true;
 }
@@ -71,6 +59,7 @@ ModelShape some_tens_of_megabytes(const char* type) {
 
 TEST_CASE("loading takes the memory of the weights once, at its peak too") {
     if (skipped()) return;
+    const SmallPages small_pages;
     const std::vector<shard::Device> one(1);
     for (const char* type : {"q8_0", "f16"}) {
         const TemporaryFolder folder;
@@ -101,6 +90,7 @@ TEST_CASE("loading takes the memory of the weights once, at its peak too") {
 
 TEST_CASE("a device that computes keeps its weights, its cache and its buffers") {
     if (skipped()) return;
+    const SmallPages small_pages;
     const TemporaryFolder folder;
     make_model(some_tens_of_megabytes("q8_0"), folder.folder / "model.gguf");
     const model::GgufFile file(folder.folder / "model.gguf");

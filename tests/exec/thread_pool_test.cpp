@@ -5,11 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <ctime>
 #include <latch>
 #include <numeric>
+#include <system_error>
 
 namespace shoal::exec {
 namespace {
@@ -180,6 +182,22 @@ TEST_CASE("an idle pool takes no time from the CPU") {
         quiet = process_seconds() - before < 0.002;
     }
     CHECK(quiet);
+}
+
+TEST_CASE("a pool whose threads cannot all be had says so, and none is left") {
+    for (const int had : {0, 1, 3}) {
+        std::atomic<int> started{0}, ended{0};
+        const auto start = [&](std::function<void()> body) {
+            if (started == had) throw std::system_error(EAGAIN, std::generic_category());
+            ++started;
+            return std::jthread([&ended, body = std::move(body)] {
+                body();
+                ++ended;
+            });
+        };
+        CHECK_THROWS_AS(ThreadPool(5, start), std::system_error);
+        CHECK(ended == had);
+    }
 }
 
 TEST_CASE("a pool that never ran ends") {

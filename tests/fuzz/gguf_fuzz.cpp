@@ -37,6 +37,7 @@ std::uint64_t touch(const GgufHeader& header) {
 
 void check_description(const Hparams& h) {
     check(h.n_layers > 0 && h.n_heads % h.n_kv_heads == 0 && h.group() > 0);
+    check(h.layer_ff.size() == h.n_layers);
     check(h.rope_dim % 2 == 0 && h.rope_dim <= h.head_dim);
     check(h.inverse_frequencies().size() == h.rope_dim / 2);
 }

@@ -9,7 +9,7 @@
 #include "daemon/http/json_requests.hpp"
 
 using namespace shoal::http;
-using shoal::mesh::wire::Door;
+using shoal::mesh::messages::Door;
 
 namespace {
 
@@ -24,7 +24,9 @@ void check(const T& request) {
     if (validate(request, Door::http)) std::abort();
 }
 void check(const CompletionRequest& request) {
-    check(request.generate);
+    const std::size_t choices = request.choices();
+    if (choices == 0 || choices > kMaxChoices) std::abort();
+    for (std::size_t i = 0; i < choices; ++i) check(request.choice(i));
 }
 
 }  // namespace

@@ -6,15 +6,15 @@
 #include <span>
 
 #include "daemon/exec/step.hpp"
-#include "daemon/plan_member.hpp"
-#include "mesh/wire/plan.hpp"
+#include "daemon/plan/offer.hpp"
+#include "mesh/messages/plan.hpp"
 
 using namespace shoal;
 
 namespace {
 
-void check_offer_of(const mesh::wire::PlanFrame& frame) {
-    const auto* offer = std::get_if<mesh::wire::PlanOffer>(&frame.body);
+void check_offer_of(const mesh::messages::PlanFrame& frame) {
+    const auto* offer = std::get_if<mesh::messages::PlanOffer>(&frame.body);
     if (offer == nullptr) return;
     model::Hparams hparams;
     hparams.n_heads = 8;
@@ -28,10 +28,11 @@ void check_offer_of(const mesh::wire::PlanFrame& frame) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const auto bytes = std::as_bytes(std::span(data, size));
-    if (const auto frame = mesh::wire::decode_plan(bytes)) {
+    if (const auto frame = mesh::messages::decode_plan(bytes)) {
         check_offer_of(*frame);
-        const auto again = mesh::wire::decode_plan(mesh::wire::encode(*frame));
-        if (!again || mesh::wire::encode(*again) != mesh::wire::encode(*frame)) std::abort();
+        const auto again = mesh::messages::decode_plan(mesh::messages::encode(*frame));
+        if (!again || mesh::messages::encode(*again) != mesh::messages::encode(*frame))
+            std::abort();
     }
     static_cast<void>(exec::decode_order(bytes, 64));
     static_cast<void>(exec::decode_scores(bytes));

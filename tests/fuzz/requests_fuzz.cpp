@@ -5,9 +5,9 @@
 #include <cstdlib>
 #include <span>
 
-#include "mesh/wire/requests.hpp"
+#include "mesh/messages/requests.hpp"
 
-using namespace shoal::mesh::wire;
+using namespace shoal::mesh::messages;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const auto bytes = std::as_bytes(std::span(data, size));

@@ -40,10 +40,10 @@ void fuzz_membership(std::span<const std::byte> input) {
     membership::Time now{std::chrono::hours(1)};
     std::uint64_t next_session = 1;
     membership::Membership machine(
-        self, {}, {}, [&] { return next_session++; }, now);
+        self, 1, {}, {}, [&] { return next_session++; }, now);
     membership::Actions actions;
     machine.found({other, {}, 1, "10.0.0.1", 1, 1}, now, actions);
-    machine.received(other, wire::Hello{7, 1, {}, {}}, now, actions);
+    machine.received(other, wire::Hello{7, 1, {}, {}, 1}, now, actions);
     // The input is a sequence of messages: a length of two bytes each.
     while (input.size() > 2) {
         const auto length = std::min<std::size_t>(

@@ -123,6 +123,9 @@ TEST_SUITE("router") {
         CHECK(is("POST", "/detokenize", Endpoint::detokenize));
         CHECK(is("GET", "/v1/models", Endpoint::models));
         CHECK(is("HEAD", "/v1/models", Endpoint::models));
+        CHECK(is("GET", "/v1/models/a/b", Endpoint::model));
+        CHECK(is("HEAD", "/v1/models/a", Endpoint::model));
+        CHECK(model_in_path("/v1/models/a/b") == "a/b");
         CHECK(is("GET", "/health", Endpoint::health));
         CHECK(is("GET", "/v1/cluster", Endpoint::cluster));
     }
@@ -133,7 +136,8 @@ TEST_SUITE("router") {
             REQUIRE(std::holds_alternative<Refusal>(routed));
             return std::get<Refusal>(routed);
         };
-        for (const char* path : {"", "/", "/v1", "/health/", "/HEALTH", "/v1/completions/x", "*"}) {
+        for (const char* path :
+             {"", "/", "/v1", "/health/", "/HEALTH", "/v1/completions/x", "*", "/v1/models/"}) {
             CHECK(refusal("GET", path).error.status == 404);
         }
         CHECK(refusal("GET", "/v1/completions").error.status == 405);

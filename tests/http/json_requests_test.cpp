@@ -53,12 +53,13 @@ TEST_SUITE("json_requests") {
             "repeat_penalty": 1.5, "penalty_last_n": 9, "logit_bias": {"5": -100, "17": 2.5},
             "ignore_eos": true, "stream": true, "stream_options": {"include_usage": true},
             "user": "me", "n": 1, "best_of": 1, "echo": false, "logprobs": null, "suffix": null})");
-        const mesh::wire::Generate& g = r.generate;
+        REQUIRE(r.choices() == 1);
+        const mesh::messages::Generate g = r.choice(0);
         CHECK(g.model == "tiny");
         CHECK(g.prompt == std::string("Once\0 \xC3\xA4", 8));
         CHECK(g.max_tokens == 7);
         CHECK(g.sampling ==
-              mesh::wire::Sampling{
+              mesh::messages::Sampling{
                   0.5F, 3, 0.25F, 0.125F, 1.5F, -1, 2, 9, ~0ULL, {{5, -100.F}, {17, 2.5F}}});
         CHECK(g.stop == std::vector<std::string>{"a", "b"});
         CHECK(g.ignore_eos);
@@ -78,7 +79,7 @@ TEST_SUITE("json_requests") {
                   "stream":null,"stream_options":null})"}) {
             const CompletionRequest r = completion(body);
             CHECK(r.generate.max_tokens == 16);
-            CHECK(r.generate.sampling == mesh::wire::Sampling{});
+            CHECK(r.generate.sampling == mesh::messages::Sampling{});
             CHECK(r.generate.stop.empty());
             CHECK_FALSE(r.stream);
             CHECK_FALSE(r.seeded);
@@ -86,10 +87,11 @@ TEST_SUITE("json_requests") {
     }
 
     TEST_CASE("a prompt is a text or token ids") {
-        CHECK(completion(R"({"prompt":""})").generate.prompt.empty());
-        CHECK(completion(R"({"prompt":[1,0,2147483647]})").generate.prompt_ids ==
+        CHECK(completion(R"({"prompt":""})").choice(0).prompt.empty());
+        CHECK(completion(R"({"prompt":[1,0,2147483647]})").choice(0).prompt_ids ==
               std::vector<std::int32_t>{1, 0, 2147483647});
-        for (const char* prompt : {"[]", "[\"a\"]", "[[1]]", "7", "null", "{}", "true"}) {
+        for (const char* prompt : {"[]", "[[]]", "[\"a\",1]", "[\"a\",[1]]", "[[1],2]", "[[[1]]]",
+                                   "[null]", "7", "null", "{}", "true"}) {
             const auto error = completion_error(std::string(R"({"prompt":)") + prompt + "}");
             CHECK(error.param == "prompt");
             CHECK(error.status == 400);
@@ -102,6 +104,50 @@ TEST_SUITE("json_requests") {
         CHECK(completion_error("{}").message == "prompt is missing");
     }
 
+    TEST_CASE("several prompts and several choices of each are requests in order") {
+        const auto r = completion(R"({"prompt":["a","b"],"n":3,"best_of":3,"seed":-1})");
+        REQUIRE(r.choices() == 6);
+        CHECK(r.choice(0).prompt == "a");
+        CHECK(r.choice(2).prompt == "a");
+        CHECK(r.choice(3).prompt == "b");
+        // The first of each is what its prompt would get alone.
+        CHECK(r.choice(0).sampling.seed == ~0ULL);
+        CHECK(r.choice(3).sampling.seed == ~0ULL);
+        CHECK(r.choice(1).sampling.seed == 0);
+        CHECK(r.choice(2).sampling.seed == 1);
+        const auto ids = completion(R"({"prompt":[[1,2],[3]]})");
+        REQUIRE(ids.choices() == 2);
+        CHECK(ids.choice(0).prompt_ids == std::vector<std::int32_t>{1, 2});
+        CHECK(ids.choice(1).prompt_ids == std::vector<std::int32_t>{3});
+        CHECK(ids.choice(0).prompt.empty());
+        // Without a seed equal prompts get different texts.
+        const auto unseeded = completion(R"({"prompt":["a","a"]})");
+        CHECK(unseeded.choice(0).sampling.seed != unseeded.choice(1).sampling.seed);
+    }
+
+    TEST_CASE("one request asks for so many texts and no more") {
+        std::string prompts = "\"a\"";
+        for (std::size_t i = 1; i < kMaxChoices; ++i) prompts += ",\"a\"";
+        CHECK(completion("{\"prompt\":[" + prompts + "]}").choices() == kMaxChoices);
+        CHECK(completion_error("{\"prompt\":[" + prompts + ",\"a\"]}").message ==
+              "there are 65 prompts; at most 64 are allowed");
+        CHECK(with(R"("n":64)").choices() == kMaxChoices);
+        CHECK(error_with(R"("n":65)").message == "n is 65; expected an integer from 1 to 64");
+        CHECK(completion_error(R"({"prompt":["a","b"],"n":33})").message ==
+              "n is 33 and there are 2 prompts; at most 64 texts are made for one request");
+    }
+
+    TEST_CASE("what others send and mean nothing special by is understood") {
+        CHECK(with(R"("seed":-9223372036854775808)").generate.sampling.seed == 1ULL << 63);
+        CHECK(with(R"("top_p":0)").generate.sampling.temperature == 0);
+        CHECK(with(R"("top_p":0,"temperature":2)").generate.sampling.temperature == 0);
+        CHECK(with(R"("top_k":-1)").generate.sampling.top_k == 0);
+        CHECK(with(R"("suffix":"")").choices() == 1);
+        CHECK_FALSE(
+            with(R"("stream":true,"stream_options":{"include_obfuscation":true})").include_usage);
+        CHECK(with(R"("n":2,"best_of":2)").choices() == 2);
+    }
+
     TEST_CASE("fields that are not honoured are errors that name them") {
         for (const char* name : {"best_off", "messages", "tools", "response_format", "grammar",
                                  "n_predict", "mirostat", "prompt_ids", "resume_ids", ""}) {
@@ -110,14 +156,15 @@ TEST_SUITE("json_requests") {
             CHECK(error.param == name);
             CHECK(error.message.find(quoted(name)) != std::string::npos);
         }
-        CHECK(error_with(R"("n":2)").param == "n");
+        CHECK(error_with(R"("n":2,"best_of":3)").message ==
+              "best_of is 3; only the value of n, which is 2, is supported, leave it out");
+        CHECK(error_with(R"("best_of":"1")").param == "best_of");
         CHECK(error_with(R"("best_of":3)").param == "best_of");
         CHECK(error_with(R"("echo":true)").param == "echo");
         CHECK(error_with(R"("logprobs":0)").param == "logprobs");
         CHECK(error_with(R"("suffix":"end")").param == "suffix");
-        CHECK(error_with(R"("n":2)").message == "n is 2; only 1 is supported, leave it out");
-        CHECK(error_with(R"("stream":true,"stream_options":{"include_obfuscation":false})").param ==
-              "stream_options.include_obfuscation");
+        CHECK(error_with(R"("stream":true,"stream_options":{"include_all":false})").param ==
+              "stream_options.include_all");
         CHECK(error_with(R"("stream_options":{"include_usage":true})").param == "stream_options");
     }
 
@@ -131,11 +178,14 @@ TEST_SUITE("json_requests") {
                                         {"temperature", "\"1\""},
                                         {"temperature", "[]"},
                                         {"top_p", "true"},
-                                        {"top_k", "-1"},
+                                        {"top_k", "-2"},
                                         {"top_k", "2.5"},
                                         {"top_k", "4294967296"},
                                         {"min_p", "{}"},
-                                        {"seed", "-1"},
+                                        {"n", "0"},
+                                        {"n", "-1"},
+                                        {"n", "1.5"},
+                                        {"suffix", "7"},
                                         {"seed", "1.5"},
                                         {"seed", "18446744073709551616"},
                                         {"stop", "3"},
@@ -162,8 +212,8 @@ TEST_SUITE("json_requests") {
             CHECK(error.param == name);
             CHECK(error.message.starts_with(name));
         }
-        CHECK(error_with(R"("top_k":-1)").message ==
-              "top_k is -1; expected an integer from 0 to 4294967295");
+        CHECK(error_with(R"("top_k":-2)").message ==
+              "top_k is -2; expected an integer from 0 to 4294967295");
     }
 
     TEST_CASE("values out of range are errors that say the range") {
@@ -171,7 +221,7 @@ TEST_SUITE("json_requests") {
               "temperature is -0.5; allowed are values from 0 to 100");
         CHECK(error_with(R"("temperature":-0.5)").param == "temperature");
         CHECK(error_with(R"("temperature":1e39)").param == "temperature");
-        CHECK(error_with(R"("top_p":0)").param == "top_p");
+        CHECK(error_with(R"("top_p":-0.5)").param == "top_p");
         CHECK(error_with(R"("min_p":1.5)").param == "min_p");
         CHECK(error_with(R"("presence_penalty":2.5)").param == "presence_penalty");
         CHECK(error_with(R"("frequency_penalty":-2.5)").param == "frequency_penalty");
@@ -244,9 +294,9 @@ TEST_SUITE("json_requests") {
 
     TEST_CASE("token prompts hold to the limit of the wire") {
         std::string ids = "1";
-        for (std::size_t i = 1; i < mesh::wire::kMaxPromptTokens; ++i) ids += ",1";
-        CHECK(completion(R"({"prompt":[)" + ids + "]}").generate.prompt_ids.size() ==
-              mesh::wire::kMaxPromptTokens);
+        for (std::size_t i = 1; i < mesh::messages::kMaxPromptTokens; ++i) ids += ",1";
+        CHECK(completion(R"({"prompt":[)" + ids + "]}").choice(0).prompt_ids.size() ==
+              mesh::messages::kMaxPromptTokens);
         const auto error = completion_error(R"({"prompt":[)" + ids + ",1]}");
         CHECK(error.param == "prompt");
         CHECK(error.message.starts_with("prompt has 1048577 tokens"));
@@ -255,8 +305,8 @@ TEST_SUITE("json_requests") {
     TEST_CASE("tokenize takes content and flags") {
         auto parsed = parse_tokenize(R"({"model":"m","content":"hi","add_special":false,
                                          "parse_special":false})");
-        REQUIRE(std::holds_alternative<mesh::wire::TokenizeRequest>(parsed));
-        const auto& t = std::get<mesh::wire::TokenizeRequest>(parsed);
+        REQUIRE(std::holds_alternative<mesh::messages::TokenizeRequest>(parsed));
+        const auto& t = std::get<mesh::messages::TokenizeRequest>(parsed);
         CHECK(t.model == "m");
         CHECK(t.text == "hi");
         CHECK_FALSE(t.add_special);
@@ -265,14 +315,14 @@ TEST_SUITE("json_requests") {
         CHECK(error_of(parse_tokenize(R"({"content":1})")).param == "content");
         CHECK(error_of(parse_tokenize(R"({"content":"","with_pieces":true})")).param ==
               "with_pieces");
-        const std::string long_text(mesh::wire::kMaxPromptBytes + 1, 't');
+        const std::string long_text(mesh::messages::kMaxPromptBytes + 1, 't');
         CHECK(error_of(parse_tokenize(R"({"content":")" + long_text + "\"}")).param == "content");
     }
 
     TEST_CASE("detokenize takes tokens") {
         auto parsed = parse_detokenize(R"({"tokens":[3,1]})");
-        REQUIRE(std::holds_alternative<mesh::wire::DetokenizeRequest>(parsed));
-        CHECK(std::get<mesh::wire::DetokenizeRequest>(parsed).ids ==
+        REQUIRE(std::holds_alternative<mesh::messages::DetokenizeRequest>(parsed));
+        CHECK(std::get<mesh::messages::DetokenizeRequest>(parsed).ids ==
               std::vector<std::int32_t>{3, 1});
         CHECK(error_of(parse_detokenize("{}")).param == "tokens");
         CHECK(error_of(parse_detokenize(R"({"tokens":[-1]})")).param == "tokens");

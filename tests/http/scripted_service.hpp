@@ -12,11 +12,11 @@
 #include <utility>
 #include <vector>
 
-#include "daemon/http/service.hpp"
+#include "daemon/requests/service.hpp"
 
 namespace shoal::http::test {
 
-using namespace mesh::wire;
+using namespace mesh::messages;
 
 class ScriptedService : public Service {
   public:

@@ -11,8 +11,10 @@
 #include <thread>
 #include <vector>
 
+#include "daemon/http/reply.hpp"
 #include "tests/http/client.hpp"
 #include "tests/http/scripted_service.hpp"
+#include "tests/instrumented.hpp"
 
 namespace shoal::http::test {
 namespace {
@@ -172,6 +174,108 @@ TEST_SUITE("server answers") {
         CHECK(c.read_response().status == 404);
     }
 
+    TEST_CASE("every chunk of a stream has the model's own name") {
+        Fixture f;
+        Client c = f.client();
+        c.send(post("/v1/completions", kStream));
+        const auto call = f.service.next();
+        f.service.emit(call.ticket, Token{0, 1, "", "tiny-q4"});
+        f.service.emit(call.ticket, Token{1, 1, "a", ""});
+        f.service.emit(call.ticket, done());
+        c.read_head();
+        CHECK(json_of(c.read_event())["model"] == "tiny-q4");
+        CHECK(json_of(c.read_event())["model"] == "tiny-q4");
+    }
+
+    TEST_CASE("several prompts are choices of one answer, some of them at a time") {
+        Fixture f;
+        Client c = f.client();
+        c.send(post("/v1/completions", R"({"prompt":["a","b","c"],"n":2,"seed":5})"));
+        std::vector<ScriptedService::Call> calls;
+        for (std::size_t i = 0; i < Reply::kAtOnce; ++i) calls.push_back(f.service.next());
+        f.service.settle();
+        CHECK(f.service.started() == Reply::kAtOnce);
+        // The last ones end first.
+        for (const int i : {3, 2, 1, 0}) {
+            f.service.emit(calls[i].ticket, Token{0, 1, std::to_string(i), "tiny-q4"});
+            f.service.emit(calls[i].ticket, done());
+            if (calls.size() < 6) calls.push_back(f.service.next());
+        }
+        for (const int i : {4, 5}) {
+            const auto& g = std::get<Generate>(calls[i].request);
+            CHECK(g.prompt == "c");
+            CHECK(g.sampling.seed == 5U + i - 4U);
+            f.service.emit(calls[i].ticket, Token{0, 1, std::to_string(i), "tiny-q4"});
+            f.service.emit(calls[i].ticket, done(StopReason::length));
+        }
+        const Response r = c.read_response();
+        CHECK(r.status == 200);
+        const json body = json::parse(r.body);
+        REQUIRE(body["choices"].size() == 6);
+        for (int i = 0; i < 6; ++i) {
+            CHECK(body["choices"][i]["index"] == i);
+            CHECK(body["choices"][i]["text"] == std::to_string(i) + "!");
+            CHECK(body["choices"][i]["finish_reason"] == (i < 4 ? "stop" : "length"));
+        }
+        // A prompt counts once.
+        CHECK(body["usage"] ==
+              json{{"prompt_tokens", 9}, {"completion_tokens", 12}, {"total_tokens", 21}});
+    }
+
+    TEST_CASE("a stream of several choices names the choice in every chunk") {
+        Fixture f;
+        Client c = f.client();
+        c.send(
+            post("/v1/completions",
+                 R"({"prompt":["a","b"],"stream":true,"stream_options":{"include_usage":true}})"));
+        const auto first = f.service.next(), second = f.service.next();
+        f.service.emit(second.ticket, Token{0, 1, "x"});
+        f.service.emit(first.ticket, Token{0, 1, "y"});
+        f.service.emit(second.ticket, done());
+        f.service.emit(first.ticket, done());
+        c.read_head();
+        for (const int index : {1, 0, 1, 0}) {
+            const json choice = json_of(c.read_event())["choices"][0];
+            CHECK(choice["index"] == index);
+        }
+        CHECK(json_of(c.read_event())["usage"]["total_tokens"] == 10);
+        CHECK(data_of(c.read_event()) == "[DONE]");
+        CHECK(c.read_chunk().empty());
+    }
+
+    TEST_CASE("one choice that fails ends the others, and so does a client that leaves") {
+        Fixture f;
+        const std::string eight = R"({"prompt":"a","n":8})";
+        const auto start = [&](Client& c) {
+            c.send(post("/v1/completions", eight));
+            std::vector<Service::Ticket> tickets;
+            while (tickets.size() < Reply::kAtOnce) tickets.push_back(f.service.next().ticket);
+            return tickets;
+        };
+        Client fails = f.client();
+        auto tickets = start(fails);
+        f.service.emit(tickets[1], Failed{ErrorCode::busy, "full"});
+        CHECK(fails.read_response().status == 503);
+        for (const int i : {0, 2, 3}) CHECK(f.service.wait_cancelled(tickets[i]));
+        Client leaves = f.client();
+        tickets = start(leaves);
+        leaves.close();
+        for (const auto ticket : tickets) CHECK(f.service.wait_cancelled(ticket));
+        f.service.settle();
+        CHECK(f.service.started() == 2 * Reply::kAtOnce);
+    }
+
+    TEST_CASE("choices that end at once are all made") {
+        Fixture f(test_options(), [](const Request& request) {
+            return std::vector<Event>{Token{0, 1, std::get<Generate>(request).prompt}, done()};
+        });
+        const Response r = f.ask(post("/v1/completions", R"({"prompt":["a","b"],"n":32})"));
+        const json choices = json::parse(r.body)["choices"];
+        REQUIRE(choices.size() == 64);
+        CHECK(choices[31]["text"] == "a!");
+        CHECK(choices[32]["text"] == "b!");
+    }
+
     TEST_CASE("a stream without usage does not mention it") {
         Fixture f;
         Client c = f.client();
@@ -198,10 +302,11 @@ TEST_SUITE("server answers") {
             ErrorCode code;
             int status;
             bool retry;
-        } expected[] = {{ErrorCode::bad_request, 400, false}, {ErrorCode::not_found, 404, false},
-                        {ErrorCode::busy, 503, true},         {ErrorCode::too_large, 413, false},
-                        {ErrorCode::unavailable, 503, true},  {ErrorCode::internal, 500, false},
-                        {ErrorCode::cancelled, 499, false},   {ErrorCode::forbidden, 403, false}};
+        } expected[] = {{ErrorCode::bad_request, 400, false},   {ErrorCode::not_found, 404, false},
+                        {ErrorCode::busy, 503, true},           {ErrorCode::too_large, 413, false},
+                        {ErrorCode::unavailable, 503, true},    {ErrorCode::internal, 500, false},
+                        {ErrorCode::cancelled, 499, false},     {ErrorCode::forbidden, 403, false},
+                        {ErrorCode::context_length, 400, false}};
         for (const auto& [code, status, retry] : expected) {
             Fixture f(test_options(), [code = code](const Request&) {
                 return std::vector<Event>{Failed{code, "because \xFF"}};
@@ -215,6 +320,20 @@ TEST_SUITE("server answers") {
             CHECK(f.ask(get("/v1/models")).status == status);
             CHECK(f.ask(post("/tokenize", R"({"content":"x"})")).status == status);
         }
+    }
+
+    TEST_CASE("an unknown model and a prompt that is too long have OpenAI's codes") {
+        const auto error = [](ErrorCode code) {
+            Fixture f(test_options(), [code](const Request&) {
+                return std::vector<Event>{Failed{code, "the prompt has 600 tokens"}};
+            });
+            return json::parse(f.ask(post("/v1/completions", kStream)).body)["error"];
+        };
+        CHECK(error(ErrorCode::context_length)["code"] == "context_length_exceeded");
+        CHECK(error(ErrorCode::context_length)["param"] == "prompt");
+        CHECK(error(ErrorCode::context_length)["type"] == "invalid_request_error");
+        CHECK(error(ErrorCode::not_found)["code"] == "model_not_found");
+        CHECK(error(ErrorCode::not_found)["param"] == "model");
     }
 
     TEST_CASE("a failure within a stream is an event and the end") {
@@ -264,7 +383,7 @@ TEST_SUITE("server answers") {
             s.self = "00", s.root = "11", s.term = ~0ULL, s.plan = 4, s.model = "tiny";
             s.tokens_per_second = 12.5;
             DeviceInfo d;
-            d.id = "00", d.rank = 0, d.q_heads = {0, 8}, d.weight_bytes = 99;
+            d.id = "00", d.rank = 0, d.slice.q_heads = {0, 8}, d.weight_bytes = 99;
             s.devices = {d, DeviceInfo{}};
             return std::vector<Event>{s};
         });
@@ -274,6 +393,16 @@ TEST_SUITE("server answers") {
         CHECK(list["data"][0]["id"] == "tiny");
         CHECK(list["data"][0]["object"] == "model");
         CHECK(list["data"][0]["parameters"] == 1ULL << 40);
+
+        CHECK(json::parse(f.ask(get("/v1/models/tiny")).body) == list["data"][0]);
+        CHECK(json::parse(f.ask(get("/v1/models/%74iny")).body)["id"] == "tiny");
+        CHECK(json::parse(f.ask(get("/v1/models/ab")).body)["id"] == "tiny");
+        const Response unknown = f.ask(get("/v1/models/org%2Fother"));
+        CHECK(unknown.status == 404);
+        CHECK(error_code(unknown) == "model_not_found");
+        CHECK(json::parse(unknown.body)["error"]["param"] == "model");
+        CHECK(unknown.body.find("org/other") != std::string::npos);
+        CHECK(f.ask("POST /v1/models/tiny HTTP/1.1\r\nHost: localhost\r\n\r\n").status == 405);
 
         const json cluster = json::parse(f.ask(get("/v1/cluster")).body);
         CHECK(cluster["root"] == "11");
@@ -297,7 +426,8 @@ TEST_SUITE("server answers") {
             return std::vector<Event>{root == "fail" ? Event{Failed{ErrorCode::internal, "broken"}}
                                                      : Event{s}};
         });
-        CHECK(f.ask(get("/health")).body == R"({"status":"ok"})");
+        CHECK(f.ask(get("/health")).body ==
+              R"({"status":"ok","reading_models":false,"warnings":[]})");
         root = "";
         const Response electing = f.ask(get("/health"));
         CHECK(electing.status == 503);
@@ -378,6 +508,54 @@ TEST_SUITE("server refuses") {
         CHECK(f.ask(post("/v1/completions", kPrompt, "Origin: http://evil.example\r\n")).status ==
               403);
         CHECK(f.service.started() == 0);
+    }
+
+    TEST_CASE("pages of no origin but those of the settings, which may read the answers") {
+        HttpOptions options = test_options();
+        options.allowed_origins = {"https://chat.example", "chrome-extension://abc"};
+        options.api_key = "sesame-sesame-se";
+        Fixture f(options, [](const Request& request) {
+            if (!std::holds_alternative<Generate>(request))
+                return std::vector<Event>{ModelsReply{}};
+            return std::vector<Event>{Token{0, 1, "a"}, done()};
+        });
+        const std::string key = "Authorization: Bearer sesame-sesame-se\r\n";
+        const std::string ours = "Origin: chrome-extension://abc\r\n";
+        const auto allowed = [](const Response& r) {
+            const auto found = r.headers.find("access-control-allow-origin");
+            return found == r.headers.end() ? "" : found->second;
+        };
+        const Response models = f.ask(get("/v1/models", key + ours));
+        CHECK(models.status == 200);
+        CHECK(allowed(models) == "chrome-extension://abc");
+        CHECK(models.headers.at("vary") == "Origin");
+        // Errors and streams as well.
+        CHECK(allowed(f.ask(get("/v1/models", ours))) == "chrome-extension://abc");
+        CHECK(allowed(f.ask(post("/v1/completions", "{}", key + ours))) ==
+              "chrome-extension://abc");
+        CHECK(allowed(f.ask(post("/v1/completions", kStream, key + ours))) ==
+              "chrome-extension://abc");
+        const Response evil = f.ask(get("/v1/models", key + "Origin: https://evil.example\r\n"));
+        CHECK(evil.status == 403);
+        CHECK(allowed(evil).empty());
+        CHECK(allowed(f.ask(get("/v1/models", key))).empty());
+
+        const auto preflight = [&](const std::string& path, const std::string& headers) {
+            Client c = f.client();
+            c.send("OPTIONS " + path + " HTTP/1.1\r\nHost: localhost\r\n" + headers + "\r\n");
+            return c.read_head();
+        };
+        const std::string wish = "Access-Control-Request-Method: POST\r\n";
+        const Response yes = preflight("/v1/completions", ours + wish);
+        CHECK(yes.status == 204);
+        CHECK(allowed(yes) == "chrome-extension://abc");
+        CHECK(yes.headers.at("access-control-allow-headers") == "Authorization, Content-Type");
+        CHECK(preflight("/v1/models", ours + wish).status == 405);
+        CHECK(preflight("/nothing", ours + wish).status == 404);
+        CHECK(preflight("/v1/completions", ours + key).status == 405);
+        const Response no = preflight("/v1/completions", "Origin: https://evil.example\r\n" + wish);
+        CHECK(no.status == 403);
+        CHECK(allowed(no).empty());
     }
 
     TEST_CASE("whoever has no key, but health is open") {
@@ -533,7 +711,7 @@ TEST_SUITE("server refuses") {
         Client c = f.client();
         for (const std::string& body :
              {std::string("{"), std::string("{\"prompt\":\"\xFF\"}"), std::string(100000, '['),
-              std::string("{\"prompt\":1e9999}"), std::string("{\"prompt\":\"x\",\"n\":2}")}) {
+              std::string("{\"prompt\":1e9999}"), std::string("{\"prompt\":\"x\",\"n\":0}")}) {
             c.send(post("/v1/completions", body));
             const Response r = c.read_response();
             CHECK(r.status == 400);
@@ -759,14 +937,15 @@ TEST_SUITE("server and its clients") {
 
     TEST_CASE("an answer that is never read to its end is given up") {
         HttpOptions options = test_options();
-        options.drain_timeout = 200ms;
+        // Time enough to make an answer of this size.
+        options.drain_timeout = shoal::tests::by_speed(200ms, 2000ms);
         Fixture f(options, [](const Request&) {
             return std::vector<Event>{DetokenizeReply{std::string(4u << 20, 'x')}};
         });
         Client c(f.server.port(), 4096);
         c.send(post("/detokenize", R"({"tokens":[1]})"));
         CHECK(c.read_head().status == 200);
-        std::this_thread::sleep_for(600ms);
+        std::this_thread::sleep_for(3 * options.drain_timeout);
         CHECK(c.read_all().size() < (4u << 20));
     }
 }
@@ -901,10 +1080,10 @@ TEST_SUITE("server stops") {
         for (int round = 0; round < 20; ++round) {
             ScriptedService service;
             std::vector<Client> clients;
-            HttpServer server(test_options(), service);
+            auto server = std::make_unique<HttpServer>(test_options(), service);
             std::vector<Service::Ticket> tickets;
             for (int i = 0; i < 8; ++i) {
-                clients.emplace_back(server.port());
+                clients.emplace_back(server->port());
                 clients.back().send(post("/v1/completions", kStream));
                 tickets.push_back(service.next().ticket);
             }
@@ -912,6 +1091,15 @@ TEST_SUITE("server stops") {
                 for (const auto ticket : tickets) service.emit(ticket, Token{0, 1, "t"});
             }
             for (int i = 0; i < 4; ++i) clients.pop_back();
+            server.reset();
+            for (const auto ticket : tickets) CHECK(service.wait_cancelled(ticket));
+            // A client that stayed has whole events, and no end that would look like one.
+            for (Client& client : clients) {
+                const std::string all = client.read_all();
+                CHECK((all.empty() || all.starts_with("HTTP/1.1 200 ")));
+                CHECK(all.find("[DONE]") == std::string::npos);
+                CHECK_FALSE(all.ends_with("0\r\n\r\n"));
+            }
         }
     }
 }

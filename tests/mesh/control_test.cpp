@@ -42,8 +42,12 @@ std::vector<ControlMessage> one_of_each() {
     device.id.bytes[0] = 1;
     device.host = "fe80::1%eth0";
     device.port = 47475;
-    return {Hello{1, 2, a_state(), full_description()}, Heartbeat{3, 4, 5, 6, a_state()},
-            Describe{7, full_description()}, Leave{8}, Sightings{9, {device, device}}};
+    return {Hello{1, 2, a_state(), full_description(), 3, 12},
+            Heartbeat{3, 4, 5, 6, a_state(), 13},
+            Describe{7, full_description(), 14},
+            Leave{8},
+            Sightings{9, {device, device}},
+            Mark{10, Lane::bulk, 11}};
 }
 
 Reason reason_of(std::span<const std::byte> bytes) {
@@ -53,8 +57,8 @@ Reason reason_of(std::span<const std::byte> bytes) {
     return result.error().reason;
 }
 
-/// Offset of the description's fields in a Describe message: version, type, session.
-constexpr std::size_t kDescription = 1 + 1 + 8;
+/// Offset of the description's fields in a Describe message: version, type, session, revision.
+constexpr std::size_t kDescription = 1 + 1 + 8 + 4;
 
 void put16(std::vector<std::byte>& bytes, std::size_t at, std::size_t value) {
     bytes[at] = static_cast<std::byte>(value & 0xff);
@@ -111,7 +115,7 @@ TEST_SUITE("control messages") {
         bytes[0] = std::byte{2};
         CHECK(reason_of(bytes) == Reason::wrong_version);
         bytes[0] = std::byte{1};
-        for (const int type : {0, 7, 255}) {
+        for (const int type : {0, 8, 255}) {
             bytes[1] = static_cast<std::byte>(type);
             CHECK(reason_of(bytes) == Reason::unknown_type);
         }
@@ -161,8 +165,16 @@ TEST_SUITE("control messages") {
         auto bulk = encode(Application{1, Lane::bulk, 0, {}});
         bulk.resize(header + kMaxApplicationBytes + 1);
         CHECK(reason_of(bulk) == Reason::too_large);
-        auto other = encode(Application{1, Lane::membership, 0, {}});
-        CHECK(reason_of(other) == Reason::bad_value);
+    }
+
+    TEST_CASE("only application messages and marks travel on a lane of their own") {
+        for (const Lane lane : {Lane::small, Lane::bulk}) {
+            CHECK(lane_of(Application{1, lane, 0, {}}) == lane);
+            CHECK(lane_of(Mark{1, lane, 0}) == lane);
+        }
+        CHECK(lane_of(Leave{1}) == Lane::membership);
+        CHECK(reason_of(encode(Application{1, Lane::membership, 0, {}})) == Reason::bad_value);
+        CHECK(reason_of(encode(Mark{1, Lane::membership, 0})) == Reason::bad_value);
     }
 
     TEST_CASE("messages of the membership lane are short") {
@@ -194,6 +206,7 @@ TEST_SUITE("beacon") {
         beacon.kind = Beacon::Kind::answer;
         beacon.control_port = 40123;
         beacon.instance = 0x0123456789abcdef;
+        beacon.age = 0x01020304;
         for (std::size_t i = 0; i < 32; ++i) beacon.public_key[i] = static_cast<std::uint8_t>(i);
         beacon.nonce[0] = 1;
         beacon.echo[15] = 2;

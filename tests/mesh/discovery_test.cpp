@@ -1,9 +1,12 @@
 #include "mesh/discovery/discovery.hpp"
 
 #include <doctest/doctest.h>
+#include <net/if.h>
 #include <sodium.h>
 
 #include <algorithm>
+
+#include "mesh/discovery/interfaces.hpp"
 
 using namespace shoal::mesh;
 using namespace shoal::mesh::discovery;
@@ -21,13 +24,13 @@ struct Fixture {
     const Endpoint at_a{"10.0.0.1", 1001}, at_b{"10.0.0.2", 1002};
     Discovery::Output out;
 
-    Discovery make(std::uint8_t number) {
+    Discovery make(std::uint8_t number) { return make(number, std::uint64_t{number} * 10); }
+    Discovery make(std::uint8_t number, std::uint64_t instance) {
         REQUIRE(sodium_init() >= 0);
         PublicKey public_key{};
         public_key[0] = number;
         return Discovery(
-            {public_key, std::uint64_t{number} * 10, static_cast<std::uint16_t>(4000 + number)},
-            key, {},
+            {public_key, instance, static_cast<std::uint16_t>(4000 + number)}, key, {},
             [this](std::span<std::uint8_t> bytes) { std::ranges::fill(bytes, next_random++); },
             [this](const DeviceId&, std::uint64_t) { return settled; }, now);
     }
@@ -104,6 +107,48 @@ TEST_SUITE("discovery") {
         CHECK(b.counters().malformed == 1);
     }
 
+    TEST_CASE_FIXTURE(Fixture,
+                      "a device that has our key is noticed when it is there, not when replayed") {
+        Discovery clone = make(1, 11);
+        now += std::chrono::minutes(2);
+        const auto question = announcement(a);
+        const auto answer = reply(clone, question, at_a);
+        out = {};
+        a.received(answer, at_b, now, out);
+        CHECK(out.send.empty());
+        CHECK(out.sighted.empty());
+        REQUIRE(out.clones.size() == 1);
+        CHECK(out.clones[0] == at_b);
+        // What a recorded beacon of an earlier start says is no clone.
+        now += milliseconds(4000);
+        out = {};
+        a.received(answer, at_b, now, out);
+        CHECK(out.clones.empty());
+        CHECK(a.counters().stale == 1);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "how long a device runs is told with it") {
+        now += std::chrono::minutes(2);
+        const auto confirmation = reply(a, reply(b, announcement(a), at_a), at_b);
+        REQUIRE(out.sighted.size() == 1);
+        CHECK(out.sighted[0].started == now - std::chrono::minutes(2));
+        CHECK(convinces(b, confirmation, at_a));
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "some addresses of another cluster are told while they are heard") {
+        auto foreign = announcement(a);
+        foreign[100] ^= std::byte{1};
+        CHECK(b.foreigners(now).empty());
+        for (int i = 0; i < 1000; ++i) {
+            b.received(foreign, {"10.0.1." + std::to_string(i), 1}, now, out);
+        }
+        CHECK(b.foreigners(now) == std::vector<std::string>{"10.0.1.0", "10.0.1.1", "10.0.1.2"});
+        now += std::chrono::seconds(59);
+        b.received(foreign, {"10.0.1.1", 1}, now, out);
+        now += std::chrono::seconds(2);
+        CHECK(b.foreigners(now) == std::vector<std::string>{"10.0.1.1"});
+    }
+
     TEST_CASE_FIXTURE(Fixture, "announcements come in a burst, then every second") {
         std::vector<milliseconds> times;
         const Time start = now;
@@ -178,5 +223,21 @@ TEST_SUITE("rate limit") {
         CHECK(limit.allow("0", now));
         now += milliseconds(10000);
         CHECK(limit.allow("new", now));
+    }
+}
+
+TEST_SUITE("interfaces") {
+    TEST_CASE("this device's address is that of a real network") {
+        const unsigned up = IFF_UP | IFF_MULTICAST | IFF_BROADCAST;
+        const std::vector<Interface> all = {
+            {"docker0", 3, up, {"172.17.0.1"}, {}, false},
+            {"lo", 1, IFF_UP | IFF_LOOPBACK, {"127.0.0.1"}, {}, false},
+            {"eth1", 5, up, {}, {}, true},
+            {"eth0", 2, up, {"10.0.0.5", "10.0.0.6"}, {}, true},
+            {"wlan0", 4, up, {"192.168.1.5"}, {}, true},
+        };
+        CHECK(network_address(all, {}) == "10.0.0.5");
+        CHECK(network_address(all, {"wlan0"}) == "192.168.1.5");
+        CHECK(network_address({all[0], all[1]}, {}).empty());
     }
 }

@@ -3,12 +3,17 @@
 #include <doctest/doctest.h>
 #include <sodium.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
+#include <stdexcept>
+#include <string>
 
 #include "mesh/discovery/cluster_key.hpp"
 #include "mesh/transport/identity_store.hpp"
 #include "mesh/transport/state_file.hpp"
+#include "mesh/transport/state_lock.hpp"
 #include "tests/mesh/temp_dir.hpp"
 
 using namespace shoal::mesh;
@@ -46,6 +51,28 @@ TEST_SUITE("identity") {
         CHECK(Term{1, b} < Term{2, a});
         CHECK(Term{2, a} < Term{2, b});
         CHECK(Term{} < Term{1, a});
+    }
+
+    TEST_CASE("a state folder has one daemon, and another is told which") {
+        const TempDir dir;
+        const auto state = dir.path() / "state";
+        const auto refusal = [&]() -> std::string {
+            try {
+                const transport::StateLock second(state);
+                return "";
+            } catch (const std::runtime_error& error) {
+                return error.what();
+            }
+        };
+        {
+            const transport::StateLock first(state);
+            CHECK(std::filesystem::is_directory(state));
+            CHECK(refusal().find(state.string()) != std::string::npos);
+            CHECK(refusal().find("process " + std::to_string(::getpid())) != std::string::npos);
+        }
+        CHECK(refusal().empty());
+        CHECK_THROWS_WITH_AS(transport::StateLock("/proc/no/such"), doctest::Contains("/proc/no"),
+                             std::runtime_error);
     }
 
     TEST_CASE("a device keeps its identity over restarts, in a file that only it may read") {

@@ -19,7 +19,7 @@ DeviceId device(std::uint8_t number) {
 struct Fixture {
     Time now{std::chrono::hours(1)};
     std::uint64_t next_session = 100;
-    Membership machine{device(1), {}, {}, [this] { return next_session++; }, now};
+    Membership machine{device(1), 9, {}, {}, [this] { return next_session++; }, now};
     Actions actions;
 
     void find(std::uint8_t number, std::uint64_t instance = 1) {
@@ -32,7 +32,7 @@ struct Fixture {
     }
     void join(std::uint8_t number, wire::Session theirs, wire::Session ours) {
         find(number);
-        hear(number, wire::Hello{theirs, ours, {}, {}});
+        hear(number, wire::Hello{theirs, ours, {}, {}, 1});
     }
     void pass(milliseconds time) {
         const Time end = now + time;
@@ -65,6 +65,8 @@ struct Fixture {
         FAIL("no such message was sent");
         return {};
     }
+    /// Ours, as the latest heartbeat said.
+    std::uint64_t clock() const { return last_sent<wire::Heartbeat>().clock_us; }
     void clear() { actions.clear(); }
 };
 
@@ -76,7 +78,7 @@ TEST_SUITE("membership") {
         CHECK(count<Connect>() == 1);
         CHECK(last_sent<wire::Hello>().from == 100);
         CHECK(last_sent<wire::Hello>().to == 0);
-        hear(2, wire::Hello{7, 0, {}, {}});
+        hear(2, wire::Hello{7, 0, {}, {}, 1});
         CHECK(count<Joined>() == 0);
         CHECK(last_sent<wire::Hello>().to == 7);
         CHECK(machine.member(device(2)) == nullptr);
@@ -92,7 +94,7 @@ TEST_SUITE("membership") {
     TEST_CASE_FIXTURE(Fixture, "messages before a hello, and of strangers, are ignored") {
         find(2);
         hear(2, wire::Heartbeat{100, 1, 0, 0, {}});
-        hear(3, wire::Hello{1, 0, {}, {}});
+        hear(3, wire::Hello{1, 0, {}, {}, 1});
         CHECK(count<Joined>() == 0);
         CHECK_FALSE(machine.accept(device(3), {0, wire::Lane::small, 0, {}}, now, actions));
         CHECK(machine.peers().size() == 1);
@@ -101,7 +103,7 @@ TEST_SUITE("membership") {
     TEST_CASE_FIXTURE(Fixture, "repeated hellos are answered without end, but not by hellos") {
         join(2, 7, 100);
         clear();
-        hear(2, wire::Hello{7, 100, {}, {}});
+        hear(2, wire::Hello{7, 100, {}, {}, 1});
         CHECK(count_sent<wire::Hello>() == 0);
         CHECK(count_sent<wire::Heartbeat>() == 1);
     }
@@ -164,15 +166,18 @@ TEST_SUITE("membership") {
         clear();
         find(2, 1);
         CHECK(actions.empty());
+        // Its process died, and its connections with it.
+        machine.broken(device(2), now);
         find(2, 2);
         CHECK(count<Lost>() == 1);
+        CHECK(count<Clash>() == 0);
         CHECK(count<Disconnect>() == 1);
         CHECK(count<Connect>() == 1);
         CHECK(last_sent<wire::Hello>().from == 101);
-        hear(2, wire::Hello{8, 101, {}, {}});
+        hear(2, wire::Hello{8, 101, {}, {}, 2});
         CHECK(count<Joined>() == 1);
         clear();
-        hear(2, wire::Hello{9, 101, {}, {}});
+        hear(2, wire::Hello{9, 101, {}, {}, 2});
         CHECK(count<Lost>() == 1);
         CHECK(count<Joined>() == 0);
         CHECK(last_sent<wire::Hello>().from == 102);
@@ -181,6 +186,72 @@ TEST_SUITE("membership") {
         CHECK(count<Joined>() == 0);
         hear(2, wire::Heartbeat{102, 1, 0, 0, {}});
         CHECK(count<Joined>() == 1);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a restart whose end was not seen is believed after a silence") {
+        join(2, 7, 100);
+        clear();
+        find(2, 2);
+        now += milliseconds(1000);
+        find(2, 2);
+        CHECK(count<Lost>() == 0);
+        now += milliseconds(200);
+        find(2, 2);
+        CHECK(count<Lost>() == 1);
+        CHECK(count<Connect>() == 1);
+        CHECK(count<Clash>() == 0);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "of two processes with one key the member stays, and is told of") {
+        join(2, 7, 100);
+        clear();
+        find(2, 5);
+        CHECK(count<Clash>() == 0);  // It may have been restarted.
+        // The other one says hello over a connection of its own, with the same key.
+        hear(2, wire::Hello{8, 0, {}, {}, 5});
+        CHECK(actions.empty());
+        for (int i = 0; i < 60; ++i) {
+            now += milliseconds(500);
+            hear(2, wire::Heartbeat{100, 1, 0, 0, {}});
+            find(2, 5);
+            hear(2, wire::Hello{8, 0, {}, {}, 5});
+        }
+        CHECK(count<Lost>() == 0);
+        CHECK(count<Clash>() == 60);
+        // The member ends: the other takes its place.
+        clear();
+        machine.broken(device(2), now);
+        find(2, 5);
+        CHECK(count<Lost>() == 1);
+        hear(2, wire::Hello{8, 101, {}, {}, 5});
+        CHECK(count<Joined>() == 1);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "of two processes with one key the one that runs longer is taken") {
+        const auto found = [&](std::uint64_t instance, Time started) {
+            machine.found({device(2), {}, instance, "10.0.1.2", 4000, 5000, started}, now, actions);
+        };
+        const Time long_ago = now - std::chrono::hours(1);
+        found(1, now);
+        hear(2, wire::Hello{7, 100, {}, {}, 1});
+        found(5, long_ago);
+        now += milliseconds(500);
+        hear(2, wire::Heartbeat{100, 1, 0, 0, {}});
+        clear();
+        found(5, long_ago);
+        CHECK(count<Clash>() == 1);
+        CHECK(count<Lost>() == 1);
+        hear(2, wire::Hello{8, 101, {}, {}, 5});
+        CHECK(count<Joined>() == 1);
+        // And it stays.
+        clear();
+        for (int i = 0; i < 10; ++i) {
+            now += milliseconds(500);
+            hear(2, wire::Heartbeat{101, 1, 0, 0, {}});
+            found(1, long_ago + std::chrono::minutes(59));
+        }
+        CHECK(count<Lost>() == 0);
+        CHECK(count<Clash>() > 0);
     }
 
     TEST_CASE_FIXTURE(Fixture, "a farewell counts only within the conversation") {
@@ -213,6 +284,42 @@ TEST_SUITE("membership") {
         CHECK_FALSE(machine.next_header(device(2), wire::Lane::small));
     }
 
+    TEST_CASE_FIXTURE(Fixture,
+                      "a mark behind a lane's messages tells that the last ones are lost") {
+        join(2, 7, 100);
+        for (std::uint64_t i = 0; i < 2; ++i) {
+            CHECK(machine.accept(device(2), {100, wire::Lane::small, i, {}}, now, actions));
+        }
+        clear();
+        hear(2, wire::Mark{100, wire::Lane::small, 2});
+        hear(2, wire::Mark{100, wire::Lane::small, 1});  // made before the last one
+        hear(2, wire::Mark{99, wire::Lane::small, 9});   // of another conversation
+        CHECK(count<Lost>() == 0);
+        hear(2, wire::Mark{100, wire::Lane::bulk, 1});
+        CHECK(count<Lost>() == 1);
+        CHECK(last_sent<wire::Hello>().from == 101);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "marks go with each heartbeat, on the lanes that were used") {
+        join(2, 7, 100);
+        pass(milliseconds(500));
+        CHECK(count_sent<wire::Mark>() == 0);
+        machine.sent(device(2), wire::Lane::bulk);
+        machine.sent(device(2), wire::Lane::bulk);
+        for (std::size_t beats = 1; beats < 4; ++beats) {
+            pass(milliseconds(500));
+            CHECK(count_sent<wire::Mark>() == beats);
+            CHECK(last_sent<wire::Mark>() == wire::Mark{7, wire::Lane::bulk, 2});
+        }
+        // Another conversation counts anew.
+        hear(2, wire::Hello{8, 0, {}, {}, 1});
+        hear(2, wire::Hello{8, 101, {}, {}, 1});
+        clear();
+        pass(milliseconds(500));
+        CHECK(count_sent<wire::Heartbeat>() == 1);
+        CHECK(count_sent<wire::Mark>() == 0);
+    }
+
     TEST_CASE_FIXTURE(Fixture, "sequence numbers advance only for what was sent") {
         join(2, 7, 100);
         const auto next = [&](wire::Lane lane) {
@@ -238,6 +345,41 @@ TEST_SUITE("membership") {
         hear(2, wire::Heartbeat{100, 56, ~std::uint64_t{0}, 1, {}});
         hear(2, wire::Heartbeat{100, 57, sent.clock_us, 0xffffffff, {}});
         CHECK(machine.member(device(2))->round_trip.get() == std::chrono::microseconds(10000));
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a description is sent again until it is known to have come") {
+        join(2, 7, 100);
+        hear(2, wire::Heartbeat{100, 1, clock(), 0, {}, 1});
+        DeviceDescription changed;
+        changed.name = "renamed";
+        machine.describe(changed, now, actions);
+        CHECK(last_sent<wire::Describe>() == wire::Describe{7, changed, 2});
+        // What it has heard so far was sent before.
+        hear(2, wire::Heartbeat{100, 2, clock(), 0, {}, 1});
+        CHECK(count_sent<wire::Describe>() == 1);
+        for (std::size_t times = 2; times < 4; ++times) {
+            pass(milliseconds(500));
+            hear(2, wire::Heartbeat{100, 3, clock(), 0, {}, 1});
+            CHECK(count_sent<wire::Describe>() == times);
+            hear(2, wire::Heartbeat{100, 4, clock(), 0, {}, 1});  // this one is on its way
+            CHECK(count_sent<wire::Describe>() == times);
+        }
+        CHECK(last_sent<wire::Describe>() == wire::Describe{7, changed, 2});
+        pass(milliseconds(500));
+        hear(2, wire::Heartbeat{100, 5, clock(), 0, {}, 2});
+        CHECK(count_sent<wire::Describe>() == 3);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "heartbeats say which description of the member is known") {
+        find(2);
+        hear(2, wire::Hello{7, 100, {}, {}, 1, 5});
+        CHECK(last_sent<wire::Heartbeat>().known == 5);
+        DeviceDescription changed;
+        changed.name = "renamed";
+        hear(2, wire::Describe{100, changed, 6});
+        CHECK(machine.member(device(2))->description == changed);
+        pass(milliseconds(500));
+        CHECK(last_sent<wire::Heartbeat>().known == 6);
     }
 
     TEST_CASE_FIXTURE(Fixture,

@@ -11,6 +11,9 @@ using mesh::transport::Incoming;
 
 namespace {
 
+/// What waits for its receiver to be reached is tried again this often.
+constexpr milliseconds kAgain{200};
+
 std::string address_of(std::size_t device) {
     return "10.0.0." + std::to_string(device + 1);
 }
@@ -18,6 +21,11 @@ std::string address_of(std::size_t device) {
 std::optional<std::size_t> device_at(const std::string& host) {
     if (!host.starts_with("10.0.0.")) return std::nullopt;
     return std::stoul(host.substr(7)) - 1;
+}
+
+bool is_application(std::span<const std::byte> header) {
+    const auto message = mesh::wire::decode_control(header);
+    return message && std::holds_alternative<mesh::wire::Application>(*message);
 }
 
 /// A restarted process listens elsewhere, so that an old address cannot work by accident.
@@ -44,6 +52,10 @@ bool MemoryNetwork::allows(std::size_t device, std::size_t other) const {
 
 std::uint64_t MemoryNetwork::stored_counter(std::size_t device) const {
     return hosts_[device]->counter;
+}
+
+void MemoryNetwork::set_queueing(std::size_t from, milliseconds delay) {
+    hosts_[from]->queueing = delay;
 }
 
 void MemoryNetwork::fail_storing(std::size_t device, bool fails) {
@@ -107,18 +119,22 @@ bool MemoryNetwork::Transport::send(const DeviceId& to, mesh::wire::Lane lane,
     const auto it = connections.find(to);
     if (it == connections.end()) return false;
     const bool is_membership = lane == mesh::wire::Lane::membership;
-    if (!network.reachable_(self, it->second.to)) return true;
+    const bool held = network.holds_ && !is_membership;
+    if (!held && !network.reachable_(self, it->second.to)) return true;
     if (is_membership && network.is_lost()) return true;
-    if (!is_membership && std::exchange(network.lose_application_, false)) return true;
+    if (network.lose_ && is_application(header)) {
+        std::exchange(network.lose_, nullptr)(self, it->second.to);
+        return true;
+    }
     Host& own = *network.hosts_[self];
     Message message;
     message.from = own.identity.id;
     message.bytes.assign(header.begin(), header.end());
     message.bytes.insert(message.bytes.end(), body.begin(), body.end());
     Time& latest = it->second.latest[static_cast<std::size_t>(lane)];
-    latest = std::max(latest, network.arrival());
-    network.deliver(
-        {latest, 0, it->second.to, it->second.start, std::move(message), own.identity.public_key});
+    latest = std::max(latest, network.arrival() + (is_membership ? milliseconds(0) : own.queueing));
+    network.deliver({latest, 0, it->second.to, it->second.start, std::move(message),
+                     own.identity.public_key, held ? std::optional(self) : std::nullopt});
     return true;
 }
 
@@ -137,25 +153,17 @@ std::size_t MemoryNetwork::add(const Options& options) {
     mesh::Identity& identity = hosts_.back()->identity;
     crypto_box_seed_keypair(identity.public_key.data(), identity.secret_key.data(), seed.data());
     identity.id = mesh::device_id_of(identity.public_key);
+    if (options.clone_of) identity = hosts_[*options.clone_of]->identity;
     hosts_.back()->options = options;
     return hosts_.size() - 1;
 }
 
 void MemoryNetwork::start(std::size_t device) {
     Host& host = *hosts_[device];
-    ++host.start;
-    host.allowed.clear();
-    host.link = std::make_unique<Link>(*this, device);
-    host.transport = std::make_unique<Transport>(*this, device);
-    mesh::NodeCoreSettings settings;
-    settings.public_key = host.identity.public_key;
-    settings.beacon_key = host.options.key.beacon_key();
-    settings.control_port = port_of(host.start);
-    settings.address = address_of(device);
-    settings.self.name = "device" + std::to_string(device);
-    settings.self.priority = host.options.priority;
-    settings.self.memory_total = host.options.memory;
-    settings.stored_counter = host.counter;
+    mesh::DeviceDescription self;
+    self.name = "device" + std::to_string(device);
+    self.priority = host.options.priority;
+    self.memory_total = host.options.memory;
     const auto say = [&host](const std::string& what) { host.events.push_back(what); };
     mesh::Node::Callbacks callbacks;
     callbacks.joined = [this, say](const mesh::Member& m) {
@@ -172,8 +180,25 @@ void MemoryNetwork::start(std::size_t device) {
         for (const std::byte b : bytes) text.push_back(static_cast<char>(b));
         host.messages.push_back(std::move(text));
     };
+    start(device, std::move(self), std::move(callbacks));
+}
+
+void MemoryNetwork::start(std::size_t device, mesh::DeviceDescription self,
+                          mesh::Node::Callbacks callbacks) {
+    Host& host = *hosts_[device];
+    ++host.start;
+    host.allowed.clear();
+    host.link = std::make_unique<Link>(*this, device);
+    host.transport = std::make_unique<Transport>(*this, device);
+    mesh::NodeCoreSettings settings;
+    settings.public_key = host.identity.public_key;
+    settings.beacon_key = host.options.key.beacon_key();
+    settings.control_port = port_of(host.start);
+    settings.address = address_of(device);
+    settings.self = std::move(self);
+    settings.stored_counter = host.counter;
     host.core = std::make_unique<mesh::NodeCore>(
-        settings, *host.transport, *host.link,
+        std::move(settings), *host.transport, *host.link,
         [&host](std::uint64_t counter) {
             if (host.storing_fails) return false;
             host.counter = counter;
@@ -182,7 +207,7 @@ void MemoryNetwork::start(std::size_t device) {
         [this](std::span<std::uint8_t> bytes) {
             for (auto& b : bytes) b = static_cast<std::uint8_t>(random_());
         },
-        callbacks, now_);
+        std::move(callbacks), now_);
 }
 
 void MemoryNetwork::kill(std::size_t device, bool power_loss) {
@@ -193,7 +218,9 @@ void MemoryNetwork::kill(std::size_t device, bool power_loss) {
     if (power_loss) return;
     for (std::size_t i = 0; i < hosts_.size(); ++i) {
         Host& other = *hosts_[i];
-        if (!other.core || !other.transport->connections.contains(host.identity.id)) continue;
+        if (!other.core) continue;
+        const auto it = other.transport->connections.find(host.identity.id);
+        if (it == other.transport->connections.end() || it->second.to != device) continue;
         deliver({arrival(), 0, i, other.start,
                  Message{Incoming::Kind::broken, host.identity.id, {}}, host.identity.public_key});
     }
@@ -213,18 +240,31 @@ void MemoryNetwork::inject(std::size_t device, const Beacon& beacon) {
     deliver({arrival(), 0, device, hosts_[device]->start, beacon});
 }
 
-void MemoryNetwork::step(Time until) {
-    Time next = until;
-    if (!in_flight_.empty()) next = std::min(next, in_flight_.top().at);
+Time MemoryNetwork::next() const {
+    Time next = in_flight_.empty() ? Time::max() : in_flight_.top().at;
     for (const auto& host : hosts_) {
         if (host->core) next = std::min(next, host->core->next_deadline());
     }
-    now_ = std::max(now_, next);
+    return next;
+}
+
+void MemoryNetwork::step(Time until) {
+    pass(std::min(until, next()));
+    turn();
+}
+
+void MemoryNetwork::turn() {
     while (!in_flight_.empty() && in_flight_.top().at <= now_) {
         Delivery delivery = in_flight_.top();
         in_flight_.pop();
         Host& host = *hosts_[delivery.to];
         if (!host.core || host.start != delivery.start) continue;
+        if (delivery.held_from && !reachable_(*delivery.held_from, delivery.to)) {
+            // All that wait are tried at the same times, so that they keep their order.
+            delivery.at = now_ - now_.time_since_epoch() % kAgain + kAgain;
+            deliver(std::move(delivery));
+            continue;
+        }
         if (auto* beacon = std::get_if<Beacon>(&delivery.what)) {
             host.link->inbox.push_back(std::move(*beacon));
         } else if (host.allowed.contains(delivery.sender)) {

@@ -2,6 +2,7 @@
 // the same run.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -13,6 +14,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mesh/discovery/cluster_key.hpp"
@@ -34,8 +36,9 @@ class MemoryNetwork {
         mesh::ClusterKey key;
         std::int32_t priority = 0;
         std::uint64_t memory = 4ull << 30;
-        bool hears_announcements = true;  ///< false: only unicast beacons reach it
-        std::vector<std::size_t> peers;   ///< static peers
+        bool hears_announcements = true;           ///< false: only unicast beacons reach it
+        std::vector<std::size_t> peers;            ///< static peers
+        std::optional<std::size_t> clone_of = {};  ///< has the identity of that device
     };
     struct Beacon {
         mesh::discovery::Endpoint from;
@@ -47,6 +50,8 @@ class MemoryNetwork {
 
     std::size_t add(const Options& options);
     void start(std::size_t device);
+    /// The same for whoever is told itself what the node has to say.
+    void start(std::size_t device, mesh::DeviceDescription self, mesh::Node::Callbacks callbacks);
     /// The process dies. Connections break visibly, unless the machine lost its power.
     void kill(std::size_t device, bool power_loss = false);
     void leave(std::size_t device);
@@ -54,14 +59,29 @@ class MemoryNetwork {
     /// Runs until `done` says so; false when that takes longer.
     bool run_until(const std::function<bool()>& done, milliseconds at_most);
 
+    /// For whoever has other things happen in the same time: when something happens here next, time
+    /// that passes without it, and what is due by then.
+    Time next() const;
+    void pass(Time until) { now_ = std::max(now_, until); }
+    void turn();
+
     /// Datagrams and messages of the membership lane get lost with this probability.
     void set_loss(double probability) { loss_ = probability; }
     /// Whether two devices reach each other.
     void set_reachable(std::function<bool(std::size_t, std::size_t)> reachable) {
         reachable_ = std::move(reachable);
     }
-    /// One application message gets lost on its way, as when a connection is cut.
-    void lose_next_application_message() { lose_application_ = true; }
+    /// Application messages wait while two devices do not reach each other, as TCP has them wait,
+    /// instead of being lost.
+    void hold_application_messages() { holds_ = true; }
+    /// A device's application messages take so much longer, as in a queue; membership's do not.
+    void set_queueing(std::size_t from, milliseconds delay);
+    bool reaches(std::size_t from, std::size_t to) const { return reachable_(from, to); }
+    /// One application message gets lost on its way, as when a connection is cut; `then` is told
+    /// between whom.
+    using Lost = std::function<void(std::size_t from, std::size_t to)>;
+    void lose_next_application_message(Lost then = [](auto, auto) {}) { lose_ = std::move(then); }
+    void lose_no_application_message() { lose_ = nullptr; }
 
     Time now() const { return now_; }
     std::size_t size() const { return hosts_.size(); }
@@ -100,6 +120,7 @@ class MemoryNetwork {
         std::uint64_t start;  ///< of the receiver's process
         std::variant<Message, Beacon> what;
         mesh::PublicKey sender{};
+        std::optional<std::size_t> held_from{};  ///< it waits until it reaches the receiver
         bool operator>(const Delivery& other) const {
             return std::tie(at, order) > std::tie(other.at, other.order);
         }
@@ -115,7 +136,8 @@ class MemoryNetwork {
     std::mt19937_64 random_;
     Time now_{std::chrono::hours(1)};
     double loss_ = 0;
-    bool lose_application_ = false;
+    bool holds_ = false;
+    Lost lose_;  ///< the next application message gets lost
     std::function<bool(std::size_t, std::size_t)> reachable_ = [](auto, auto) { return true; };
     std::vector<std::unique_ptr<Host>> hosts_;
     std::priority_queue<Delivery, std::vector<Delivery>, std::greater<>> in_flight_;
@@ -164,6 +186,7 @@ struct MemoryNetwork::Host {
     Options options;
     std::uint64_t start = 0;  ///< how often it was started
     std::uint64_t counter = 0;
+    milliseconds queueing{0};  ///< of application messages
     bool storing_fails = false;
     std::set<mesh::PublicKey> allowed;
     std::vector<std::string> events, messages;

@@ -42,6 +42,34 @@ struct Cluster : MemoryNetwork {
     }
 };
 
+/// Has as much to read as is put into it, and sends nothing.
+struct FullTransport : transport::Transport {
+    bool connect(const DeviceId&, const PublicKey&, const std::string&, std::uint16_t) override {
+        return true;
+    }
+    void disconnect(const DeviceId&, const PublicKey&) noexcept override {}
+    bool send(const DeviceId&, wire::Lane, std::span<const std::byte>,
+              std::span<const std::byte>) override {
+        return true;
+    }
+    std::optional<transport::Incoming> receive() override {
+        if (left == 0) return std::nullopt;
+        --left;
+        return transport::Incoming{transport::Incoming::Kind::message, {}, message};
+    }
+    std::vector<int> descriptors() const override { return {}; }
+
+    std::vector<std::byte> message;
+    int left = 0;
+};
+
+struct DeafLink : discovery::BeaconLink {
+    void announce(std::span<const std::byte>) override {}
+    void send(const discovery::Endpoint&, std::span<const std::byte>) override {}
+    std::optional<discovery::Datagram> receive() override { return std::nullopt; }
+    std::vector<int> descriptors() const override { return {}; }
+};
+
 constexpr std::uint64_t kSeeds = 5;
 
 }  // namespace
@@ -243,6 +271,71 @@ TEST_SUITE("node core") {
         }
     }
 
+    TEST_CASE("a cloned identity: one of the two stays, everybody says so, and nothing flaps") {
+        for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+            for (const bool at_once : {false, true}) {
+                CAPTURE(seed);
+                CAPTURE(at_once);
+                Cluster net(seed, 3);
+                const auto clone = net.add({.key = net.key, .clone_of = 0});
+                for (const std::size_t i : {0u, 1u, 2u}) net.start(i);
+                if (at_once) {
+                    net.start(clone);
+                } else {
+                    REQUIRE(net.agree({0, 1, 2}, seconds(3)));
+                    net.run(seconds(5));
+                    net.start(clone);
+                }
+                net.run(seconds(10));
+                const auto said = [&](std::size_t device) {
+                    const auto list = net.core(device).warnings(net.now());
+                    return std::ranges::any_of(list, [&](const messages::Warning& w) {
+                        return w.name == "identity-clash" && w.device == net.id(0).hex() &&
+                               w.severity == messages::Severity::error && !w.remedy.empty();
+                    });
+                };
+                for (const std::size_t i : net.all()) CHECK(said(i));
+                // One of the two is in, the same for everybody, and has been.
+                const std::size_t in = net.core(0).members().size() == 3 ? 0 : clone;
+                const std::size_t out = in == 0 ? clone : 0;
+                if (!at_once) CHECK(in == 0);
+                CHECK(net.core(out).members().size() == 1);
+                for (const std::size_t i : {1u, 2u}) {
+                    REQUIRE(net.core(i).members().size() == 3);
+                    for (const Member& m : net.core(i).members()) {
+                        if (m.id == net.id(0))
+                            CHECK(m.description.name == "device" + std::to_string(in));
+                    }
+                }
+                const auto events = net.events(1).size();
+                net.run(seconds(30));
+                CHECK(net.events(1).size() == events);
+                // The one that was in ends: the other takes its place, and nobody complains.
+                net.kill(in);
+                net.run(seconds(15));
+                CHECK(net.core(1).members().size() == 3);
+                CHECK(net.core(out).members().size() == 3);
+                CHECK_FALSE(said(1));
+                CHECK_FALSE(said(out));
+            }
+        }
+    }
+
+    TEST_CASE("devices of another cluster key are told of, and no more once they are gone") {
+        Cluster net(12, 2);
+        const auto stranger = net.add({.key = generate_cluster_key()});
+        net.start_all();
+        net.run(seconds(2));
+        const auto list = net.core(0).warnings(net.now());
+        REQUIRE(list.size() == 1);
+        CHECK(list[0].name == "foreign-cluster");
+        CHECK(list[0].severity == messages::Severity::notice);
+        CHECK(list[0].text.find("10.0.0.3") != std::string::npos);
+        net.kill(stranger);
+        net.run(seconds(61));
+        CHECK(net.core(0).warnings(net.now()).empty());
+    }
+
     TEST_CASE("with 30 % loss a root is elected, and terms stay put") {
         for (std::uint64_t seed = 1; seed <= 2 * kSeeds; ++seed) {
             CAPTURE(seed);
@@ -374,6 +467,32 @@ TEST_SUITE("node core") {
         CHECK(net.messages(1).back() == "again");
     }
 
+    TEST_CASE("a lost message that nothing follows is missed within a heartbeat, on every lane") {
+        for (const std::size_t size : {std::size_t{4}, 2 * wire::kSmallMessageBytes}) {
+            CAPTURE(size);
+            Cluster net(16, 2);
+            net.start_all();
+            REQUIRE(net.agree(net.all(), seconds(2)));
+            net.lose_next_application_message();
+            REQUIRE(net.core(0).send(net.id(1), std::vector<std::byte>(size)));
+            net.run(milliseconds(600));
+            CHECK(net.count_events(1, "lost 0") == 1);
+            CHECK(net.count_events(0, "lost 1") == 1);
+            CHECK(net.agree(net.all(), seconds(3)));
+        }
+    }
+
+    TEST_CASE("messages that take long are not taken for lost") {
+        Cluster net(16, 2);
+        net.start_all();
+        REQUIRE(net.agree(net.all(), seconds(2)));
+        net.set_queueing(0, seconds(10));
+        REQUIRE(net.core(0).send(net.id(1), net.bytes("slow")));
+        net.run(seconds(11));
+        CHECK(net.messages(1).size() == 1);
+        CHECK(net.count_events(1, "lost 0") == 0);
+    }
+
     TEST_CASE("sending fails when there is no such member or the message is too long") {
         Cluster net(17, 2);
         net.start_all();
@@ -388,6 +507,35 @@ TEST_SUITE("node core") {
         CHECK(net.messages(1)[0].size() == wire::kMaxApplicationBytes);
     }
 
+    TEST_CASE("a flood of messages is taken a turn at a time, by number and by bytes") {
+        struct Row {
+            std::size_t bytes;
+            int messages, in_one_turn;
+        };
+        for (const Row& row : {Row{10, 1000, NodeCore::kMaxBatch}, Row{1u << 20, 10, 4}}) {
+            CAPTURE(row.bytes);
+            FullTransport transport;
+            DeafLink link;
+            transport.message.resize(row.bytes);
+            transport.left = row.messages;
+            NodeCoreSettings settings;
+            settings.control_port = 1;
+            const Time now{std::chrono::hours(1)};
+            NodeCore core(
+                settings, transport, link, [](std::uint64_t) { return true; },
+                [](std::span<std::uint8_t> bytes) { std::ranges::fill(bytes, std::uint8_t{1}); },
+                {}, now);
+            core.poll(now);
+            CHECK(transport.left == row.messages - row.in_one_turn);
+            // At once, and nothing that overflows when a loop subtracts it.
+            CHECK(core.next_deadline() - now < Time::duration::zero());
+            for (int turn = 0; turn < 4; ++turn) core.poll(now);
+            CHECK(transport.left == 0);
+            CHECK(core.malformed() == static_cast<std::uint64_t>(row.messages));
+            CHECK(core.next_deadline() > now);
+        }
+    }
+
     TEST_CASE("a changed description reaches the members") {
         Cluster net(18, 2);
         net.start_all();
@@ -399,5 +547,14 @@ TEST_SUITE("node core") {
         net.run(milliseconds(20));
         CHECK(net.core(0).members()[0].description == changed);
         CHECK(net.core(1).members()[1].description == changed);
+        // When it gets lost, it is sent again.
+        changed.name = "renamed again";
+        net.set_loss(1);
+        net.core(0).describe(changed, net.now());
+        net.run(milliseconds(20));
+        net.set_loss(0);
+        net.run(milliseconds(1100));
+        CHECK(net.core(1).members()[1].description == changed);
+        CHECK(net.count_events(1, "lost 0") == 0);
     }
 }

@@ -1,15 +1,8 @@
 // A file that claims much and holds little must not make the reader allocate what it claims.
 // Sanitizers bring their own operator new, and see more when it stays: there is no counting there.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SHOAL_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-    __has_feature(memory_sanitizer)
-#define SHOAL_SANITIZED 1
-#endif
-#endif
+#include "tests/instrumented.hpp"
 
-#ifndef SHOAL_SANITIZED
+#if !SHOAL_INSTRUMENTED
 
 #include <doctest/doctest.h>
 

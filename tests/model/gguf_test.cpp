@@ -175,9 +175,13 @@ TEST_SUITE("gguf") {
         CHECK(error(text) == text.string() +
                                  ": magic at byte 0: not a GGUF file: it does not begin with "
                                  "\"GGUF\"");
+        std::ofstream{text} << "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n";
+        CHECK(error(text).find("Git LFS pointer") != std::string::npos);
+        std::ofstream{text} << "\n<!DOCTYPE html><html><body>Sign in</body></html>";
+        CHECK(error(text).find("web page") != std::string::npos);
     }
 
-    TEST_CASE_FIXTURE(tests::TemporaryFolder, "a mapped file gives a tensor's data") {
+    TEST_CASE_FIXTURE(tests::TemporaryFolder, "a file gives a tensor's data") {
         GgufWriter writer;
         const std::vector<float> values{1, 2, 3, 4, 5, 6};
         writer.add_tensor_f32("t", kernels::DType::f32, 3, 2, values);

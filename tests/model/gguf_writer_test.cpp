@@ -93,7 +93,7 @@ TEST_SUITE("gguf writer") {
         writer.write(folder / "m.gguf");
 
         const GgufFile file(folder / "m.gguf");
-        CHECK(file.bytes().size() == writer.file_bytes());
+        CHECK(file.file().stamp().bytes == writer.file_bytes());
         for (const DType type : kernels::kDTypes) {
             CAPTURE(std::string{kernels::name(type)});
             const TensorInfo& info = file.header().tensor(kernels::name(type));
@@ -103,16 +103,28 @@ TEST_SUITE("gguf writer") {
             CHECK(info.offset % 32 == 0);
             const std::size_t row_bytes = kernels::row_bytes(type, kCols);
             REQUIRE(info.bytes == kRows * row_bytes);
+            const auto data = file.data(info);
             for (std::size_t row = 0; row < kRows; ++row) {
                 std::vector<float> out(kCols, NAN);
-                kernels::dequantize(type, file.data(info).data() + row * row_bytes, out.data(),
-                                    kCols);
+                kernels::dequantize(type, data.data() + row * row_bytes, out.data(), kCols);
                 const float tolerance = largest_error(type);
                 for (std::size_t i = 0; i < kCols; ++i) {
                     CHECK(std::fabs(out[i] - values[row * kCols + i]) <= tolerance);
                 }
             }
         }
+    }
+
+    TEST_CASE("a tensor may hold several matrices") {
+        GgufWriter writer;
+        writer.add_tensor_rows("three", DType::q8_0, 64, 15, nullptr, 3);
+        writer.add_tensor_rows("one", DType::q8_0, 64, 15, nullptr);
+        const GgufHeader header = tests::GgufBytes(writer).parse();
+        CHECK(header.tensor("three").matrices == 3);
+        CHECK(header.tensor("three").rows == 15);
+        CHECK(header.tensor("one").matrices == 1);
+        CHECK_THROWS_AS(writer.add_tensor_rows("uneven", DType::q8_0, 64, 15, nullptr, 4),
+                        ModelError);
     }
 
     TEST_CASE("a later value of a key replaces the earlier one") {

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "daemon/model/gguf_writer.hpp"
 #include "daemon/model/hparams.hpp"
+#include "daemon/model/tensors.hpp"
 #include "kernels/kernels.hpp"
 #include "tests/model/tensor_filler.hpp"
 #include "tests/model/vocabulary_maker.hpp"
@@ -32,82 +34,58 @@ std::vector<float> make_rope_freqs(const ModelShape& shape) {
     return factors;
 }
 
-/// Adds the tensors of one shape to a writer.
-class Maker {
-  public:
-    Maker(const ModelShape& shape, NoiseSource& noise, GgufWriter& writer)
-        : shape_(shape), noise_(noise), writer_(writer) {}
+/// The description that the keys give, with what the tensors will say.
+model::Hparams hparams_of(const ModelShape& shape, const GgufWriter& writer,
+                          const std::filesystem::path& path) {
+    const std::string bytes = writer.header();
+    model::Hparams h = model::read_keys(model::GgufHeader::parse(
+        std::as_bytes(std::span{bytes.data(), bytes.size()}), writer.file_bytes(), path.string()));
+    h.n_vocab = shape.n_vocab;
+    h.tied_output = shape.tied;
+    h.qkv_bias = h.qkv_bias || shape.qkv_bias;
+    return h;
+}
 
-    void add_all() {
-        const ModelShape& s = shape_;
-        matrix(model::tensor_name::kEmbedding, s.n_vocab, s.dim, 1);
-        if (s.rope_freqs) {
-            const std::vector<float> factors = make_rope_freqs(s);
-            writer_.add_tensor_f32(model::tensor_name::kRopeFreqs, DType::f32, factors.size(), 1,
-                                   factors);
-        }
-        for (std::uint32_t layer = 0; layer < s.n_layers; ++layer) add_layer(layer);
-        vector(model::tensor_name::kOutputNorm, s.dim, 1, kNormDeviation);
-        if (!s.tied) matrix(model::tensor_name::kOutput, s.n_vocab, s.dim, 1);
-    }
-
-  private:
-    // Enough that a norm or bias left out changes results visibly.
-    static constexpr float kNormDeviation = 0.05F;
-    static constexpr float kBiasDeviation = 0.1F;
-
-    void add_layer(std::uint32_t layer) {
-        const ModelShape& s = shape_;
-        const std::uint64_t q_dim = std::uint64_t{s.n_heads} * s.head_dim;
-        const std::uint64_t kv_dim = std::uint64_t{s.n_kv_heads} * s.head_dim;
-        // Two branches a layer add to the residual stream; together they keep it at about 1.
-        const float branch = 1 / std::sqrt(2 * static_cast<float>(s.n_layers));
-        const auto name = [layer](std::string_view part) {
-            return model::tensor_name::layer(layer, part);
-        };
-        vector(name("attn_norm.weight"), s.dim, 1, kNormDeviation);
-        matrix(name("attn_q.weight"), q_dim, s.dim, 1);
-        matrix(name("attn_k.weight"), kv_dim, s.dim, 1);
-        matrix(name("attn_v.weight"), kv_dim, s.dim, 1);
-        if (s.qkv_bias || s.architecture == "qwen2") {
-            vector(name("attn_q.bias"), q_dim, 0, kBiasDeviation);
-            vector(name("attn_k.bias"), kv_dim, 0, kBiasDeviation);
-            vector(name("attn_v.bias"), kv_dim, 0, kBiasDeviation);
-        }
-        if (s.architecture == "qwen3") {
-            vector(name("attn_q_norm.weight"), s.head_dim, 1, kNormDeviation);
-            vector(name("attn_k_norm.weight"), s.head_dim, 1, kNormDeviation);
-        }
-        matrix(name("attn_output.weight"), s.dim, q_dim, branch);
-        vector(name("ffn_norm.weight"), s.dim, 1, kNormDeviation);
-        matrix(name("ffn_gate.weight"), s.n_ff, s.dim, 1);
-        matrix(name("ffn_up.weight"), s.n_ff, s.dim, 1);
-        matrix(name("ffn_down.weight"), s.dim, s.n_ff, branch);
-    }
-
-    /// W (rows, cols) whose product with values of about 1 has values of about `gain`.
-    void matrix(std::string name, std::uint64_t rows, std::uint64_t cols, float gain) {
-        // A shape without KV heads is refused before any byte is written.
-        const std::uint32_t group = shape_.n_heads / std::max(shape_.n_kv_heads, 1U);
-        const DType type =
-            weight_type(shape_.type, name, cols, {shape_.n_layers, group, shape_.tied});
-        add(std::move(name), type, cols, rows, 0, gain / std::sqrt(static_cast<float>(cols)));
-    }
-
-    void vector(std::string name, std::uint64_t size, float mean, float deviation) {
-        add(std::move(name), DType::f32, size, 1, mean, deviation);
-    }
-
-    void add(std::string name, DType type, std::uint64_t cols, std::uint64_t rows, float mean,
-             float deviation) {
-        auto fill = noise_.fill(name, type, cols, rows, mean, deviation);
-        writer_.add_tensor_rows(std::move(name), type, cols, rows, std::move(fill));
-    }
-
-    const ModelShape& shape_;
-    NoiseSource& noise_;
-    GgufWriter& writer_;
+/// Uniform noise.
+struct Noise {
+    float mean, deviation;
 };
+
+/// Products with values of about 1 have values of about 1, except those that are added to the
+/// residual stream: two of each layer together keep it at about 1. Norms and biases differ enough
+/// that results change visibly without them.
+Noise noise_of(const model::ModelTensor& tensor, const model::Hparams& h) {
+    switch (tensor.spec->kind) {
+        case model::Kind::norm:
+            return {1, 0.05F};
+        case model::Kind::bias:
+            return {0, 0.1F};
+        case model::Kind::matrix:
+        case model::Kind::router:
+            break;
+    }
+    const bool added = tensor.spec->rows == model::Axis::width;
+    const float gain = added ? 1 / std::sqrt(2 * static_cast<float>(h.n_layers)) : 1;
+    return {0, gain / std::sqrt(static_cast<float>(tensor.cols))};
+}
+
+void add_tensors(const ModelShape& shape, const model::Hparams& h, NoiseSource& noise,
+                 GgufWriter& writer) {
+    for (const model::ModelTensor& t : model::tensors_of(h)) {
+        const ModelTraits traits{h.n_layers, h.group(), h.tied_output};
+        const DType type = t.spec->kind == model::Kind::matrix
+                               ? weight_type(shape.type, t.name, t.cols, traits)
+                               : DType::f32;
+        const Noise n = noise_of(t, h);
+        const std::uint64_t rows = std::uint64_t{t.matrices} * t.rows;
+        auto fill = noise.fill(t.name, type, t.cols, rows, n.mean, n.deviation);
+        writer.add_tensor_rows(t.name, type, t.cols, rows, std::move(fill), t.matrices);
+        if (t.spec->tensor != model::Tensor::token_embd || !shape.rope_freqs) continue;
+        const std::vector<float> factors = make_rope_freqs(shape);
+        writer.add_tensor_f32(model::tensor_name::kRopeFreqs, DType::f32, factors.size(), 1,
+                              factors);
+    }
+}
 
 void set_description(GgufWriter& writer, const ModelShape& shape) {
     const auto key = [&](const char* name) {
@@ -122,7 +100,14 @@ void set_description(GgufWriter& writer, const ModelShape& shape) {
     writer.set(key("block_count"), shape.n_layers);
     writer.set(key("context_length"), shape.n_context);
     writer.set(key("embedding_length"), shape.dim);
-    writer.set(key("feed_forward_length"), shape.n_ff);
+    const bool experts = shape.n_experts != 0;
+    const char* ff = experts ? "expert_feed_forward_length" : "feed_forward_length";
+    writer.set(key(ff), shape.n_ff);
+    if (!shape.layer_ff.empty()) writer.set(key(ff), shape.layer_ff);
+    if (experts) {
+        writer.set(key("expert_count"), shape.n_experts);
+        writer.set(key("expert_used_count"), shape.n_experts_used);
+    }
     writer.set(key("vocab_size"), shape.n_vocab);
     writer.set(key("attention.head_count"), shape.n_heads);
     writer.set(key("attention.head_count_kv"), shape.n_kv_heads);
@@ -131,6 +116,10 @@ void set_description(GgufWriter& writer, const ModelShape& shape) {
     writer.set(key("attention.layer_norm_rms_epsilon"), shape.norm_eps);
     writer.set(key("rope.dimension_count"), shape.head_dim);
     writer.set(key("rope.freq_base"), shape.rope_base);
+    if (shape.rope_scale != 1) {
+        writer.set(key("rope.scaling.type"), "linear");
+        writer.set(key("rope.scaling.factor"), shape.rope_scale);
+    }
 }
 
 /// A shape that contradicts itself is found by the same checks as a damaged file, before anything
@@ -159,6 +148,14 @@ ModelShape llama3(std::uint32_t layers, std::uint32_t dim, std::uint32_t heads,
     shape.rope_freqs = true;
     shape.tied = tied;
     return shape;
+}
+
+std::set<std::string> matrices_of(const model::Hparams& h) {
+    std::set<std::string> names;
+    for (model::ModelTensor& t : model::tensors_of(h)) {
+        if (t.spec->kind == model::Kind::matrix) names.insert(std::move(t.name));
+    }
+    return names;
 }
 
 ModelTraits traits_of(const model::GgufHeader& header) {
@@ -197,7 +194,7 @@ void make_model(const ModelShape& shape, const std::filesystem::path& path) {
     set_description(writer, shape);
     set_vocabulary(writer, shape.architecture, make_vocabulary(shape.architecture, shape.n_vocab));
     NoiseSource noise(shape.seed, shape.threads);
-    Maker(shape, noise, writer).add_all();
+    add_tensors(shape, hparams_of(shape, writer, path), noise, writer);
     check(shape, writer, path);
     writer.write(path);
 }
@@ -213,16 +210,18 @@ void requantise(const std::filesystem::path& from, std::string_view type,
     writer.copy_metadata(file);
     writer.set("general.file_type", file_type(type));
     writer.set("general.quantization_version", std::uint32_t{2});
+    const std::set<std::string> matrices = matrices_of(model::read_hparams(file));
     for (const model::TensorInfo& info : header.tensors()) {
-        const DType target =
-            info.rows == 1 ? DType::f32 : weight_type(type, info.name, info.cols, traits);
+        const DType target = matrices.contains(info.name)
+                                 ? weight_type(type, info.name, info.cols, traits)
+                                 : DType::f32;
         const auto source = [&file, &info](std::uint64_t row, std::span<float> out) {
-            const std::size_t row_bytes = kernels::row_bytes(info.type, info.cols);
-            kernels::dequantize(info.type, file.data(info).data() + row * row_bytes, out.data(),
-                                info.cols);
+            std::vector<std::byte> bytes(kernels::row_bytes(info.type, info.cols));
+            file.file().read(info.offset + row * bytes.size(), bytes);
+            kernels::dequantize(info.type, bytes.data(), out.data(), info.cols);
         };
         writer.add_tensor_rows(info.name, target, info.cols, info.rows,
-                               quantised_rows(target, info.cols, source, threads));
+                               quantised_rows(target, info.cols, source, threads), info.matrices);
     }
     writer.write(to);
 }

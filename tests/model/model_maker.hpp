@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "daemon/model/gguf.hpp"
 #include "kernels/types.hpp"
@@ -14,7 +15,7 @@ namespace shoal::tests {
 /// What to make. The defaults are the tiny shape: every weight type fits it, and a token takes
 /// about two million multiplications.
 struct ModelShape {
-    std::string architecture = "llama";  ///< "llama", "qwen2" or "qwen3"
+    std::string architecture = "llama";  ///< "llama", "qwen2", "qwen3" or "qwen3moe"
     /// The weights' type: the name of a DType, or a mixture ("q2_k_mixed", "q2_k_s", "q3_k_s",
     /// "q3_k_m", "q3_k_l", "q4_k_m", "q5_k_m", "iq4_nl_mixed", "iq4_xs_mixed"). Norms and biases
     /// are always f32. Rows that a type's blocks do not fit get the next type that fits.
@@ -25,12 +26,16 @@ struct ModelShape {
     std::uint32_t n_kv_heads = 4;
     std::uint32_t head_dim = 32;
     std::uint32_t n_ff = 768;
-    std::uint32_t n_vocab = 640;  ///< at least kMinVocabulary
+    std::vector<std::uint32_t> layer_ff;  ///< of each layer, instead of n_ff
+    std::uint32_t n_experts = 0;          ///< of each layer, n_ff wide each; 0: one FFN
+    std::uint32_t n_experts_used = 2;     ///< that compute a row
+    std::uint32_t n_vocab = 640;          ///< at least kMinVocabulary
     std::uint32_t n_context = 512;
     float rope_base = 10000;
     float norm_eps = 1e-5F;
     bool tied = false;        ///< no output.weight
     bool qkv_bias = false;    ///< qwen2 has biases anyway
+    float rope_scale = 1;     ///< linear scaling of positions, unless it is 1
     bool rope_freqs = false;  ///< a rope_freqs.weight as Llama 3.1 has it
     std::uint64_t seed = 1;
     unsigned threads = 1;
@@ -46,8 +51,8 @@ ModelShape named_shape(std::string_view name);
 /// type, or a file that cannot be written.
 void make_model(const ModelShape& shape, const std::filesystem::path& path);
 
-/// Write the model of another file with its weights in another type and all its metadata. Tensors
-/// with one row (norms, biases) become f32. Throws ModelError.
+/// Write the model of another file with its matrices in another type and all its metadata. Other
+/// tensors become f32. Throws ModelError.
 void requantise(const std::filesystem::path& from, std::string_view type,
                 const std::filesystem::path& to, unsigned threads);
 

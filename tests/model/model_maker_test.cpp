@@ -31,9 +31,10 @@ std::string content(const std::filesystem::path& path) {
 std::vector<float> values(const GgufFile& file, const TensorInfo& info) {
     std::vector<float> out(info.cols * info.rows);
     const std::size_t row_bytes = kernels::row_bytes(info.type, info.cols);
+    const auto data = file.data(info);
     for (std::size_t row = 0; row < info.rows; ++row) {
-        kernels::dequantize(info.type, file.data(info).data() + row * row_bytes,
-                            out.data() + row * info.cols, info.cols);
+        kernels::dequantize(info.type, data.data() + row * row_bytes, out.data() + row * info.cols,
+                            info.cols);
     }
     return out;
 }
@@ -76,6 +77,13 @@ TEST_SUITE("model maker") {
         for (const char* architecture : {"llama", "qwen2", "qwen3"}) {
             shape.architecture = architecture;
             check(shape);
+        }
+        ModelShape experts = shape;
+        experts.architecture = "qwen3moe";
+        experts.n_experts = 4;
+        for (const char* type : {"f32", "q4_k_m"}) {
+            experts.type = type;
+            check(experts);
         }
         for (const char* type :
              {"f32",    "f16",    "bf16",   "q4_0",       "q4_1",         "q5_0",
@@ -241,13 +249,19 @@ TEST_SUITE("model maker") {
     TEST_CASE_FIXTURE(TemporaryFolder, "requantising an exact model equals making it so") {
         ModelShape shape = small_shape();
         make_model(shape, folder / "f32");
-        for (const char* type : {"q4_0", "q4_k_m", "q2_k_mixed", "iq4_xs", "f16"}) {
+        const auto check = [&](const char* type) {
             shape.type = type;
             make_model(shape, folder / "made");
             requantise(folder / "f32", type, folder / "turned", 2);
             CAPTURE(std::string{type});
             CHECK(content(folder / "made") == content(folder / "turned"));
-        }
+        };
+        for (const char* type : {"q4_0", "q4_k_m", "q2_k_mixed", "iq4_xs", "f16"}) check(type);
+        shape.type = "f32";
+        shape.architecture = "qwen3moe";
+        shape.n_experts = 3;
+        make_model(shape, folder / "f32");
+        check("q4_k_m");
     }
 
     TEST_CASE_FIXTURE(TemporaryFolder, "impossible shapes are refused and leave no file") {
@@ -261,6 +275,8 @@ TEST_SUITE("model maker") {
         refused([](ModelShape& s) { s.n_vocab = kMinVocabulary - 1; });
         refused([](ModelShape& s) { s.type = "q3_x"; });
         refused([](ModelShape& s) { s.architecture = "mamba"; });
+        refused([](ModelShape& s) { s.architecture = "qwen3moe"; });
+        refused([](ModelShape& s) { s.n_experts = 4; });
         refused([](ModelShape& s) { s.n_layers = 0; });
         refused([](ModelShape& s) { s.head_dim = 0; });
         CHECK_THROWS_AS(named_shape("huge"), model::ModelError);

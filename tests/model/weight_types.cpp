@@ -134,7 +134,9 @@ Part part_of(std::string_view tensor, bool tied) noexcept {
     if (tensor == model::tensor_name::kEmbedding) return tied ? Part::head : Part::other;
     if (tensor.ends_with(".attn_v.weight")) return Part::attn_v;
     if (tensor.ends_with(".attn_output.weight")) return Part::attn_output;
-    if (tensor.ends_with(".ffn_down.weight")) return Part::ffn_down;
+    if (tensor.ends_with(".ffn_down.weight") || tensor.ends_with(".ffn_down_exps.weight")) {
+        return Part::ffn_down;
+    }
     return Part::other;
 }
 

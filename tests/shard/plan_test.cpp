@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
 #include <numeric>
 
 #include "daemon/shard/head_cut.hpp"
@@ -59,6 +60,11 @@ void check_invariants(TestModel& model, const std::vector<Slice>& plan, bool qua
     check_covers(plan, hp.n_heads, &Slice::q_heads);
     check_covers(plan, hp.n_ff, &Slice::ffn);
     check_covers(plan, hp.n_vocab, &Slice::vocab);
+    for (std::uint32_t l = 0; l < hp.n_layers; ++l) {
+        std::vector<Slice> narrow = plan;
+        for (Slice& slice : narrow) slice.ffn = shard::ffn_columns(hp, slice.ffn, l);
+        check_covers(narrow, hp.layer_ff[l], &Slice::ffn);
+    }
     for (const Slice& slice : plan) {
         // Exactly the KV heads that its query heads read.
         std::vector<bool> read(hp.n_kv_heads);
@@ -68,9 +74,10 @@ void check_invariants(TestModel& model, const std::vector<Slice>& plan, bool qua
         for (std::uint32_t kv = 0; kv < hp.n_kv_heads; ++kv) {
             CHECK(read[kv] == (kv >= slice.kv_heads.begin && kv < slice.kv_heads.end));
         }
-        if (quantised) {
-            CHECK(slice.ffn.begin % 32 == 0);
-            CHECK((slice.ffn.end % 32 == 0 || slice.ffn.end == hp.n_ff));
+        for (std::uint32_t l = 0; quantised && l < hp.n_layers; ++l) {
+            const Range ffn = shard::ffn_columns(hp, slice.ffn, l);
+            CHECK((ffn.empty() || ffn.begin % 32 == 0));
+            CHECK((ffn.end % 32 == 0 || ffn.end == hp.layer_ff[l]));
         }
         for (const model::Piece& piece : shard::slice_pieces(model.file->header(), hp, slice)) {
             CHECK(model::fits(model.file->header().tensor(piece.tensor), piece));
@@ -98,6 +105,45 @@ TEST_CASE("every head, column and row belongs to one device, for every number of
                 if (n <= s.n_kv_heads) CHECK(!plan[r].q_heads.empty());
                 if (r >= s.n_heads) CHECK(plan[r].q_heads.empty());
             }
+        }
+    }
+}
+
+TEST_CASE("every column of experts belongs to one device") {
+    ModelShape s = shape("q8_0", 4, 2, 32, 96);
+    s.architecture = "qwen3moe";
+    s.n_experts = 5;
+    TestModel model(s);
+    for (std::uint32_t n = 1; n <= 5; ++n) {
+        CAPTURE(n);
+        const auto plan = model.plan(std::vector<Device>(n));
+        check_invariants(model, plan, true);
+        // Of each expert one device has a row, and so a piece.
+        std::map<std::string, std::uint64_t> rows;
+        for (const Slice& slice : plan) {
+            for (const auto& piece :
+                 shard::slice_pieces(model.file->header(), model.hparams, slice)) {
+                rows[piece.tensor] += piece.row_end - piece.row_begin;
+            }
+        }
+        CHECK(rows["blk.0.ffn_gate_exps.weight"] == 5 * 96);
+        CHECK(rows["blk.0.ffn_gate_inp.weight"] == n * 5);
+    }
+}
+
+TEST_CASE("every column of layers of unlike width belongs to one device") {
+    for (const char* type : {"f32", "q8_0"}) {
+        ModelShape s = shape(type, 4, 2, 32, 768);
+        s.n_layers = 4;
+        s.layer_ff = {768, 96, 2048, 1056};
+        TestModel model(s);
+        CHECK(model.hparams.n_ff == 2048);
+        for (std::uint32_t n = 1; n <= 9; ++n) {
+            CAPTURE(type);
+            CAPTURE(n);
+            std::vector<Device> devices(n);
+            devices[0].speed = 3;
+            check_invariants(model, model.plan(devices), s.type[0] == 'q');
         }
     }
 }

@@ -12,12 +12,29 @@ import subprocess
 import tempfile
 import time
 
-SHOALD = os.environ["SHOALD"]
-SHOAL = os.environ["SHOAL"]
-MAKE_MODEL = os.environ["MAKE_MODEL"]
+BUILD = pathlib.Path(__file__).parents[2] / "build"
+SHOALD = os.environ.get("SHOALD", str(BUILD / "daemon" / "shoald"))
+SHOAL = os.environ.get("SHOAL", str(BUILD / "cli" / "shoal"))
+MAKE_MODEL = os.environ.get("MAKE_MODEL", str(BUILD / "tests" / "bench" / "make-model"))
 
 # Everything waits at most this long; a test that needs longer has failed.
 PATIENCE = 60.0
+
+
+def add_options(parser):
+    """Flags of a test that is also run by hand, for `use`."""
+    parser.add_argument("--shoald", default=SHOALD, help="the daemon (default: $SHOALD or build/)")
+    parser.add_argument("--shoal", default=SHOAL, help="the client (default: $SHOAL or build/)")
+
+
+def use(options):
+    global SHOALD, SHOAL
+    SHOALD, SHOAL = options.shoald, options.shoal
+
+
+def present(state):
+    """The devices of a status that are there; lost ones are shown for a while."""
+    return [d for d in state["devices"] if d["alive"]]
 
 
 def free_port(kind=socket.SOCK_DGRAM):
@@ -112,7 +129,12 @@ class Device:
     def shoal(self, *arguments):
         """The finished client: returncode, stdout, stderr."""
         client = self.popen(*arguments)
-        out, err = client.communicate(timeout=PATIENCE)
+        try:
+            out, err = client.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            client.kill()
+            client.communicate()
+            raise
         return subprocess.CompletedProcess(client.args, client.returncode, out, err)
 
     def status(self):
@@ -126,6 +148,17 @@ class Device:
         if result.returncode != 0:
             raise AssertionError(f"shoal run ended with {result.returncode}: {result.stderr}")
         return result.stdout.removesuffix("\n")
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def threads(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/task"))
+
+    def memory(self, what="VmRSS"):
+        """Bytes of a line of the process's status: VmRSS, RssAnon, VmSize."""
+        text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"^{what}:\s+(\d+) kB", text, re.MULTILINE)[1]) * 1024
 
     def http_port(self):
         return int(wait_for("HTTP is up", lambda: re.search(r"HTTP on \S+:(\d+)", self.log()))[1])
@@ -146,6 +179,7 @@ class Cluster:
 
     def __init__(self, count, prefixes=None, **settings):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="shoal-system-"))
+        self.keep = False  # set it to find the folder after the end
         self.key = self.folder / "cluster.key"
         subprocess.run([SHOAL, "key", "new", str(self.key)], check=True, capture_output=True)
         self.beacon_port = free_port()
@@ -172,8 +206,26 @@ class Cluster:
         def complete():
             states = [device.status() for device in devices]
             return all(states) and len({s["root"] for s in states}) == 1 and all(
-                s["root"] and len(s["devices"]) == len(devices) for s in states)
-        wait_for(f"a cluster of {len(devices)}", complete)
+                s["root"] and len(present(s)) == len(devices) for s in states)
+        try:
+            wait_for(f"a cluster of {len(devices)}", complete)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self.views()}") from None
+
+    def views(self):
+        """Whom each device sees, for a person."""
+        def view(device):
+            if device.process is None:
+                return f"{device.name} was not started"
+            try:
+                state = device.status()
+            except subprocess.TimeoutExpired:
+                state = None
+            if not state:
+                return f"{device.name} does not answer, its log ends: {device.log()[-500:]!r}"
+            names = " ".join(d["name"] + ("*" if d["root"] else "") for d in present(state))
+            return f"{device.name} sees {names}"
+        return "; ".join(view(d) for d in self.devices)
 
     def root(self):
         state = next(s for s in (d.status() for d in self.devices if d.alive()) if s)
@@ -183,6 +235,7 @@ class Cluster:
     def close(self):
         for device in self.devices:
             if device.alive():
+                device.process.send_signal(signal.SIGCONT)
                 device.process.terminate()
         for device in self.devices:
             if device.process is not None:
@@ -191,7 +244,8 @@ class Cluster:
                 except subprocess.TimeoutExpired:
                     device.process.kill()
                     device.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not self.keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def __exit__(self, *unused):
         self.close()

@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
@@ -61,13 +60,13 @@ class ClusterTest(unittest.TestCase):
         with Cluster(3) as cluster:
             shutil.copy(self.slow, cluster.devices[0].models)
             cluster.start()
-            before = [anonymous_bytes(d) for d in cluster.devices]
+            before = [d.memory("RssAnon") for d in cluster.devices]
             self.assertEqual(cluster.devices[0].shoal("load", "slow").returncode, 0)
             status = {d["name"]: d for d in cluster.root().status()["devices"]}
             for device, base in zip(cluster.devices, before):
                 planned = status[device.name]["planned_weight_bytes"]
                 self.assertEqual(status[device.name]["weight_bytes"], planned)
-                grown = anonymous_bytes(device) - base
+                grown = device.memory("RssAnon") - base
                 print(f"{device.name}: planned {planned}, anonymous memory grew by {grown}")
                 # Activation buffers come on top; they are small beside these weights.
                 self.assertGreater(grown, 0.9 * planned)
@@ -337,12 +336,6 @@ class ReferenceTest(unittest.TestCase):
                     events = [json.loads(line) for line in result.stdout.splitlines()]
                     ids = [e["id"] for e in events if e.get("event") == "token"]
                     self.assertEqual(ids, run["generated_ids"])
-
-
-def anonymous_bytes(device):
-    """Resident memory that is not page cache of a file."""
-    text = pathlib.Path(f"/proc/{device.process.pid}/status").read_text()
-    return int(re.search(r"RssAnon:\s+(\d+) kB", text)[1]) * 1024
 
 
 if __name__ == "__main__":

@@ -3,72 +3,13 @@
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cluster import Cluster, make_model, wait_for  # noqa: E402
-
-
-def ip(*arguments):
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
-
-
-class Network:
-    """`count` namespaces shoal<pid>-1.., 10.78.0.1.., joined by a bridge in one of their own."""
-
-    def __init__(self, count):
-        tag = f"shoal{os.getpid() % 100000}"
-        self.hub = f"{tag}-hub"
-        self.hosts = [f"{tag}-{i + 1}" for i in range(count)]
-        self.made = []
-
-    def __enter__(self):
-        try:
-            self.make(self.hub)
-            ip("-n", self.hub, "link", "add", "lan0", "type", "bridge")
-            ip("-n", self.hub, "link", "set", "lan0", "up")
-            for i, host in enumerate(self.hosts):
-                self.make(host)
-                ip("-n", host, "link", "add", "eth0", "type", "veth", "peer", "name", f"p{i}",
-                   "netns", self.hub)
-                ip("-n", self.hub, "link", "set", f"p{i}", "master", "lan0", "up")
-                ip("-n", host, "link", "set", "eth0", "up")
-                ip("-n", host, "link", "set", "lo", "up")
-                ip("-n", host, "address", "add", f"10.78.0.{i + 1}/24", "broadcast", "10.78.0.255",
-                   "dev", "eth0")
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def make(self, name):
-        ip("netns", "add", name)
-        self.made.append(name)
-
-    def __exit__(self, *unused):
-        for name in reversed(self.made):
-            subprocess.run(["ip", "netns", "del", name], capture_output=True)
-
-    def prefixes(self):
-        return [("ip", "netns", "exec", host) for host in self.hosts]
-
-    def cut(self, i):
-        ip("-n", self.hub, "link", "set", f"p{i}", "down")
-
-    def mend(self, i):
-        ip("-n", self.hub, "link", "set", f"p{i}", "up")
-
-
-def can_make_namespaces():
-    name = f"shoal-probe-{os.getpid()}"
-    made = shutil.which("ip") and subprocess.run(["ip", "netns", "add", name],
-                                                 capture_output=True).returncode == 0
-    if made:
-        subprocess.run(["ip", "netns", "del", name], capture_output=True)
-    return bool(made)
+from cluster import Cluster, make_model, present, wait_for  # noqa: E402
+from network import Network, can_make_namespaces  # noqa: E402
 
 
 @unittest.skipUnless(can_make_namespaces(), "network namespaces cannot be made here")
@@ -101,7 +42,7 @@ class NetworkTest(unittest.TestCase):
             network.cut(1)
             # Both halves serve by themselves.
             wait_for("two clusters of one", lambda: all(
-                len((d.status() or {"devices": []})["devices"]) == 1 and d.status()["root"]
+                len(present(d.status() or {"devices": []})) == 1 and d.status()["root"]
                 for d in cluster.devices))
             for device in cluster.devices:
                 device.run("tiny", "The sea", 5)

@@ -115,12 +115,79 @@ TEST_SUITE("byte-level tokenizer") {
         CHECK(encoded(HeaderBuilder(header).erase("tokenizer.ggml.bos_token_id"), {}) == "low");
     }
 
-    TEST_CASE("a missing or unknown pre-tokenizer is replaced with a warning") {
-        auto header = bpe_vocabulary("made-up", kMerges);
-        const auto unknown = header.tokenizer();
-        CHECK(unknown->warning().find("tokenizer.ggml.pre") != std::string_view::npos);
-        CHECK(unknown->warning().find("made-up") != std::string_view::npos);
-        const auto missing = header.erase("tokenizer.ggml.pre").tokenizer();
+    TEST_CASE("a text that begins with BOS or ends with EOS gets no second one") {
+        auto header = bpe_vocabulary("llama-bpe", kMerges, {{"<s>", 3}, {"</s>", 3}});
+        const auto bos = static_cast<std::uint32_t>(256 + kMerges.size());
+        header.set("tokenizer.ggml.bos_token_id", bos);
+        header.set("tokenizer.ggml.eos_token_id", bos + 1);
+        header.set("tokenizer.ggml.add_eos_token", true);
+        const auto tokenizer = header.tokenizer();
+        const auto encoded = [&](std::string_view text, const Tokenizer::EncodeOptions& options) {
+            return show(*tokenizer, tokenizer->encode(text, options));
+        };
+        CHECK(encoded("<s>low</s>", {}) == "<s>|low|</s>");
+        CHECK(encoded("<s>", {}) == "<s>|</s>");
+        CHECK(encoded("low<s>low", {}) == "<s>|low|<s>|low|</s>");
+        CHECK(encoded(" <s>", {}) == "<s>| |<s>|</s>");
+        // What is written twice was meant twice.
+        CHECK(encoded("<s><s>low</s></s>", {}) == "<s>|<s>|low|</s>|</s>");
+        // Where the text cannot name tokens, it begins with none.
+        CHECK(tokenizer->encode("<s>", {true, false}).size() == 5);
+        CHECK(encoded("<s>low", {false, true}) == "<s>|low");
+    }
+
+    TEST_CASE("encoding is given up beyond the tokens that are asked for, and when stopped") {
+        const auto tokenizer = bpe_vocabulary("qwen2", kMerges, {{"<|x|>", 3}}).tokenizer();
+        std::string word;
+        while (word.size() < (std::size_t{1} << 20)) word += "lowaaa";
+        std::string words;
+        while (words.size() < word.size()) words += " low";
+        std::string specials;
+        while (specials.size() < word.size()) specials += "<|x|>a";
+        for (const std::string& text : {word, words, specials}) {
+            const auto all = tokenizer->encode(text, {});
+            CAPTURE(text.substr(0, 8));
+            Tokenizer::EncodeOptions options;
+            options.max_tokens = 1000;
+            const auto some = tokenizer->encode(text, options);
+            CHECK(some.size() > options.max_tokens);
+            CHECK(some.size() < options.max_tokens + 70'000);  // a part of a word more
+            CHECK(std::equal(some.begin(), some.end(), all.begin()));
+            options.max_tokens = all.size();
+            CHECK(tokenizer->encode(text, options) == all);
+            std::stop_source source;
+            const std::stop_token stop = source.get_token();
+            options.stop = &stop;
+            CHECK(tokenizer->encode(text, options) == all);
+            source.request_stop();
+            CHECK(tokenizer->encode(text, options).size() < 70'000);
+        }
+    }
+
+    TEST_CASE("a word of many bytes is cut between characters") {
+        const auto tokenizer = bpe_vocabulary("qwen2", kMerges).tokenizer();
+        for (const std::string_view unit : {"a", "é", "你", "😁", "\xFF"}) {
+            CAPTURE(std::string(unit));
+            std::string text = "b";
+            while (text.size() < 200'000) text += unit;
+            const auto ids = tokenizer->encode(text, kPlain);
+            CHECK(join(*tokenizer, ids) == text);
+            if (unit == "a") CHECK(ids.size() < text.size() / 4 + 16);
+        }
+    }
+
+    TEST_CASE("an unknown pre-tokenizer is refused by name, unless it may be guessed") {
+        const auto header = bpe_vocabulary("a.x-4.0", kMerges);
+        CHECK_THROWS_WITH_AS(header.tokenizer(), doctest::Contains("a.x-4.0"), ModelError);
+        CHECK_THROWS_WITH_AS(header.tokenizer(), doctest::Contains("models.guess_pretokenizer"),
+                             ModelError);
+        const auto guessed = header.tokenizer(Tokenizer::UnknownPre::guess);
+        CHECK(guessed->warning().find("tokenizer.ggml.pre") != std::string_view::npos);
+        CHECK(guessed->warning().find("a.x-4.0") != std::string_view::npos);
+    }
+
+    TEST_CASE("a missing pre-tokenizer is guessed with a warning") {
+        const auto missing = bpe_vocabulary("", kMerges).erase("tokenizer.ggml.pre").tokenizer();
         CHECK(missing->warning().find("is missing") != std::string_view::npos);
         CHECK(show(*missing, missing->encode("low 1234", kPlain)) == "low| |1|2|3|4");
         CHECK(bpe_vocabulary("default", kMerges).tokenizer()->warning().empty());

@@ -161,9 +161,11 @@ std::string matches(const Tokens& tokens, std::string_view text) {
         list.emplace_back(tokens[i], static_cast<TokenId>(i));
     }
     std::string out;
-    for (const auto& match : SpecialMatcher(list).find_all(text)) {
-        CHECK(match.size == tokens[static_cast<std::size_t>(match.id)].size());
-        out += std::to_string(match.begin) + ":" + std::to_string(match.id) + " ";
+    const SpecialMatcher matcher(list);
+    SpecialMatcher::Scan scan(matcher, text);
+    while (const auto match = scan.next()) {
+        CHECK(match->size == tokens[static_cast<std::size_t>(match->id)].size());
+        out += std::to_string(match->begin) + ":" + std::to_string(match->id) + " ";
     }
     return out;
 }
@@ -213,6 +215,20 @@ TEST_SUITE("special matcher") {
             for (const auto& [token, unused] : distinct) tokens.push_back(token);
             std::string text(random() % 40, 'a');
             for (char& c : text) c = random() % 3 == 0 ? 'b' : 'a';
+            CHECK(matches(tokens, text) == matches_plainly(tokens, text));
+        }
+    }
+
+    TEST_CASE("it finds tokens across the borders of the blocks it goes by") {
+        std::mt19937 random(6);
+        const Tokens tokens = {"a", "ab", "bab", std::string(20'000, 'c'), "cb"};
+        for (int round = 0; round < 20; ++round) {
+            CAPTURE(round);
+            std::string text(60'000, 'c');
+            for (int i = 0; i < 8; ++i) {
+                const std::size_t border = (1 + random() % 3) << 14;
+                text[border - 4 + random() % 8] = random() % 2 == 0 ? 'a' : 'b';
+            }
             CHECK(matches(tokens, text) == matches_plainly(tokens, text));
         }
     }

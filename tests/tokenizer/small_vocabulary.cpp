@@ -76,7 +76,7 @@ std::string in_letters(std::string_view text) {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> HeaderBuilder::tokenizer() const {
+std::unique_ptr<Tokenizer> HeaderBuilder::tokenizer(Tokenizer::UnknownPre unknown) const {
     Bytes out;
     out.raw("GGUF");
     out.number<std::uint32_t>(3);
@@ -87,7 +87,7 @@ std::unique_ptr<Tokenizer> HeaderBuilder::tokenizer() const {
         write(out, value);
     }
     const auto bytes = std::as_bytes(std::span(out.str()));
-    return Tokenizer::from_header(GgufHeader::parse(bytes, bytes.size(), "small.gguf"));
+    return Tokenizer::from_header(GgufHeader::parse(bytes, bytes.size(), "small.gguf"), unknown);
 }
 
 HeaderBuilder bpe_vocabulary(const std::string& pre,

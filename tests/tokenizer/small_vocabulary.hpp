@@ -36,7 +36,8 @@ class HeaderBuilder {
     }
 
     /// The tokenizer that the keys describe, called "small.gguf" in messages.
-    std::unique_ptr<Tokenizer> tokenizer() const;
+    std::unique_ptr<Tokenizer> tokenizer(
+        Tokenizer::UnknownPre unknown = Tokenizer::UnknownPre::refuse) const;
 
   private:
     std::map<std::string, Value> keys_;

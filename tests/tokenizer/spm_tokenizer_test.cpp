@@ -99,6 +99,7 @@ TEST_SUITE("SentencePiece tokenizer") {
 
     TEST_CASE("BOS is added by default, EOS is not") {
         const auto header = spm_vocabulary(kPieces);
+        CHECK(encoded(header, "<s>low", {}) == "<s>| low");
         CHECK(encoded(header, "low", {}) == "<s>| low");
         CHECK(encoded(HeaderBuilder(header).set("tokenizer.ggml.add_bos_token", false), "low",
                       {}) == " low");
@@ -150,6 +151,26 @@ TEST_SUITE("SentencePiece tokenizer") {
         header.set("general.name", std::string("Phi-3-mini"));
         CHECK(encoded(header, text, {false, true}) == "<|user|>| low|<|endoftext|>| | low");
         CHECK(encoded(header, "<|user|>\n\t ", {false, true}) == "<|user|>");
+    }
+
+    TEST_CASE("encoding is given up beyond the tokens that are asked for, and when stopped") {
+        // Some token spans words, so nothing but its length cuts this text.
+        const auto tokenizer = spm_vocabulary({"w▁", "lo", "▁lo", "▁", "l", "o", "w"}).tokenizer();
+        std::string text;
+        while (text.size() < (std::size_t{1} << 20)) text += "low ";
+        const auto all = tokenizer->encode(text, {});
+        Tokenizer::EncodeOptions options;
+        options.max_tokens = 1000;
+        const auto some = tokenizer->encode(text, options);
+        CHECK(some.size() > options.max_tokens);
+        CHECK(some.size() < options.max_tokens + 70'000);
+        CHECK(std::equal(some.begin(), some.end(), all.begin()));
+        std::stop_source source;
+        source.request_stop();
+        const std::stop_token stop = source.get_token();
+        options = {};
+        options.stop = &stop;
+        CHECK(tokenizer->encode(text, options).size() < 70'000);
     }
 
     TEST_CASE("decoding gives the text that was encoded") {

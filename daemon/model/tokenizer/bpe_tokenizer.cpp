@@ -8,6 +8,7 @@
 #include "daemon/model/gguf_names.hpp"
 #include "daemon/model/tokenizer/byte_alphabet.hpp"
 #include "daemon/model/tokenizer/pre_tokenizer.hpp"
+#include "daemon/model/tokenizer/utf8.hpp"
 #include "daemon/model/tokenizer/vocab_tokenizer.hpp"
 
 namespace shoal::model {
@@ -143,19 +144,26 @@ class BpeTokenizer final : public VocabTokenizer {
     bool strips_leading_space() const noexcept override { return false; }
 
   private:
-    void encode_text(std::string_view text, bool /*after_special*/, Merger& merger,
-                     std::vector<TokenId>& out) const override {
-        pre_.split(text, [&](std::string_view piece) { encode_piece(piece, merger, out); });
+    void encode_text(std::string_view text, Encoding& out) const override {
+        pre_.split(text, [&](std::string_view piece) {
+            while (!piece.empty() && !out.over()) {
+                const std::string_view part = utf8_prefix(piece, kMaxPartBytes);
+                encode_part(part, out);
+                piece.remove_prefix(part.size());
+            }
+            return !out.over();
+        });
     }
 
-    void encode_piece(std::string_view piece, Merger& merger, std::vector<TokenId>& out) const {
+    void encode_part(std::string_view piece, Encoding& out) const {
         if (ignore_merges_) {
             const TokenId id = whole_.find(piece, [this](TokenId other) { return text(other); });
             if (id != TextIndex::kNone) {
-                out.push_back(id);
+                out.ids.push_back(id);
                 return;
             }
         }
+        Merger& merger = out.merger;
         merger.clear();
         for (std::size_t i = 0; i < piece.size(); ++i) {
             merger.append(bytes_[static_cast<unsigned char>(piece[i])],
@@ -172,9 +180,9 @@ class BpeTokenizer final : public VocabTokenizer {
             const TokenId id = merger.at(i).id;
             // A byte that the vocabulary lacks: the unknown token, or nothing without one.
             if (id != Merger::kNoToken) {
-                out.push_back(id);
+                out.ids.push_back(id);
             } else if (unknown()) {
-                out.push_back(*unknown());
+                out.ids.push_back(*unknown());
             }
         }
     }
@@ -188,7 +196,8 @@ class BpeTokenizer final : public VocabTokenizer {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> make_bpe_tokenizer(const GgufHeader& header) {
+std::unique_ptr<Tokenizer> make_bpe_tokenizer(const GgufHeader& header,
+                                              Tokenizer::UnknownPre unknown) {
     TokenArrays arrays(header);
     MergeTable merges(header, arrays);
     const ByteTokens bytes = find_byte_tokens(header, arrays);
@@ -196,6 +205,13 @@ std::unique_ptr<Tokenizer> make_bpe_tokenizer(const GgufHeader& header) {
     const std::string_view pre = header.get_string_or(kPre, "");
     const PreTokenizerRule* rule = find_pre_tokenizer_rule(pre);
     std::string warning;
+    if (rule == nullptr && !pre.empty() && unknown == Tokenizer::UnknownPre::refuse) {
+        fail_key(header, kPre,
+                 fmt::format("is {}, a way of cutting text that is not known here; "
+                             "models.guess_pretokenizer = true takes the rule \"default\" instead, "
+                             "which may make the model's answers worse",
+                             quote(pre)));
+    }
     if (rule == nullptr) {
         warning = fmt::format(
             "{}: key \"{}\" {}: text is cut by the rule \"default\", which may "

@@ -90,26 +90,22 @@ PreTokenizer::~PreTokenizer() = default;
 /// One text's way through the stages.
 class PreTokenizer::Run {
   public:
-    Run(const PreTokenizer& pre, const std::function<void(std::string_view)>& sink)
-        : pre_(pre), sink_(sink) {
+    Run(const PreTokenizer& pre, const Sink& sink) : pre_(pre), sink_(sink) {
         for (const auto& stage : pre.stages_) {
             data_.emplace_back(pcre2_match_data_create_from_pattern(stage->code.get(), nullptr));
             if (!data_.back()) throw std::bad_alloc();
         }
     }
 
-    /// Requires: `text` is UTF-8 and not empty.
-    void split(std::string_view text, std::size_t stage) {
-        if (stage == pre_.stages_.size()) {
-            sink_(text);
-            return;
-        }
+    /// False: the sink wants no more. Requires: `text` is UTF-8 and not empty.
+    bool split(std::string_view text, std::size_t stage) {
+        if (stage == pre_.stages_.size()) return sink_(text);
         std::size_t done = 0;
         for (std::size_t begin = 0, end = 0; find(text, stage, done, begin, end); done = end) {
-            if (done < begin) split(text.substr(done, begin - done), stage + 1);
-            split(text.substr(begin, end - begin), stage + 1);
+            if (done < begin && !split(text.substr(done, begin - done), stage + 1)) return false;
+            if (!split(text.substr(begin, end - begin), stage + 1)) return false;
         }
-        if (done < text.size()) split(text.substr(done), stage + 1);
+        return done == text.size() || split(text.substr(done), stage + 1);
     }
 
   private:
@@ -130,16 +126,15 @@ class PreTokenizer::Run {
     }
 
     const PreTokenizer& pre_;
-    const std::function<void(std::string_view)>& sink_;
+    const Sink& sink_;
     std::vector<std::unique_ptr<pcre2_match_data, FreeMatchData>> data_;
 };
 
-void PreTokenizer::split(std::string_view text,
-                         const std::function<void(std::string_view)>& sink) const {
+void PreTokenizer::split(std::string_view text, const Sink& sink) const {
     Run run(*this, sink);
     while (!text.empty()) {
         const std::size_t valid = valid_utf8_prefix(text);
-        if (valid > 0) run.split(text.substr(0, valid), 0);
+        if (valid > 0 && !run.split(text.substr(0, valid), 0)) return;
         text.remove_prefix(valid);
         std::size_t broken = 0;
         while (broken < text.size()) {
@@ -147,7 +142,7 @@ void PreTokenizer::split(std::string_view text,
             if (step.kind == Utf8Step::Kind::valid) break;
             broken += step.size;
         }
-        if (broken > 0) sink(text.substr(0, broken));
+        if (broken > 0 && !sink(text.substr(0, broken))) return;
         text.remove_prefix(broken);
     }
 }

@@ -20,9 +20,11 @@ class PreTokenizer {
     explicit PreTokenizer(const PreTokenizerRule& rule, bool compile = true);
     ~PreTokenizer();
 
+    /// False: no more pieces are wanted.
+    using Sink = std::function<bool(std::string_view)>;
     /// Call `sink` with the pieces of `text`, in order; together they are the text. Bytes that are
     /// no UTF-8 form pieces of their own.
-    void split(std::string_view text, const std::function<void(std::string_view)>& sink) const;
+    void split(std::string_view text, const Sink& sink) const;
 
   private:
     struct Stage;

@@ -5,6 +5,8 @@
 namespace shoal::model {
 namespace {
 
+constexpr std::size_t kBlockBytes = std::size_t{1} << 14;
+
 std::size_t total_bytes(const std::vector<std::pair<std::string_view, TokenId>>& tokens) noexcept {
     std::size_t total = 0;
     for (const auto& [text, id] : tokens) total += text.size();
@@ -71,25 +73,39 @@ std::uint32_t SpecialMatcher::step(std::uint32_t state, unsigned char byte) cons
     }
 }
 
-std::vector<SpecialMatcher::Match> SpecialMatcher::find_all(std::string_view text) const {
-    std::vector<Match> matches;
-    if (nodes_.size() == 1) return matches;
-    std::uint32_t state = 0;
-    for (std::size_t at = text.size(); at-- > 0;) {
-        state = step(state, static_cast<unsigned char>(text[at]));
-        const Node& node = nodes_[state];
-        if (node.id >= 0) matches.push_back({at, node.size, node.id});
+SpecialMatcher::Scan::Scan(const SpecialMatcher& matcher, std::string_view text)
+    : matcher_(matcher), text_(text) {
+    if (matcher.nodes_.size() == 1 || text.empty()) return;
+    std::size_t block = (text.size() - 1) / kBlockBytes;
+    states_.push_back(0);
+    for (; block > 0; --block) states_.push_back(run(block, states_.back(), nullptr));
+}
+
+/// The automaton over a block, from its end; its state then.
+std::uint32_t SpecialMatcher::Scan::run(std::size_t block, std::uint32_t state,
+                                        std::vector<Match>* found) const {
+    const std::size_t begin = block * kBlockBytes;
+    for (std::size_t at = std::min(begin + kBlockBytes, text_.size()); at-- > begin;) {
+        state = matcher_.step(state, static_cast<unsigned char>(text_[at]));
+        const Node& node = matcher_.nodes_[state];
+        if (found != nullptr && node.id >= 0) found->push_back({at, node.size, node.id});
     }
-    std::reverse(matches.begin(), matches.end());
-    std::size_t kept = 0;
-    std::size_t end = 0;
-    for (const Match& match : matches) {
-        if (match.begin < end) continue;
-        end = match.begin + match.size;
-        matches[kept++] = match;
+    return state;
+}
+
+std::optional<SpecialMatcher::Match> SpecialMatcher::Scan::next() {
+    for (;;) {
+        while (!found_.empty()) {
+            const Match match = found_.back();
+            found_.pop_back();
+            if (match.begin < end_) continue;
+            end_ = match.begin + match.size;
+            return match;
+        }
+        if (states_.empty()) return std::nullopt;
+        run(block_++, states_.back(), &found_);
+        states_.pop_back();
     }
-    matches.resize(kept);
-    return matches;
 }
 
 }  // namespace shoal::model

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -26,8 +28,25 @@ class SpecialMatcher {
     /// Texts are distinct and not empty; they are needed during construction only.
     explicit SpecialMatcher(const std::vector<std::pair<std::string_view, TokenId>>& tokens);
 
-    /// The leftmost longest matches, in order, none overlapping another.
-    std::vector<Match> find_all(std::string_view text) const;
+    /// The leftmost longest matches in a text, in order, none overlapping another. Keeps those of
+    /// one block of the text at a time: the automaton goes over the text once to note its state at
+    /// each block's end, and from there over each block again when its turn comes. Owned by one
+    /// thread; matcher and text outlive it.
+    class Scan {
+      public:
+        Scan(const SpecialMatcher& matcher, std::string_view text);
+        std::optional<Match> next();
+
+      private:
+        std::uint32_t run(std::size_t block, std::uint32_t state, std::vector<Match>* found) const;
+
+        const SpecialMatcher& matcher_;
+        std::string_view text_;
+        std::vector<std::uint32_t> states_;  ///< at the ends of the blocks to come, the next last
+        std::size_t block_ = 0;              ///< the next one
+        std::vector<Match> found_;           ///< in the current block, the next last
+        std::size_t end_ = 0;                ///< of the match before
+    };
 
   private:
     struct Node {

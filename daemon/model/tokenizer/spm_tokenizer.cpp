@@ -3,6 +3,7 @@
 
 #include <array>
 #include <bit>
+#include <bitset>
 #include <utility>
 
 #include "daemon/model/gguf_names.hpp"
@@ -25,9 +26,10 @@ bool is_plain(TokenType type) noexcept {
 
 /// Text in the vocabulary's own terms, with spaces for their marks. A mark in a user's text is the
 /// same as a space, as it is in SentencePiece.
-std::string marks_to_spaces(std::string_view text) {
+std::string marks_to_spaces(std::string_view text, std::string_view before = "") {
     std::string out;
-    out.reserve(text.size());
+    out.reserve(before.size() + text.size());
+    out += before;
     for (std::size_t i = 0; i < text.size();) {
         const std::size_t mark = std::min(text.find(kSpaceMark, i), text.size());
         out += text.substr(i, mark - i);
@@ -119,32 +121,38 @@ class SpmTokenizer final : public VocabTokenizer {
             // In text every space is a mark, so a token with a real space never occurs.
             if (arrays.token(id).find(' ') != std::string_view::npos) continue;
             index_.insert(text(id), id, text_of);
-            const std::size_t word = text(id).find_first_not_of(' ');
-            cuts_words_ = cuts_words_ && (word == std::string_view::npos ||
-                                          text(id).find(' ', word) == std::string_view::npos);
+            for (std::size_t i = 1; i < text(id).size(); ++i) {
+                joined_.set(pair_of(text(id)[i - 1], text(id)[i]));
+            }
         }
     }
 
     bool strips_leading_space() const noexcept override { return space_prefix_; }
 
   private:
-    void encode_text(std::string_view raw, bool after_special, Merger& merger,
-                     std::vector<TokenId>& out) const override {
-        std::string text = space_prefix_ && after_special ? " " : "";
-        text += marks_to_spaces(raw);
+    void encode_text(std::string_view raw, Encoding& out) const override {
+        const std::string text = marks_to_spaces(raw, space_prefix_ ? " " : "");
         std::string_view rest = text;
-        while (!rest.empty()) {
-            std::size_t size = rest.size();
-            if (cuts_words_) {
-                const std::size_t word = std::min(rest.find_first_not_of(' '), rest.size());
-                size = std::min(rest.find(' ', word), rest.size());
-            }
-            encode_part(rest.substr(0, size), merger, out);
+        while (!rest.empty() && !out.over()) {
+            const std::size_t size = part_size(rest);
+            encode_part(rest.substr(0, size), out);
             rest.remove_prefix(size);
         }
     }
 
-    void encode_part(std::string_view part, Merger& merger, std::vector<TokenId>& out) const {
+    /// Up to the first place that no merge can reach across.
+    std::size_t part_size(std::string_view text) const noexcept {
+        const std::size_t limit = utf8_prefix(text, kMaxPartBytes).size();
+        std::size_t size = 1;
+        while (size < limit &&
+               (!begins_character(text[size]) || joined_[pair_of(text[size - 1], text[size])])) {
+            ++size;
+        }
+        return size;
+    }
+
+    void encode_part(std::string_view part, Encoding& out) const {
+        Merger& merger = out.merger;
         const auto end_of = [&](const Merger::Symbol& symbol) {
             return symbol.next < 0 ? part.size() : merger.at(symbol.next).begin;
         };
@@ -166,9 +174,9 @@ class SpmTokenizer final : public VocabTokenizer {
         for (std::int32_t i = 0; i >= 0; i = merger.at(i).next) {
             const Merger::Symbol& symbol = merger.at(i);
             if (symbol.id != Merger::kNoToken) {
-                out.push_back(symbol.id);
+                out.ids.push_back(symbol.id);
             } else {
-                spell_out(part.substr(symbol.begin, end_of(symbol) - symbol.begin), out);
+                spell_out(part.substr(symbol.begin, end_of(symbol) - symbol.begin), out.ids);
             }
         }
     }
@@ -188,15 +196,21 @@ class SpmTokenizer final : public VocabTokenizer {
         }
     }
 
+    static std::size_t pair_of(char first, char second) noexcept {
+        return std::size_t{static_cast<unsigned char>(first)} << 8 |
+               static_cast<unsigned char>(second);
+    }
+
     static_assert(TextIndex::kNone == Merger::kNoToken);
 
     ByteTokens bytes_;
     bool space_prefix_;
     TextIndex index_;  ///< of the texts that merging can yield
     std::vector<std::uint32_t> priorities_;
-    /// No token has a space behind another character, so no merge reaches from one word into the
-    /// next, and words can be merged one by one in the processor's cache.
-    bool cuts_words_ = true;
+    /// The pairs of bytes that some token holds. No merge reaches across others, from one word
+    /// into the next in most vocabularies, so what lies between can be merged part by part, in the
+    /// processor's cache.
+    std::bitset<std::size_t{1} << 16> joined_;
 };
 
 }  // namespace

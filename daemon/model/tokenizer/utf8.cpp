@@ -53,4 +53,12 @@ std::size_t valid_utf8_prefix(std::string_view bytes) noexcept {
     return size;
 }
 
+std::string_view utf8_prefix(std::string_view bytes, std::size_t limit) noexcept {
+    assert(limit >= 4);
+    if (bytes.size() <= limit) return bytes;
+    std::size_t end = limit;
+    while (end > limit - 3 && !begins_character(bytes[end])) --end;
+    return bytes.substr(0, end);
+}
+
 }  // namespace shoal::model

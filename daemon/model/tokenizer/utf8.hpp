@@ -25,4 +25,13 @@ Utf8Step utf8_step(std::string_view bytes) noexcept;
 /// How many bytes at the beginning of `bytes` are well-formed UTF-8.
 std::size_t valid_utf8_prefix(std::string_view bytes) noexcept;
 
+/// True for a byte that no character has but at its beginning, and for those of no character.
+constexpr bool begins_character(char byte) noexcept {
+    return (static_cast<unsigned char>(byte) & 0xC0) != 0x80;
+}
+
+/// As much of the beginning of `bytes` as `limit` allows without cutting a character. Requires:
+/// limit >= 4.
+std::string_view utf8_prefix(std::string_view bytes, std::size_t limit) noexcept;
+
 }  // namespace shoal::model

@@ -104,32 +104,31 @@ std::vector<TokenId> VocabTokenizer::encode(std::string_view text,
         throw std::length_error(fmt::format("a text of {} bytes to tokenise; {} are possible",
                                             text.size(), kMaxTextBytes));
     }
-    std::vector<TokenId> out;
-    Merger merger;
-    if (options.add_special && ids_.add_bos) out.push_back(*ids_.bos);
+    const bool bos = options.add_special && ids_.add_bos;
+    const bool eos = options.add_special && ids_.add_eos;
+    Encoding out{options};
+    if (bos) out.ids.push_back(*ids_.bos);
 
-    const SpecialMatcher& matcher = options.parse_special ? all_special_ : user_defined_;
-    bool after_special = true;
+    SpecialMatcher::Scan specials(options.parse_special ? all_special_ : user_defined_, text);
     std::size_t at = 0;
-    for (const SpecialMatcher::Match& match : matcher.find_all(text)) {
-        if (match.begin < at) continue;  // White space that the token before it swallowed.
-        if (at < match.begin) {
-            encode_text(text.substr(at, match.begin - at), after_special, merger, out);
-        }
-        out.push_back(match.id);
-        after_special = true;
-        at = match.begin + match.size;
-        if (std::binary_search(strips_right_.begin(), strips_right_.end(), match.id)) {
+    while (const auto match = specials.next()) {
+        if (match->begin < at) continue;  // White space that the token before it swallowed.
+        if (at < match->begin) encode_text(text.substr(at, match->begin - at), out);
+        if (out.over()) return std::move(out.ids);
+        const bool again = bos && match->begin == 0 && match->id == *ids_.bos;
+        if (!again) out.ids.push_back(match->id);
+        at = match->begin + match->size;
+        if (std::binary_search(strips_right_.begin(), strips_right_.end(), match->id)) {
             while (at < text.size() &&
                    std::string_view(" \t\n\v\f\r").find(text[at]) != std::string_view::npos) {
                 ++at;
             }
         }
     }
-    if (at < text.size()) encode_text(text.substr(at), after_special, merger, out);
+    if (at < text.size()) encode_text(text.substr(at), out);
 
-    if (options.add_special && ids_.add_eos) out.push_back(*ids_.eos);
-    return out;
+    if (eos && (out.ids.empty() || out.ids.back() != *ids_.eos)) out.ids.push_back(*ids_.eos);
+    return std::move(out.ids);
 }
 
 }  // namespace shoal::model

@@ -28,6 +28,24 @@ class StringBlock {
     std::vector<std::uint32_t> begins_ = {0};
 };
 
+/// Merging takes up to so many bytes at a time, which bounds its memory and how long it takes to
+/// be given up. A word that is longer is cut, so its tokens may differ from what merging all of it
+/// gives. (Meta's tokenizer of Llama 3 cuts after 25,000 characters, for the same reason.)
+inline constexpr std::size_t kMaxPartBytes = std::size_t{1} << 16;
+
+/// One text on its way to tokens. Owned by one thread.
+struct Encoding {
+    const Tokenizer::EncodeOptions& options;
+    std::vector<TokenId> ids = {};
+    Merger merger = {};
+
+    /// More tokens than were asked for are there, or nobody wants them any more.
+    bool over() const noexcept {
+        return ids.size() > options.max_tokens ||
+               (options.stop != nullptr && options.stop->stop_requested());
+    }
+};
+
 /// Splits a text at its special tokens and leaves what lies between them to the kind.
 class VocabTokenizer : public Tokenizer {
   public:
@@ -47,10 +65,8 @@ class VocabTokenizer : public Tokenizer {
     VocabTokenizer(const GgufHeader& header, const TokenArrays& arrays, SpecialIds ids,
                    StringBlock texts, std::string warning);
 
-    /// Append the tokens of a text without special tokens. `after_special`: the text follows a
-    /// special token or begins the whole.
-    virtual void encode_text(std::string_view text, bool after_special, Merger& merger,
-                             std::vector<TokenId>& out) const = 0;
+    /// Append the tokens of a text between special tokens, until it is over().
+    virtual void encode_text(std::string_view text, Encoding& out) const = 0;
 
     TokenType type(TokenId id) const noexcept { return types_[static_cast<std::size_t>(id)]; }
     std::optional<TokenId> unknown() const noexcept { return ids_.unknown; }
@@ -69,7 +85,8 @@ class VocabTokenizer : public Tokenizer {
     std::vector<TokenId> strips_right_;  ///< ascending: drop white space that follows them
 };
 
-std::unique_ptr<Tokenizer> make_bpe_tokenizer(const GgufHeader& header);
+std::unique_ptr<Tokenizer> make_bpe_tokenizer(const GgufHeader& header,
+                                              Tokenizer::UnknownPre unknown);
 std::unique_ptr<Tokenizer> make_spm_tokenizer(const GgufHeader& header);
 
 }  // namespace shoal::model

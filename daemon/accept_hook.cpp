@@ -1,0 +1,171 @@
+#include "daemon/accept_hook.hpp"
+
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <optional>
+
+namespace shoal {
+namespace {
+
+using mesh::transport::AcceptGate;
+using mesh::transport::GateLimits;
+
+// Local sockets have no port; no TCP listener has this one.
+constexpr std::uint16_t kLocal = 0;
+
+std::uint64_t number_of(int descriptor) noexcept {
+    struct stat info {};
+    return fstat(descriptor, &info) == 0 && S_ISSOCK(info.st_mode) ? info.st_ino : 0;
+}
+
+bool is_open(const AcceptGate::Connection& c) {
+    return number_of(c.descriptor) == c.number;
+}
+
+bool is_silent(const AcceptGate::Connection& c) {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    return getsockopt(c.descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+           size >= offsetof(tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received &&
+           info.tcpi_bytes_received == 0;
+}
+
+// C calls accept(), so this is what must be global.
+struct Guarded {
+    std::mutex mutex;
+    std::map<std::uint16_t, AcceptGate> gates;  // by port; guarded by mutex
+    int reserve = -1;                           // guarded by mutex
+    std::atomic<std::uint64_t> refused{0};
+
+    void add(std::uint16_t port, const GateLimits& limits) {
+        const std::lock_guard lock(mutex);
+        gates.erase(port);
+        gates.try_emplace(port, limits, AcceptGate::Probe{is_open, is_silent});
+        refill();
+    }
+    void refill() noexcept {
+        if (reserve < 0) reserve = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+};
+
+Guarded& guarded() {
+    static Guarded all;
+    return all;
+}
+
+std::uint16_t port_of(int listener) noexcept {
+    sockaddr_storage own{};
+    socklen_t size = sizeof own;
+    if (getsockname(listener, reinterpret_cast<sockaddr*>(&own), &size) != 0) return kLocal;
+    sockaddr_in in{};  // The port is at the same place for both families.
+    std::memcpy(&in, &own, sizeof in);
+    return own.ss_family == AF_UNIX ? kLocal : ntohs(in.sin_port);
+}
+
+std::optional<AcceptGate::Connection> describe(int descriptor) noexcept {
+    AcceptGate::Connection connection;
+    connection.descriptor = descriptor;
+    connection.number = number_of(descriptor);
+    connection.since = std::chrono::steady_clock::now();
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    // Who is gone already is nobody's loss.
+    if (getpeername(descriptor, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return {};
+    if (peer.ss_family == AF_UNIX) {
+        ucred process{};
+        size = sizeof process;
+        if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &process, &size) != 0) return {};
+        connection.source = mesh::transport::source_of_process(process.pid);
+    } else {
+        connection.source = mesh::transport::source_of(peer);
+    }
+    return connection;
+}
+
+int real_accept(int listener, sockaddr* address, socklen_t* size, int flags) noexcept {
+    return static_cast<int>(syscall(SYS_accept4, listener, address, size, flags));
+}
+
+// With the table full, a connection that waits would make the listener readable for ever; it is
+// taken in place of the descriptor kept for this, and closed.
+void drop_one(Guarded& all, int listener) noexcept {
+    if (all.reserve >= 0) ::close(all.reserve);
+    all.reserve = -1;
+    const int dropped = real_accept(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    if (dropped >= 0) ::close(dropped);
+    all.refill();
+}
+
+// What libzmq takes as "none, then": other errors, which Linux has for connections that broke
+// while they waited and for a full table, make it abort.
+int none() noexcept {
+    errno = ECONNABORTED;
+    return -1;
+}
+
+int guarded_accept(int listener, sockaddr* address, socklen_t* size, int flags) {
+    Guarded& all = guarded();
+    std::unique_lock lock(all.mutex);
+    const auto it = all.gates.find(port_of(listener));
+    if (it == all.gates.end()) {
+        lock.unlock();  // It may wait.
+        return real_accept(listener, address, size, flags);
+    }
+    const int descriptor = real_accept(listener, address, size, flags);
+    if (descriptor < 0) {
+        if (errno == EAGAIN || errno == EINTR) return -1;
+        if (errno == EMFILE || errno == ENFILE) {
+            drop_one(all, listener);
+            ++all.refused;
+        }
+        return none();
+    }
+    AcceptGate::Verdict verdict;
+    if (const auto connection = describe(descriptor)) verdict = it->second.arrive(*connection);
+    // A listener's connections are served, and closed, by the thread that accepts them, which is
+    // this one: the descriptor is still the one that was looked at.
+    if (verdict.closed) ::shutdown(verdict.closed->descriptor, SHUT_RDWR);
+    if (verdict.closed || !verdict.admitted) ++all.refused;
+    if (verdict.admitted) return descriptor;
+    ::close(descriptor);
+    return none();
+}
+
+}  // namespace
+
+void AcceptHook::guard_port(std::uint16_t port, const GateLimits& limits) {
+    guarded().add(port, limits);
+}
+
+void AcceptHook::guard_local(const GateLimits& limits) {
+    guarded().add(kLocal, limits);
+}
+
+std::uint64_t AcceptHook::refused() noexcept {
+    return guarded().refused.load(std::memory_order_relaxed);
+}
+
+}  // namespace shoal
+
+extern "C" {
+
+int accept4(int listener, sockaddr* address, socklen_t* size, int flags) {
+    return shoal::guarded_accept(listener, address, size, flags);
+}
+
+int accept(int listener, sockaddr* address, socklen_t* size) {
+    return shoal::guarded_accept(listener, address, size, 0);
+}
+}

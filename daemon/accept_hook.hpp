@@ -1,0 +1,24 @@
+// Puts a gate before the connections that libzmq accepts. It has no limit of its own, and aborts
+// when a connection to a socket in the file system meets a full table of descriptors.
+#pragma once
+
+#include <cstdint>
+
+#include "mesh/transport/accept_gate.hpp"
+
+namespace shoal {
+
+/// Thread-safe. The executable's accept() and accept4(), which accept_hook.cpp defines, come before
+/// the C library's, for libzmq as well: an executable that is not linked with that file has none of
+/// this. Listeners that are not guarded are left alone.
+class AcceptHook {
+  public:
+    /// From now on connections to this TCP port are bounded.
+    static void guard_port(std::uint16_t port, const mesh::transport::GateLimits& limits);
+    /// And those to sockets in the file system, where a source is a process.
+    static void guard_local(const mesh::transport::GateLimits& limits);
+    /// Connections that were closed or refused for a limit since the start.
+    static std::uint64_t refused() noexcept;
+};
+
+}  // namespace shoal

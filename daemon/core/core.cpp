@@ -1,0 +1,242 @@
+#include "daemon/core/core.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "daemon/requests/status.hpp"
+
+namespace shoal {
+namespace {
+
+// What this device says of its memory is renewed this often.
+constexpr auto kRefresh = std::chrono::seconds(5);
+// A device that was lost stays in the status for this long.
+constexpr auto kLostShown = std::chrono::minutes(10);
+
+}  // namespace
+
+DaemonCore::DaemonCore(const Ports& ports, Device device, const Settings& settings)
+    : ports_(ports),
+      device_(std::move(device)),
+      self_(ports.mesh.self()),
+      warnings_([this] { describe(); }),
+      outbox_(ports.loop,
+              [this](const mesh::DeviceId& to, const std::vector<std::byte>& message) {
+                  return ports_.mesh.send(to, message);
+              }),
+      member_(ports.loop, ports.models, ports.engine, member_links()),
+      root_(ports.loop, ports.models, ports.engine, settings.models, root_links(), settings.plans),
+      router_ports_(router_ports()),
+      router_(ports.loop, ports.texts, *router_ports_, settings.models.default_model,
+              settings.requests) {}
+
+void DaemonCore::start() {
+    refresh();
+    watch_mesh();
+}
+
+void DaemonCore::refresh() {
+    forget_long_lost();
+    root_.compare_speeds();
+    describe();
+    refreshing_ = ports_.loop.after(
+        kRefresh, [this] { refresh(); }, "its description");
+}
+
+void DaemonCore::describe() {
+    ports_.mesh.describe(description());
+}
+
+mesh::DeviceDescription DaemonCore::description() const {
+    mesh::DeviceDescription d = device_.description();
+    if (unfit_) {
+        d.priority = std::numeric_limits<std::int32_t>::min() + (*unfit_ == Unfit::failing ? 1 : 0);
+    }
+    mesh::messages::Announcement announcement;
+    announcement.warnings = warnings_.list();
+    for (const auto& [id, known] : known_) {
+        if (!known.lost) announcement.sees.push_back(id.bytes);
+    }
+    if (member_.offer()) {
+        const Effort effort = ports_.engine.effort();
+        announcement.plan = member_.offer()->plan.number;
+        announcement.steps = effort.steps;
+        announcement.compute_seconds = effort.seconds;
+    }
+    ports_.models.announce(announcement);
+    d.models = mesh::messages::encode(mesh::messages::PlanFrame{0, std::move(announcement)});
+    return d;
+}
+
+void DaemonCore::on_joined(const mesh::Member& member) {
+    spdlog::info("device {} ({}) joined from {}", member.id.hex().substr(0, 8),
+                 member.description.name, member.address);
+    known_[member.id] = {member, std::nullopt};
+    describe();  // whom we see
+    root_.on_member_joined(member.id);
+}
+
+void DaemonCore::on_updated(const mesh::Member& member) {
+    known_[member.id].member = member;
+    root_.on_members_changed();
+}
+
+void DaemonCore::on_lost(const mesh::DeviceId& id) {
+    spdlog::warn("device {} is lost", id.hex().substr(0, 8));
+    known_[id].lost = ports_.loop.now();
+    forget_long_lost();
+    outbox_.drop(id);
+    describe();
+    root_.on_member_lost(id);
+    router_.on_member_lost(id);
+}
+
+void DaemonCore::on_root_changed(const std::optional<mesh::DeviceId>& root, mesh::Term term) {
+    spdlog::info("term {}: root is {}", term.counter,
+                 root ? (*root == self_ ? "this device" : root->hex().substr(0, 8)) : "none");
+    if (root == self_) {
+        root_.become_root(term);
+    } else {
+        root_.resign();
+    }
+    member_.abandon();
+    router_.on_root_changed(root);
+}
+
+void DaemonCore::on_loading(mesh::PlanId plan, std::uint64_t done, std::uint64_t total) {
+    member_.on_loading(plan, done, total);
+}
+
+void DaemonCore::on_loaded(mesh::PlanId plan, const HeldBytes& held) {
+    member_.on_loaded(plan, held);
+}
+
+void DaemonCore::on_started(mesh::PlanId plan) {
+    root_.on_started(plan);
+}
+
+void DaemonCore::on_ended(mesh::PlanId plan, const PlanOutcome& outcome) {
+    member_.on_ended(plan, outcome);
+}
+
+void DaemonCore::on_job_event(JobId job, const mesh::messages::Event& event) {
+    root_.on_job_event(job, event);
+}
+
+std::string DaemonCore::name_of(const mesh::DeviceId& id) const {
+    if (id == self_) return ports_.mesh.members().front().description.name;
+    const auto it = known_.find(id);
+    return it == known_.end() || it->second.member.description.name.empty()
+               ? id.hex().substr(0, 8)
+               : it->second.member.description.name;
+}
+
+// Status shows devices for a while after they were lost.
+void DaemonCore::forget_long_lost() {
+    const auto now = ports_.loop.now();
+    std::erase_if(known_, [&](const auto& entry) {
+        return entry.second.lost && now - *entry.second.lost > kLostShown;
+    });
+}
+
+// Those that acknowledged our term: only they take an offer of ours.
+std::vector<mesh::Member> DaemonCore::followers() const {
+    std::vector<mesh::Member> out = ports_.mesh.members();
+    std::erase_if(
+        out, [&](const mesh::Member& m) { return m.id != self_ && m.term != ports_.mesh.term(); });
+    return out;
+}
+
+std::vector<mesh::DeviceId> DaemonCore::holders(const mesh::ModelHash& hash) const {
+    std::vector<mesh::DeviceId> out;
+    for (const mesh::Member& m : ports_.mesh.members()) {
+        if (m.id == self_) continue;
+        for (const auto& model : announcement_of(m).models) {
+            if (model.hash == hash.bytes) out.push_back(m.id);
+        }
+    }
+    return out;
+}
+
+mesh::messages::ModelsReply DaemonCore::models() const {
+    const auto& offer = member_.offer();
+    return cluster_models(ports_.mesh.members(), offer ? &*offer : nullptr);
+}
+
+mesh::messages::StatusReply DaemonCore::status() const {
+    StatusParts parts;
+    parts.cluster = device_.cluster;
+    parts.self = self_;
+    parts.root = ports_.mesh.root();
+    parts.term = ports_.mesh.term();
+    parts.members = ports_.mesh.members();
+    parts.version = parts.members.front().description.version;
+    for (const auto& [id, known] : known_) {
+        if (known.lost) parts.lost.push_back({known.member, *known.lost});
+    }
+    parts.now = ports_.loop.now();
+    parts.address = device_.address();
+    parts.offer = member_.offer() ? &*member_.offer() : nullptr;
+    parts.states = &root_.devices();
+    parts.speed = ports_.engine.speed();
+    parts.queued = root_.queued();
+    return cluster_status(parts);
+}
+
+PlanMember::Links DaemonCore::member_links() {
+    PlanMember::Links links;
+    links.self = self_;
+    links.send = [this](const mesh::DeviceId& to, const mesh::messages::PlanMessage& message) {
+        // What cannot be sent is lost with its receiver: membership tells.
+        static_cast<void>(send(to, {0, message}));
+    };
+    links.address = [this](const mesh::DeviceId& id) -> std::string {
+        for (const mesh::Member& m : ports_.mesh.members()) {
+            if (m.id == id) return m.address;
+        }
+        return "";
+    };
+    links.vocabulary_warning = [this](const std::string& text) { warn_vocabulary(text); };
+    return links;
+}
+
+struct DaemonCore::RootLinks final : PlanLinks {
+    explicit RootLinks(DaemonCore& owner) : core(owner) {}
+
+    mesh::DeviceId self() const override { return core.self_; }
+    Cluster cluster() const override {
+        Cluster out;
+        out.followers = core.followers();
+        out.apart = apart_pairs(out.followers);
+        out.settled =
+            out.followers.size() == core.ports_.mesh.members().size() && out.apart.empty();
+        return out;
+    }
+    std::string name(const mesh::DeviceId& id) const override { return core.name_of(id); }
+    bool held(const mesh::ModelHash& hash) const override {
+        return core.ports_.models.holds(hash) || !core.holders(hash).empty();
+    }
+    std::map<mesh::DeviceId, Effort> efforts(const mesh::PlanId& plan) const override {
+        return efforts_in(core.ports_.mesh.members(), plan.number);
+    }
+    void send(const mesh::DeviceId& to, const mesh::messages::PlanMessage& message) override {
+        static_cast<void>(core.send(to, {0, message}));
+    }
+    void emit(JobId job, const mesh::messages::Event& event) override {
+        core.router_.on_job_event(job, event);
+    }
+    void left_out(const LeftOutDevices& devices) override { core.warn_left_out(devices); }
+    void slow(const std::map<mesh::DeviceId, double>& devices) override { core.warn_slow(devices); }
+    void abdicate(Unfit why, const std::string& reason) override { core.abdicate(why, reason); }
+
+    DaemonCore& core;
+};
+
+std::unique_ptr<PlanLinks> DaemonCore::root_links() {
+    return std::make_unique<RootLinks>(*this);
+}
+
+}  // namespace shoal

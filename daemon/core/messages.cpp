@@ -1,0 +1,135 @@
+// What a daemon's core says to the others' and hears from them.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/core/core.hpp"
+#include "daemon/requests/status.hpp"
+
+namespace shoal {
+namespace {
+
+// The first byte of an application message says what follows.
+enum class Channel : std::uint8_t { plan = 1, request = 2, event = 3 };
+
+std::vector<std::byte> with_channel(Channel channel, std::vector<std::byte> bytes) {
+    bytes.insert(bytes.begin(), static_cast<std::byte>(channel));
+    return bytes;
+}
+
+}  // namespace
+
+void DaemonCore::on_message(const mesh::DeviceId& from, std::span<const std::byte> bytes) {
+    if (bytes.empty()) return;
+    const auto body = bytes.subspan(1);
+    const auto complain = [&](const mesh::wire::DecodeError& error) {
+        const bool ours = error.reason == mesh::wire::DecodeError::Reason::no_memory;
+        const std::string line = complaints_.take(
+            "a message of device " + from.hex().substr(0, 8) +
+                " is dropped: " + (ours ? "this device has " : "it is malformed: ") + error.what,
+            ports_.loop.now());
+        if (!line.empty()) spdlog::warn("{}", line);
+    };
+    switch (static_cast<Channel>(bytes[0])) {
+        case Channel::plan: {
+            auto frame = mesh::messages::decode_plan(body);
+            return frame ? on_plan_message(from, std::move(*frame)) : complain(frame.error());
+        }
+        case Channel::request: {
+            auto frame = mesh::messages::decode_request(body);
+            return frame ? router_.on_request(from, std::move(*frame)) : complain(frame.error());
+        }
+        case Channel::event: {
+            const auto frame = mesh::messages::decode_event(body);
+            return frame ? router_.on_event(from, *frame) : complain(frame.error());
+        }
+    }
+    complain({mesh::wire::DecodeError::Reason::unknown_type, "unknown channel"});
+}
+
+void DaemonCore::on_plan_message(const mesh::DeviceId& from, mesh::messages::PlanFrame frame) {
+    using namespace mesh::messages;
+    struct Visitor {
+        DaemonCore& core;
+        const mesh::DeviceId& from;
+        std::uint64_t id;
+        void operator()(PlanOffer& m) {
+            core.member_.on_offer(from, std::move(m), core.ports_.mesh.term());
+        }
+        void operator()(PlanStart& m) { core.member_.on_start(from, m); }
+        void operator()(PlanProgress& m) { core.root_.on_progress(from, m); }
+        void operator()(PlanLoaded& m) { core.root_.on_loaded(from, m); }
+        void operator()(PlanEnd& m) {
+            // From the root it ends our part, from a member the whole plan.
+            core.member_.on_end(from, m);
+            core.root_.on_plan_end(from, m);
+        }
+        void operator()(PieceRequest& m) { core.ports_.models.on_piece_request(from, id, m); }
+        void operator()(PieceReply& m) {
+            core.ports_.models.on_piece_reply(from, id, std::move(m));
+        }
+        void operator()(Announcement&) {}
+    };
+    std::visit(Visitor{*this, from, frame.id}, frame.body);
+}
+
+bool DaemonCore::send(const mesh::DeviceId& to, const mesh::messages::PlanFrame& frame) {
+    if (to == self_) {
+        ports_.loop.post([this, frame] { on_plan_message(self_, frame); });
+        return true;
+    }
+    return send(to, with_channel(Channel::plan, mesh::messages::encode(frame)));
+}
+
+// What the mesh has no room for waits; false when the device is none of ours, or far behind.
+bool DaemonCore::send(const mesh::DeviceId& to, std::vector<std::byte> message) {
+    const auto members = ports_.mesh.members();
+    const bool is_member = std::any_of(members.begin(), members.end(),
+                                       [&](const mesh::Member& m) { return m.id == to; });
+    return is_member && outbox_.send(to, std::move(message));
+}
+
+struct DaemonCore::RouterPorts final : RequestPorts {
+    explicit RouterPorts(DaemonCore& owner) : core(owner) {}
+
+    mesh::DeviceId self() const override { return core.self_; }
+    bool send_request(const mesh::DeviceId& to,
+                      const mesh::messages::RequestFrame& frame) override {
+        return core.send(to, with_channel(Channel::request, mesh::messages::encode(frame)));
+    }
+    bool send_event(const mesh::DeviceId& to, const mesh::messages::EventFrame& frame) override {
+        return core.send(to, with_channel(Channel::event, mesh::messages::encode(frame)));
+    }
+    mesh::messages::ModelsReply models() const override { return core.models(); }
+    mesh::messages::StatusReply status() const override { return core.status(); }
+    void localise(mesh::messages::StatusReply& status) const override {
+        localise_status(status, core.self_, core.ports_.mesh.members(), core.ports_.engine.links());
+    }
+    bool holds(const mesh::ModelHash& hash) const override {
+        return core.ports_.models.holds(hash);
+    }
+    void add(const std::string& path, Added done) override {
+        core.ports_.models.add(path, std::move(done));
+    }
+    void vocabulary(const KnownModel& model, Opened done) override {
+        Models::Want want;
+        want.owner = this;
+        want.model = model;
+        want.tokenizer = true;
+        want.done = std::move(done);
+        core.ports_.models.get(std::move(want));
+    }
+    bool submit(Job job, const KnownModel& model, bool load_only) override {
+        return core.root_.submit(std::move(job), model, load_only);
+    }
+    void cancel(JobId job) override { core.root_.cancel(job); }
+
+    DaemonCore& core;
+};
+
+std::unique_ptr<RequestPorts> DaemonCore::router_ports() {
+    return std::make_unique<RouterPorts>(*this);
+}
+
+}  // namespace shoal

@@ -1,0 +1,67 @@
+// What of the daemon must go on, and what is told when it does not.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdlib>
+#include <memory>
+#include <utility>
+
+#include "daemon/daemon.hpp"
+#include "mesh/transport/io_probe.hpp"
+
+namespace shoal {
+
+using mesh::messages::Severity;
+
+namespace {
+
+// A stall that is over is shown this long.
+constexpr auto kStallShown = std::chrono::minutes(10);
+
+double seconds_of(std::chrono::milliseconds time) {
+    return std::chrono::duration<double>(time).count();
+}
+
+}  // namespace
+
+std::vector<Watchdog::Watched> Daemon::watched() {
+    std::vector<Watchdog::Watched> all;
+    all.push_back({[this] { return loop_.turns(); },
+                   [this] { return fmt::format("the control loop, in {}", loop_.doing()); }});
+    const std::pair<int, const char*> threads[] = {
+        {mesh::kControlIoThread, "libzmq's I/O thread of the control plane"},
+        {mesh::kDataIoThread, "libzmq's I/O thread of the data plane"}};
+    for (const auto& [thread, name] : threads) {
+        const auto probe = std::make_shared<mesh::transport::IoProbe>(context_.zmq(), thread);
+        all.push_back(
+            {[probe] { return probe->turns(); }, [text = name] { return std::string(text); }});
+    }
+    return all;
+}
+
+Watchdog::Reports Daemon::stall_reports() {
+    Watchdog::Reports reports;
+    reports.stalled = [](const std::string& what, std::chrono::milliseconds time) {
+        spdlog::error("{}, stands still for {} s; other devices and clients wait", what,
+                      seconds_of(time));
+    };
+    reports.recovered = [this](const std::string& what, std::chrono::milliseconds time) {
+        loop_.post([this, text = fmt::format("{}, stood still for {} s", what, seconds_of(time))] {
+            core_.warnings().raise({"stood-still", Severity::warning, identity_.id.hex(), text,
+                                    "look for a slow disk or an overloaded device"});
+            stall_shown_ = loop_.after(
+                kStallShown, [this] { core_.warnings().clear("stood-still", identity_.id.hex()); });
+        });
+    };
+    reports.hopeless = [](const std::string& what, std::chrono::milliseconds time) {
+        spdlog::critical(
+            "{}, stands still for {} s and will not go on: giving up, so that this daemon can be "
+            "started again",
+            what, seconds_of(time));
+        spdlog::default_logger()->flush();
+        std::abort();
+    };
+    return reports;
+}
+
+}  // namespace shoal

@@ -1,0 +1,21 @@
+// How much a device computes in a plan.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace shoal {
+
+/// A device's arithmetic in a plan so far.
+struct Effort {
+    std::uint64_t steps = 0;
+    double seconds = 0;  ///< between collectives, without waiting
+};
+
+/// What a device computes in a plan: written by the thread that runs the steps, read by any.
+struct EffortCounter {
+    std::atomic<std::uint64_t> steps{0};
+    std::atomic<std::uint64_t> nanoseconds{0};  ///< between a step's collectives
+};
+
+}  // namespace shoal

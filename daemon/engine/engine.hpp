@@ -1,0 +1,80 @@
+// What the daemon's deciding half asks of the one that computes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "daemon/engine/effort.hpp"
+#include "daemon/engine/generation.hpp"
+#include "daemon/engine/plan_spec.hpp"
+#include "mesh/exchange/link_meter.hpp"
+#include "mesh/messages/plan.hpp"
+
+namespace shoal {
+
+/// What a loaded plan takes on this device.
+struct HeldBytes {
+    std::uint64_t weights = 0;
+    std::uint64_t planned_weights = 0;  ///< what the plan said
+    std::uint64_t kv_cache = 0;         ///< capacity; taken as positions are used
+    std::uint64_t buffers = 0;
+};
+
+/// How a plan ended on this device.
+struct PlanOutcome {
+    std::string error;  ///< empty: it was asked to end
+    mesh::messages::Fault fault = mesh::messages::Fault::none;
+    std::vector<mesh::DeviceId> missing;  ///< from whom nothing came, if that is why
+};
+
+/// Speeds of the current or last generation.
+struct EngineSpeed {
+    double prefill_tokens_per_second = 0;
+    double decode_tokens_per_second = 0;
+    std::uint64_t generated_tokens = 0;  ///< since the start
+    std::uint32_t running = 0;
+};
+
+/// What an engine says. Called on a thread of its own; must return quickly.
+struct EngineEvents {
+    std::function<void(mesh::PlanId, std::uint64_t done, std::uint64_t total)> loading;
+    std::function<void(mesh::PlanId, HeldBytes)> loaded;
+    std::function<void(mesh::PlanId)> started;
+    /// The plan is over; every event of its jobs came before. Jobs without a final event are
+    /// the caller's to submit again.
+    std::function<void(mesh::PlanId, PlanOutcome)> ended;
+    std::function<void(JobId, const mesh::messages::Event&)> event;
+};
+
+/// Holds this device's slice and runs its part of every step. Thread-safe. Carries out one plan at
+/// a time; commands of another plan are ignored.
+class Engine {
+  public:
+    virtual ~Engine() = default;
+
+    /// Load a slice. Ends the plan before it.
+    virtual void load(PlanSpec spec) = 0;
+    /// Everyone has loaded: join the others and serve.
+    virtual void start(mesh::PlanId plan) = 0;
+    /// Leave a plan: abandons the step that is under way.
+    virtual void end(mesh::PlanId plan) = 0;
+    /// A job for the current plan, on its root, once it has started. Jobs run in order, some at
+    /// a time. One that comes when the plan is over already is forgotten.
+    virtual void submit(Job job) = 0;
+    /// The job's final event comes soon; unknown ones are ignored.
+    virtual void cancel(JobId job) = 0;
+
+    virtual EngineSpeed speed() const noexcept = 0;
+    /// Of the current or last plan of several devices.
+    virtual Effort effort() const noexcept = 0;
+    /// To the other devices of the current or last plan of several.
+    virtual std::vector<mesh::LinkReport> links() const = 0;
+    /// Jobs that are worth submitting at one time.
+    virtual std::uint32_t parallel() const noexcept = 0;
+    /// Where other devices' activations come in; 0: nowhere.
+    virtual std::uint16_t data_port() const noexcept = 0;
+};
+
+}  // namespace shoal

@@ -1,0 +1,39 @@
+// The executor's collectives over the mesh's data plane.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "daemon/engine/effort.hpp"
+#include "daemon/exec/collective.hpp"
+#include "mesh/exchange/exchange.hpp"
+
+namespace shoal {
+
+/// Rank 0 is the root. Owned by the thread that runs the steps; exchange and counter outlive it.
+class ExchangeCollective final : public exec::Collective {
+  public:
+    ExchangeCollective(mesh::Exchange& exchange, EffortCounter& effort) noexcept
+        : exchange_(exchange), effort_(effort) {}
+
+    std::uint32_t rank() const noexcept override { return exchange_.rank(); }
+    std::uint32_t size() const noexcept override { return exchange_.size(); }
+    exec::Status all_gather(std::span<const std::byte> mine,
+                            std::vector<std::span<const std::byte>>& theirs) override;
+    exec::Status broadcast(std::span<const std::byte> payload,
+                           std::span<const std::byte>& received) override;
+    exec::Status gather(std::span<const std::byte> mine,
+                        std::vector<std::span<const std::byte>>& theirs) override;
+
+  private:
+    using Clock = std::chrono::steady_clock;
+
+    void computed() noexcept;
+
+    mesh::Exchange& exchange_;
+    EffortCounter& effort_;
+    Clock::time_point left_;       // the last collective
+    Clock::duration computing_{};  // in this step so far
+};
+
+}  // namespace shoal

@@ -1,0 +1,88 @@
+// A generation on the root: the record from which all else can be recomputed, and its text.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <variant>
+
+#include "daemon/engine/text_stream.hpp"
+#include "daemon/exec/runner.hpp"
+#include "daemon/model/tokenizer.hpp"
+#include "mesh/messages/requests.hpp"
+
+namespace shoal {
+
+using JobId = std::uint64_t;
+using Clock = std::chrono::steady_clock;
+
+/// A request on its way through the root's queue. What was generated is kept in
+/// request.resume_ids, so that a job can run again under another plan or another root.
+struct Job {
+    JobId id = 0;
+    mesh::messages::Generate request;
+    Clock::time_point queued_at;
+    Clock::duration loading{};                     ///< of its wait, what the model's loading took
+    std::optional<Clock::time_point> first_token;  ///< when an earlier plan chose it
+};
+
+/// A running job. Begun by any thread, then owned by the engine's.
+class Generation {
+  public:
+    struct Room {
+        std::uint64_t positions = 0;          ///< what the KV cache holds
+        std::uint32_t max_prompt_tokens = 0;  ///< 0: the positions are the limit
+    };
+
+    /// What became of a job: Failed when the request does not fit the model or the cache, or was
+    /// stopped.
+    using Begun = std::variant<std::unique_ptr<Generation>, mesh::messages::Failed>;
+
+    /// Tokenises the prompt and replays resume_ids, which takes long when they are long: not for
+    /// the engine's thread.
+    static Begun begin(Job job, exec::SequenceId sequence, const model::Tokenizer& tokenizer,
+                       const model::Hparams& hparams, const Room& room,
+                       const std::stop_token& stop = {});
+
+    /// Take the chosen token; the event to show.
+    mesh::messages::Token accept(model::TokenId id);
+    void cancel() noexcept { reason_ = mesh::messages::StopReason::cancelled; }
+    bool finished() const noexcept { return reason_.has_value(); }
+    /// The final event. Requires: finished().
+    mesh::messages::Done done(const std::string& model, std::uint32_t devices);
+
+    exec::Sequence& sequence() noexcept { return sequence_; }
+    const Job& job() const noexcept { return job_; }
+    std::uint32_t prompt_tokens() const noexcept { return prompt_tokens_; }
+    /// Tokens that other plans chose before.
+    std::uint32_t resumed_tokens() const noexcept { return resumed_; }
+    /// Positions that it may come to use.
+    std::uint64_t reserved_positions() const noexcept { return reserved_; }
+    bool prefilling() const noexcept { return sequence_.computed + 1 < sequence_.tokens.size(); }
+
+  private:
+    Generation(Job job, const model::Tokenizer& tokenizer);
+    std::optional<mesh::messages::Failed> take_prompt(const Room& room,
+                                                      const std::stop_token& stop);
+    void decide_end(model::TokenId id);
+
+    Job job_;
+    const model::Tokenizer& tokenizer_;
+    exec::Sequence sequence_;
+    TextStream text_;
+    std::uint32_t prompt_tokens_ = 0;
+    std::uint32_t limit_ = 0;  // tokens to generate at most, resumed ones included
+    std::uint64_t reserved_ = 0;
+    std::optional<mesh::messages::StopReason> reason_;
+    std::uint32_t resumed_ = 0;
+    Clock::time_point started_;
+    std::optional<Clock::time_point> first_token_;
+};
+
+/// The executor's settings of a request's sampling.
+exec::Sampling sampling_of(const mesh::messages::Sampling& sampling);
+
+}  // namespace shoal

@@ -1,0 +1,78 @@
+#include "daemon/exec/residual.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+namespace shoal::exec {
+
+Residual::Residual(const model::Hparams& hp, const kernels::Table& kernels, ThreadPool& pool,
+                   PayloadType payload, std::uint32_t max_rows, bool floats)
+    : kernels_(kernels),
+      pool_(pool),
+      dim_(hp.dim),
+      norm_eps_(hp.norm_eps),
+      all_reduce_(kernels, payload, hp.dim, std::size_t{max_rows} * hp.dim),
+      x_(std::size_t{max_rows} * hp.dim),
+      normed_(std::size_t{pool.threads()} * hp.dim),
+      hidden_(kernels, max_rows, hp.dim, floats) {}
+
+std::uint64_t Residual::bytes(const model::Hparams& hp, std::uint32_t max_rows,
+                              std::uint32_t threads) noexcept {
+    // x and, at its largest, what a collective sends. Floats of activations are counted although
+    // quantised models do not have them.
+    return (std::uint64_t{2} * max_rows + threads) * hp.dim * sizeof(float) +
+           Activations::buffer_bytes(max_rows, hp.dim, true);
+}
+
+void Residual::begin(std::size_t rows, kernels::DType type, const std::byte* embeddings) noexcept {
+    rows_ = rows;
+    type_ = type;
+    embeddings_ = embeddings;
+    pending_ = Pending::embeddings;
+}
+
+// What is pending for the rows [begin, end).
+void Residual::catch_up(std::size_t begin, std::size_t end) noexcept {
+    switch (pending_) {
+        case Pending::nothing:
+            return;
+        case Pending::embeddings:
+            // Every device gets the table's own bytes and turns them into the same floats.
+            kernels::dequantize(type_, embeddings_ + begin * kernels::row_bytes(type_, dim_),
+                                &x_[begin * dim_], (end - begin) * dim_);
+            return;
+        case Pending::sums:
+            all_reduce_.add(begin, end, x_.data());
+            return;
+    }
+}
+
+const Activations& Residual::norm(const float* weights,
+                                  std::initializer_list<const Matrix*> readers) noexcept {
+    hidden_.reset(rows_, dim_, readers);
+    pool_.run(rows_, kRowChunk, [&](std::size_t begin, std::size_t end, std::uint32_t worker) {
+        catch_up(begin, end);
+        if (!hidden_.wanted()) return;
+        float* row = &normed_[worker * dim_];
+        for (std::size_t r = begin; r < end; ++r) {
+            kernels_.rms_norm(&x_[r * dim_], weights, row, dim_, norm_eps_);
+            hidden_.store(r, 0, row, dim_);
+        }
+    });
+    pending_ = Pending::nothing;
+    return hidden_;
+}
+
+Status Residual::add(Collective& collective, const float* partial) {
+    assert(pending_ == Pending::nothing);
+    const Status status = all_reduce_.exchange(collective, pool_, rows_, partial);
+    if (status == Status::ok) pending_ = Pending::sums;
+    return status;
+}
+
+void Residual::copy_row(std::size_t from, std::size_t to) noexcept {
+    assert(pending_ == Pending::nothing);
+    std::copy_n(&x_[from * dim_], dim_, &x_[to * dim_]);
+}
+
+}  // namespace shoal::exec

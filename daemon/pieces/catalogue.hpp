@@ -1,0 +1,106 @@
+// The model files of this device, by content hash and by name.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/pieces/open_model.hpp"
+#include "mesh/messages/plan.hpp"
+#include "mesh/wire/identity.hpp"
+
+namespace shoal {
+
+struct CatalogueEntry {
+    mesh::ModelHash hash;
+    std::string name;  ///< the file's name without ".gguf"
+    std::filesystem::path path;
+    std::string architecture, quantisation;
+    std::uint64_t file_bytes = 0;
+    std::uint64_t parameters = 0;
+    std::uint32_t context = 0;
+    std::int64_t changed = 0;  ///< the file's time of change, in nanoseconds
+
+    model::FileStamp stamp() const noexcept { return {file_bytes, changed}; }
+};
+
+/// A file in a models folder that is no usable model.
+struct UnusableFile {
+    std::string name;  ///< without ".gguf"
+    std::filesystem::path path;
+    model::FileStamp stamp;
+    std::string reason;  ///< with the path
+};
+
+/// Thread-safe. Hashes are remembered in `<state_dir>/model-hashes` by path, size and time of
+/// change, so that a file is read through once.
+class Catalogue {
+  public:
+    /// `unknown_pre`: whether models are taken in whose pre-tokenizer is not known here.
+    explicit Catalogue(std::filesystem::path state_dir, model::Tokenizer::UnknownPre unknown_pre =
+                                                            model::Tokenizer::UnknownPre::refuse);
+
+    /// Look through folders for *.gguf; slow where there are new files. Files that are no usable
+    /// models are left out; the texts say which and why, those that were not said before. Files
+    /// that are gone are forgotten. From the second time on, files that were written to a moment
+    /// ago are left for the next time: they may not be whole.
+    std::vector<std::string> scan(const std::vector<std::string>& directories);
+    /// Take in one file, wherever it lies. Content that is here already keeps its name while that
+    /// file is there. Throws model::ModelError when it is no usable model.
+    CatalogueEntry add(const std::filesystem::path& path);
+
+    std::vector<CatalogueEntry> list() const;
+    std::vector<UnusableFile> unusable() const;
+    std::optional<CatalogueEntry> find(const mesh::ModelHash& hash) const;
+
+    /// Forget a file that is not what it was, so that it is read again before it is used again.
+    /// False when that was done already, or a newer one has taken its place.
+    bool drop(const CatalogueEntry& entry);
+
+    /// Whoever reads a file for its hash gives up with a ModelError from now on. Thread-safe.
+    void stop() noexcept { stopping_ = true; }
+
+    /// Open a file and read its description and vocabulary. Throws model::FileFailed
+    /// when the file is not the one any more that was hashed, model::ModelError otherwise.
+    static std::shared_ptr<const OpenModel> open(const CatalogueEntry& entry);
+
+  private:
+    struct Known {
+        std::filesystem::path path;
+        std::uint64_t bytes = 0;
+        std::int64_t changed = 0;
+        mesh::ModelHash hash;
+    };
+
+    mesh::ModelHash hash_of(const std::filesystem::path& path, std::uint64_t bytes,
+                            std::int64_t changed);
+    void remember(Known known);
+    bool is_seen(const std::filesystem::path& path);
+    void refuse(const std::filesystem::path& path, const std::string& reason,
+                std::vector<std::string>& complaints);
+    void forget_missing();
+
+    const std::filesystem::path hashes_path_;
+    const model::Tokenizer::UnknownPre unknown_pre_;
+    std::atomic<bool> stopping_{false};
+    mutable std::mutex mutex_;
+    std::vector<CatalogueEntry> entries_;  // guarded by mutex_
+    std::vector<Known> known_;             // guarded by mutex_
+    std::vector<UnusableFile> unusable_;   // guarded by mutex_
+    std::set<std::string> complained_;     // folders; guarded by mutex_
+    std::atomic<bool> scanned_{false};
+    std::mutex saving_;  // of the file of hashes
+};
+
+/// What the mesh is told of an entry.
+mesh::messages::AnnouncedModel announced(const CatalogueEntry& entry);
+mesh::messages::AnnouncedProblem announced(const UnusableFile& file);
+
+}  // namespace shoal

@@ -1,0 +1,23 @@
+// A model as this device has it open.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "daemon/model/hparams.hpp"
+#include "daemon/model/piece.hpp"
+#include "daemon/model/tokenizer.hpp"
+#include "mesh/wire/identity.hpp"
+
+namespace shoal {
+
+/// A model that this device can read: the file, or shipped pieces of it.
+struct OpenModel {
+    mesh::ModelHash hash;
+    std::string name;
+    model::Hparams hparams;
+    std::unique_ptr<const model::WeightSource> source;
+    std::unique_ptr<const model::Tokenizer> tokenizer;  ///< null where nobody tokenises
+};
+
+}  // namespace shoal

@@ -1,0 +1,336 @@
+#include "daemon/plan/plan_root.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+#include <utility>
+
+#include "daemon/plan/planner.hpp"
+
+namespace shoal {
+
+using mesh::messages::ErrorCode;
+using mesh::messages::Event;
+using mesh::messages::Fault;
+using mesh::messages::PlanEnd;
+using mesh::messages::PlanLoaded;
+using mesh::messages::PlanProgress;
+using mesh::messages::PlanRef;
+using mesh::messages::PlanStart;
+
+namespace {
+
+// How long a new root waits for all devices to acknowledge it, and how often it looks.
+constexpr auto kSettlePatience = std::chrono::seconds(2);
+constexpr auto kSettlePause = std::chrono::milliseconds(50);
+// A device that is to lead instead of this one has claimed that by then.
+constexpr auto kTakeover = std::chrono::seconds(5);
+
+}  // namespace
+
+PlanRoot::PlanRoot(Loop& loop, Models& models, Engine& engine,
+                   const config::ModelSettings& settings, std::unique_ptr<PlanLinks> links,
+                   PlanPatience patience)
+    : loop_(loop),
+      models_(models),
+      engine_(engine),
+      settings_(settings),
+      links_(std::move(links)),
+      self_(links_->self()),
+      patience_(patience),
+      failures_(self_, patience) {}
+
+void PlanRoot::become_root(mesh::Term term) {
+    resign();
+    term_ = term;
+    changed_ = loop_.now();
+    next_plan_ = 1;
+}
+
+void PlanRoot::resign() {
+    end_plan();
+    jobs_.clear();
+    term_.reset();
+    failures_.clear();
+    speeds_ = {};
+    links_->slow({});
+    stepped_aside_ = false;
+    stepping_aside_.reset();
+    no_room_.clear();
+    show_left_out({});
+}
+
+bool PlanRoot::submit(Job job, const KnownModel& model, bool load_only) {
+    if (!term_ || jobs_.waiting() >= settings_.queue) return false;
+    jobs_.add(std::move(job), model, load_only);
+    advance();
+    return true;
+}
+
+void PlanRoot::cancel(JobId id) {
+    switch (jobs_.cancel(id)) {
+        case JobQueue::Cancelled::unknown:
+            return;
+        case JobQueue::Cancelled::running:
+            return engine_.cancel(id);
+        case JobQueue::Cancelled::dropped:
+            fail({id}, ErrorCode::cancelled, "cancelled");
+            return advance();
+    }
+}
+
+// ---- from the queue to a plan that runs its jobs ----
+
+// The queue's first job decides which model is loaded.
+void PlanRoot::advance() {
+    if (!term_ || jobs_.empty() || stepping_aside_) return;
+    const KnownModel wanted = jobs_.wanted();
+    const bool same_model = plan_.model().hash == wanted.hash;
+    switch (plan_.state()) {
+        case PlanLife::State::none:
+            return wait_to_settle() ? void() : begin(wanted);
+        case PlanLife::State::opening:
+        case PlanLife::State::loading:
+        case PlanLife::State::starting:
+            if (same_model) return;
+            break;
+        case PlanLife::State::running: {
+            if (!same_model) break;
+            if (failures_.reported()) return;  // It is failing.
+            // Devices that failed before are tried again when nothing runs; jobs that could run
+            // now do not wait for them.
+            const Choice choice = choose(situation());
+            if (jobs_.running() == 0 &&
+                (reshape_ || !same_devices(choice, plan_.made_for(), true))) {
+                break;
+            }
+            if (same_devices(choice, plan_.made_for(), false)) dispatch();
+            return;
+        }
+    }
+    if (jobs_.running() != 0) return;
+    end_plan();
+    begin(wanted);
+}
+
+// A new root's devices follow it one by one, and a new device meets the others one by one: a plan
+// for the first of them would be made again at once. True while it is too early to plan.
+bool PlanRoot::wait_to_settle() {
+    if (loop_.now() - changed_ >= kSettlePatience || links_->cluster().settled) return false;
+    if (!settling_) {
+        settling_ = loop_.after(
+            kSettlePause,
+            [this] {
+                settling_.reset();
+                advance();
+            },
+            "devices to follow");
+    }
+    return true;
+}
+
+void PlanRoot::begin(const KnownModel& model) {
+    plan_.open(model, loop_.now());
+    Models::Want want;
+    want.owner = this;
+    want.model = model;
+    want.tokenizer = false;  // The plan's own model brings it.
+    want.progress = [this, name = model.name](std::uint64_t, std::uint64_t total) {
+        if (total == 0) tell_waiting({waiting_for_file(name), 0, 0});
+    };
+    want.done = [this](const std::shared_ptr<const OpenModel>& opened, const std::string& error) {
+        if (plan_.state() != PlanLife::State::opening) return;
+        if (!opened) return fail_jobs(error, ErrorCode::not_found);
+        try {
+            offer(*opened);
+        } catch (const std::exception& e) {
+            if (!step_aside(*opened, e.what())) fail_jobs(e.what(), ErrorCode::too_large);
+        }
+    };
+    models_.get(std::move(want));
+}
+
+// A device may lead because it was the first one, and be too small for a root's part. False when
+// the model would fit no better if another one led, or when nobody took over.
+bool PlanRoot::step_aside(const OpenModel& model, const std::string& why) {
+    const bool helps =
+        !stepped_aside_ && fits_another_root(model, settings_, choose(situation()).taking);
+    if (!helps) return false;
+    stepped_aside_ = true;
+    plan_.end();
+    tell_waiting({"another device is to lead (" + why + ")", 0, 0});
+    links_->abdicate(Unfit::too_small, why);
+    stepping_aside_ = loop_.after(
+        kTakeover,
+        [this] {
+            stepping_aside_.reset();
+            advance();
+        },
+        "another to lead");
+    return true;
+}
+
+void PlanRoot::offer(const OpenModel& model) {
+    const Choice choice = choose(situation());
+    Planned planned = plan_model(model, settings_, choice.taking);
+    no_room_ = std::move(planned.left_out);
+    planned.offer.plan = PlanRef::of({*term_, next_plan_++});
+    planned.offer.model = plan_.model().hash.bytes;
+    planned.offer.model_name = plan_.model().name;
+    planned.offer.file_bytes = plan_.model().file_bytes;
+    std::set<mesh::DeviceId> made_for;
+    for (const Candidate& c : choice.taking.devices) made_for.insert(c.member.id);
+    plan_.offer(std::move(planned.offer), std::move(made_for), loop_.now());
+    reshape_ = false;
+    show_left_out(choice);
+    const mesh::messages::PlanOffer& offer = plan_.offer();
+    spdlog::info("plan {}: {} on {} devices, context {}", offer.plan.number, offer.model_name,
+                 offer.devices.size(), offer.kv_positions);
+    for (const auto& device : offer.devices) links_->send({device.id}, offer);
+    if (!choice.left_out.empty()) review_soon();
+    watch_loading();
+}
+
+// A device that stands still while it loads holds up all others.
+void PlanRoot::watch_loading() {
+    loading_watch_ = loop_.after(
+        patience_.stall / 4,
+        [this] {
+            if (plan_.state() != PlanLife::State::loading) return;
+            const auto stuck = plan_.stuck(loop_.now() - patience_.stall);
+            // Without the file it is nobody's fault.
+            if (!stuck || !links_->held(plan_.model().hash)) return watch_loading();
+            const auto seconds = std::chrono::round<std::chrono::seconds>(patience_.stall).count();
+            on_plan_end(*stuck,
+                        {plan_.offer().plan,
+                         "it did not come on with loading for " + std::to_string(seconds) + " s",
+                         Fault::own,
+                         {}});
+        },
+        "a plan that loads");
+}
+
+void PlanRoot::on_progress(const mesh::DeviceId& from, const PlanProgress& progress) {
+    if (plan_.on_progress(from, progress, loop_.now())) tell_waiting(plan_.progress());
+}
+
+void PlanRoot::on_loaded(const mesh::DeviceId& from, const PlanLoaded& loaded) {
+    if (!plan_.on_loaded(from, loaded)) return;
+    const PlanStart start{plan_.offer().plan};
+    for (const auto& [id, device] : plan_.devices()) links_->send(id, start);
+}
+
+void PlanRoot::on_started(mesh::PlanId plan) {
+    if (!plan_.on_started(plan, loop_.now())) return;
+    std::map<mesh::DeviceId, double> expected;
+    for (const Candidate& c : situation().devices) {
+        const auto it = plan_.devices().find(c.member.id);
+        if (it == plan_.devices().end() || c.member.description.speed <= 0) continue;
+        expected[c.member.id] =
+            static_cast<double>(it->second.held.weights) * c.slower / c.member.description.speed;
+    }
+    speeds_.begin(std::move(expected));
+    const auto [begun, loaded] = plan_.loading();
+    spdlog::info("plan {} runs after {:.2f} s", plan_.offer().plan.number,
+                 std::chrono::duration<double>(loaded - begun).count());
+    advance();
+}
+
+void PlanRoot::dispatch() {
+    const JobQueue::Next next = jobs_.next(plan_.model().hash, engine_.parallel(), plan_.loading());
+    for (const Job& job : next.start) engine_.submit(job);
+    mesh::messages::Done done;
+    done.model = plan_.model().name;
+    done.devices = static_cast<std::uint32_t>(plan_.offer().devices.size());
+    for (const Job& job : next.loaded) {
+        done.load_seconds = std::chrono::duration<double>(job.loading).count();
+        on_job_event(job.id, done);
+    }
+}
+
+void PlanRoot::on_job_event(JobId id, const Event& event) {
+    if (!jobs_.record(id, event, loop_.now())) return;
+    failures_.plan_works();
+    links_->emit(id, event);
+    if (mesh::messages::is_final(event)) advance();
+}
+
+void PlanRoot::end_plan() {
+    models_.cancel(this);
+    const PlanEnd end{plan_.offer().plan, ""};
+    for (const auto& [id, device] : plan_.devices()) links_->send(id, end);
+    plan_.end();
+    failures_.plan_over();
+    verdict_due_.reset();
+    loading_watch_.reset();
+    fail(jobs_.plan_over(), ErrorCode::cancelled, "cancelled");
+}
+
+// ---- what the devices come to ----
+
+Situation PlanRoot::situation() const {
+    const auto now = loop_.now();
+    Cluster cluster = links_->cluster();
+    Situation out;
+    for (mesh::Member& m : cluster.followers) {
+        const mesh::DeviceId id = m.id;
+        out.devices.push_back({std::move(m), links_->name(id), speeds_.correction(id),
+                               failures_.exclusions().reason(id, now),
+                               failures_.exclusions().suspicious(id)});
+    }
+    out.apart = std::move(cluster.apart);
+    for (const auto& [id, device] : plan_.devices()) out.planned.insert(id);
+    return out;
+}
+
+void PlanRoot::on_members_changed() {
+    review_soon();
+}
+
+void PlanRoot::on_member_joined(const mesh::DeviceId& device) {
+    changed_ = loop_.now();
+    stepped_aside_ = false;
+    failures_.joined(device, changed_);
+    speeds_.forget(device);
+    review_soon();
+}
+
+// Devices see each other one after another, and a lost one is missed by some before others: what
+// lasts is looked at.
+void PlanRoot::review_soon() {
+    if (!term_ || review_due_) return;
+    review_due_ = loop_.after(
+        patience_.missing,
+        [this] {
+            review_due_.reset();
+            review();
+        },
+        "a review of the devices");
+}
+
+void PlanRoot::show_left_out(const Choice& choice) {
+    LeftOutDevices left_out = choice.left_out;
+    for (const Candidate& c : choice.taking.devices) {
+        if (const auto it = no_room_.find(c.member.id); it != no_room_.end()) left_out.insert(*it);
+    }
+    if (left_out == left_out_) return;
+    left_out_ = std::move(left_out);
+    links_->left_out(left_out_);
+}
+
+void PlanRoot::compare_speeds() {
+    if (plan_.state() != PlanLife::State::running ||
+        !speeds_.look(links_->efforts(plan_.offer().plan.id()))) {
+        return;
+    }
+    reshape_ = true;
+    std::map<mesh::DeviceId, double> slow;
+    for (const auto& [id, device] : plan_.devices()) {
+        if (speeds_.correction(id) >= SpeedWatch::kMuch) slow[id] = speeds_.correction(id);
+    }
+    links_->slow(slow);
+}
+
+}  // namespace shoal

@@ -1,0 +1,113 @@
+// The root's part: queue jobs, plan for the devices at hand, have the plan loaded, run the jobs
+// under it, and plan again when a device is lost.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/settings.hpp"
+#include "daemon/engine/engine.hpp"
+#include "daemon/loop/loop.hpp"
+#include "daemon/pieces/models.hpp"
+#include "daemon/plan/failure_policy.hpp"
+#include "daemon/plan/job_queue.hpp"
+#include "daemon/plan/plan_life.hpp"
+#include "daemon/plan/plan_links.hpp"
+#include "daemon/plan/situation.hpp"
+#include "daemon/plan/speed_watch.hpp"
+#include "mesh/messages/plan.hpp"
+
+namespace shoal {
+
+/// Brings together what decides: the queue (JobQueue), whom a plan is made for (choose) and who
+/// computes what (plan_model), how far the plan is (PlanLife), and what follows when it fails
+/// (FailurePolicy). Owned by the control thread. Does nothing until become_root().
+class PlanRoot {
+  public:
+    PlanRoot(Loop& loop, Models& models, Engine& engine, const config::ModelSettings& settings,
+             std::unique_ptr<PlanLinks> links, PlanPatience patience = {});
+
+    void become_root(mesh::Term term);
+    /// Another device is root now, or none: jobs are forgotten, their requesters resubmit.
+    void resign();
+
+    /// False when the queue is full. `load_only`: the job ends when its model is ready.
+    [[nodiscard]] bool submit(Job job, const KnownModel& model, bool load_only);
+    void cancel(JobId job);
+
+    void on_member_joined(const mesh::DeviceId& device);
+    void on_member_lost(const mesh::DeviceId& device);
+    /// A member announced something new, perhaps whom it sees.
+    void on_members_changed();
+    void on_progress(const mesh::DeviceId& from, const mesh::messages::PlanProgress& progress);
+    void on_loaded(const mesh::DeviceId& from, const mesh::messages::PlanLoaded& loaded);
+    void on_plan_end(const mesh::DeviceId& from, const mesh::messages::PlanEnd& end);
+    /// To be called now and then.
+    void compare_speeds();
+    /// From this device's engine.
+    void on_started(mesh::PlanId plan);
+    void on_job_event(JobId job, const mesh::messages::Event& event);
+
+    PlanLife::State state() const noexcept { return plan_.state(); }
+    std::uint32_t queued() const noexcept { return jobs_.waiting(); }
+    /// Jobs without a final event, queued or running.
+    std::size_t pending() const noexcept { return jobs_.size(); }
+    const std::map<mesh::DeviceId, PlanDeviceState>& devices() const noexcept {
+        return plan_.devices();
+    }
+
+  private:
+    // From the queue to a plan that runs its jobs.
+    void advance();
+    bool wait_to_settle();
+    void begin(const KnownModel& model);
+    void offer(const OpenModel& model);
+    bool step_aside(const OpenModel& model, const std::string& why);
+    void watch_loading();
+    void dispatch();
+    void end_plan();
+
+    // What the devices come to.
+    Situation situation() const;
+    void review_soon();
+    void review();
+    void show_left_out(const Choice& choice);
+
+    // Failures.
+    void conclude();
+    void plan_failed(const std::string& error, const std::vector<mesh::DeviceId>& blamed);
+    void strike_jobs(const std::string& error, const std::vector<mesh::DeviceId>& blamed);
+    void fail_jobs(const std::string& error, mesh::messages::ErrorCode code);
+    void fail(const std::vector<JobId>& jobs, mesh::messages::ErrorCode code,
+              const std::string& error);
+    void tell_waiting(const mesh::messages::Progress& progress);
+
+    Loop& loop_;
+    Models& models_;
+    Engine& engine_;
+    const config::ModelSettings settings_;
+    const std::unique_ptr<PlanLinks> links_;
+    const mesh::DeviceId self_;
+    const PlanPatience patience_;
+
+    std::optional<mesh::Term> term_;  // while we are root
+    Loop::Time changed_;              // elected, or joined by a device
+    std::uint32_t next_plan_ = 1;
+    JobQueue jobs_;
+    PlanLife plan_;
+    FailurePolicy failures_;
+    SpeedWatch speeds_;
+    bool reshape_ = false;     // shares do not fit the speeds any more
+    LeftOutDevices no_room_;   // by the latest plan
+    LeftOutDevices left_out_;  // as shown
+    bool stepped_aside_ = false;
+    Timer settling_, review_due_, retry_;
+    Timer stepping_aside_;               // while another one may take over
+    Timer verdict_due_, loading_watch_;  // of the plan at hand
+};
+
+}  // namespace shoal

@@ -1,0 +1,189 @@
+#include "daemon/requests/desk.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <variant>
+
+#include "daemon/requests/model_names.hpp"
+
+namespace shoal {
+
+using mesh::messages::CancelRequest;
+using mesh::messages::DetokenizeRequest;
+using mesh::messages::ErrorCode;
+using mesh::messages::Event;
+using mesh::messages::Failed;
+using mesh::messages::Generate;
+using mesh::messages::LoadRequest;
+using mesh::messages::ModelsReply;
+using mesh::messages::Request;
+using mesh::messages::StatusRequest;
+using mesh::messages::TokenizeRequest;
+
+namespace {
+
+// Models that were not known are looked for this often.
+constexpr auto kLook = std::chrono::milliseconds(100);
+
+bool is_text(const Request& request) {
+    return std::holds_alternative<TokenizeRequest>(request) ||
+           std::holds_alternative<DetokenizeRequest>(request);
+}
+
+}  // namespace
+
+Desk::Desk(Loop& loop, Background& texts, RequestPorts& ports, std::string default_model,
+           const RequestPatience& patience, std::function<void(std::uint64_t id, const Event&)> own)
+    : loop_(loop),
+      ports_(ports),
+      default_model_(std::move(default_model)),
+      patience_(patience),
+      replies_(
+          loop, ports, patience.root,
+          {std::move(own),
+           [this](const Origin& lost) { stop_if([&](const Origin& o) { return o == lost; }); }}),
+      texts_(loop, texts, ports,
+             [this](const Origin& origin, const Event& event) { replies_.send(origin, event); }) {}
+
+void Desk::on_request(const mesh::DeviceId& from, mesh::messages::RequestFrame frame) {
+    const Origin origin{from, frame.id, frame.attempt};
+    if (auto failed = mesh::messages::validate(frame.body, mesh::messages::Door::mesh)) {
+        return replies_.send(origin, *failed);
+    }
+    if (const auto* cancelled = std::get_if<CancelRequest>(&frame.body)) {
+        return cancel({from, cancelled->request, frame.attempt});
+    }
+    take(origin, std::move(frame.body));
+}
+
+void Desk::take(const Origin& origin, Request request) {
+    // A device that sends a request again has lost the first one's events.
+    const auto same = [&](const Origin& o) { return o == origin; };
+    stop_if(same);
+    replies_.forget_if(same);
+    if (std::holds_alternative<StatusRequest>(request)) {
+        return replies_.send(origin, ports_.status());
+    }
+    if (model_of(request) == nullptr) {
+        return refuse(origin, ErrorCode::bad_request, "not for the root");
+    }
+    place({origin, std::move(request), loop_.now()}, ports_.models());
+}
+
+bool Desk::take_text(const Origin& origin, const Request& request) {
+    if (!is_text(request)) return false;
+    const auto model = find_model(ports_.models(), name_in(request)).model;
+    if (!model || !ports_.holds(model->hash)) return false;
+    texts_.answer(origin, request, *model);
+    return true;
+}
+
+const std::string& Desk::name_in(const Request& request) const {
+    const std::string& name = *model_of(request);
+    return name.empty() ? default_model_ : name;
+}
+
+void Desk::place(Unplaced unplaced, const ModelsReply& known) {
+    const bool root = root_ == ports_.self();
+    const std::string& name = name_in(unplaced.request);
+    const FoundModel found =
+        root ? find_model(known, name)
+             : FoundModel{std::nullopt, "this device is not the cluster's root", true};
+    if (found.model) return run(unplaced.origin, std::move(unplaced.request), *found.model);
+
+    const Loop::Time now = loop_.now();
+    // A large file takes a while to be read for the first time.
+    if (known.reading_models) unplaced.since = now;
+    // A file that was named by its path is announced with the next heartbeat, and asked for by its
+    // whole hash meanwhile. Names may come while folders are read, and while devices join.
+    const bool may_come =
+        !root || (found.nobody_has_it && (mesh::ModelHash::from_hex(name) || known.reading_models ||
+                                          now - elected_ < patience_.joining));
+    if (!may_come || now - unplaced.since > patience_.model) {
+        return refuse(unplaced.origin, root ? ErrorCode::not_found : ErrorCode::unavailable,
+                      found.why);
+    }
+    if (unplaced_.size() >= kMaxUnplaced) {
+        return refuse(unplaced.origin, ErrorCode::busy, found.why);
+    }
+    unplaced_.push_back(std::move(unplaced));
+    if (looking_) return;
+    looking_ = loop_.after(
+        kLook, [this] { look_again(); }, "unknown models");
+}
+
+void Desk::look_again() {
+    looking_.reset();
+    if (unplaced_.empty()) return;
+    const ModelsReply known = ports_.models();
+    for (Unplaced& unplaced : std::exchange(unplaced_, {})) place(std::move(unplaced), known);
+}
+
+void Desk::run(const Origin& origin, Request request, const KnownModel& model) {
+    if (is_text(request)) return texts_.answer(origin, std::move(request), model);
+    Job job;
+    job.id = next_job_++;
+    job.queued_at = loop_.now();
+    const bool load_only = std::holds_alternative<LoadRequest>(request);
+    if (!load_only) job.request = std::get<Generate>(std::move(request));
+    const JobId id = job.id;
+    jobs_[id] = origin;  // before its first event
+    if (ports_.submit(std::move(job), model, load_only)) return;
+    jobs_.erase(id);
+    refuse(origin, ErrorCode::busy, "the queue is full; try again later");
+}
+
+void Desk::refuse(const Origin& origin, ErrorCode code, std::string why) {
+    replies_.send(origin, Failed{code, std::move(why)});
+}
+
+void Desk::cancel(const Origin& origin) {
+    for (const auto& [job, from] : jobs_) {
+        if (from == origin) return ports_.cancel(job);
+    }
+    const bool waited =
+        std::erase_if(unplaced_, [&](const Unplaced& u) { return u.origin == origin; }) != 0;
+    if (texts_.stop(origin) || waited) refuse(origin, ErrorCode::cancelled, "cancelled");
+}
+
+void Desk::on_job_event(JobId job, const Event& event) {
+    const auto it = jobs_.find(job);
+    if (it == jobs_.end()) return;
+    const Origin origin = it->second;
+    if (mesh::messages::is_final(event)) jobs_.erase(it);
+    replies_.send(origin, event);
+}
+
+// Ends what runs here, without a word.
+template <typename Predicate>
+void Desk::stop_if(const Predicate& of) {
+    std::erase_if(unplaced_, [&](const Unplaced& u) { return of(u.origin); });
+    texts_.stop_if(of);
+    std::vector<JobId> stopped;
+    std::erase_if(jobs_, [&](const auto& entry) {
+        if (of(entry.second)) stopped.push_back(entry.first);
+        return of(entry.second);
+    });
+    for (const JobId job : stopped) ports_.cancel(job);
+}
+
+void Desk::on_root_changed(const std::optional<mesh::DeviceId>& root) {
+    root_ = root;
+    elected_ = loop_.now();
+    // What ran here comes again from the devices it came from. Some may have heard of our election
+    // before us: what they sent stays unplaced, and our own is sent again.
+    jobs_.clear();
+    replies_.forget_if([](const Origin&) { return true; });
+    const bool elsewhere = root_ && *root_ != ports_.self();
+    std::erase_if(unplaced_,
+                  [&](const Unplaced& u) { return elsewhere || u.origin.device == ports_.self(); });
+}
+
+void Desk::on_member_lost(const mesh::DeviceId& device) {
+    const auto its = [&](const Origin& origin) { return origin.device == device; };
+    stop_if(its);
+    replies_.forget_if(its);
+}
+
+}  // namespace shoal

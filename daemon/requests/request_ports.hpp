@@ -1,0 +1,74 @@
+// What requests need of the daemon around them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <tuple>
+
+#include "daemon/engine/generation.hpp"
+#include "daemon/pieces/open_model.hpp"
+#include "daemon/plan/plan_root.hpp"
+#include "mesh/messages/requests.hpp"
+#include "mesh/wire/identity.hpp"
+
+namespace shoal {
+
+/// Who asked for something, and its number for that. The same request sent again is equal; what it
+/// is told quotes the attempt.
+struct Origin {
+    mesh::DeviceId device;
+    std::uint64_t id = 0;
+    std::uint64_t attempt = 0;
+    bool operator==(const Origin& other) const { return device == other.device && id == other.id; }
+    auto operator<=>(const Origin& other) const {
+        return std::tie(device, id) <=> std::tie(other.device, other.id);
+    }
+};
+
+/// How long a request waits for what may still come: elections take about a second, a new file's
+/// announcement travels with the next heartbeat.
+struct RequestPatience {
+    std::chrono::milliseconds root{30'000};    ///< for a root, or room on the way to a device
+    std::chrono::milliseconds model{5'000};    ///< for a device that holds the model
+    std::chrono::milliseconds joining{5'000};  ///< after an election, for others with their models
+};
+
+/// For the control thread, which is also the one that what is given to it as `done` is called on,
+/// later and once.
+class RequestPorts {
+  public:
+    virtual ~RequestPorts() = default;
+
+    virtual mesh::DeviceId self() const = 0;
+    /// To another device. False when it cannot be sent now; nothing of it is then. Throws
+    /// std::length_error when a request is longer than a message may be.
+    [[nodiscard]] virtual bool send_request(const mesh::DeviceId& to,
+                                            const mesh::messages::RequestFrame& frame) = 0;
+    [[nodiscard]] virtual bool send_event(const mesh::DeviceId& to,
+                                          const mesh::messages::EventFrame& frame) = 0;
+
+    /// Every model that some device holds.
+    virtual mesh::messages::ModelsReply models() const = 0;
+    virtual mesh::messages::StatusReply status() const = 0;
+    /// Makes the root's status this device's: who is "self", and its own round trips.
+    virtual void localise(mesh::messages::StatusReply& status) const = 0;
+
+    /// This device has the model's file.
+    virtual bool holds(const mesh::ModelHash& hash) const = 0;
+    /// Takes a file of this device, wherever it lies, among those that it announces: its hash, or
+    /// why it is no usable model.
+    using Added = std::function<void(const mesh::ModelHash& hash, const std::string& error)>;
+    virtual void add(const std::string& path, Added done) = 0;
+    /// Gets a model's description and vocabulary, from another device if need be.
+    using Opened = std::function<void(std::shared_ptr<const OpenModel>, const std::string& error)>;
+    virtual void vocabulary(const KnownModel& model, Opened done) = 0;
+
+    /// A job for the plan, whose events then come; as in PlanRoot.
+    [[nodiscard]] virtual bool submit(Job job, const KnownModel& model, bool load_only) = 0;
+    virtual void cancel(JobId job) = 0;
+};
+
+}  // namespace shoal

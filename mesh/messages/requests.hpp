@@ -1,0 +1,214 @@
+// The request messages of Shoal. One set serves the control socket (CLI), the mesh's control
+// channel (a device forwarding to the root) and, through the Service interface, the HTTP API.
+// A request starts a stream of events that ends with exactly one final event (is_final).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "mesh/messages/slice.hpp"
+#include "mesh/messages/warning.hpp"
+#include "mesh/wire/codec.hpp"
+#include "mesh/wire/identity.hpp"
+
+namespace shoal::mesh::messages {
+
+/// Limits of the messages; a longer one is refused before anything is allocated.
+inline constexpr std::size_t kMaxRequestBytes = 16u << 20;
+inline constexpr std::size_t kMaxPromptBytes = 8u << 20;
+inline constexpr std::size_t kMaxPromptTokens = 1u << 20;
+inline constexpr std::size_t kMaxStopStrings = 16;
+inline constexpr std::size_t kMaxStopBytes = 256;
+inline constexpr std::size_t kMaxLogitBias = 1024;
+inline constexpr std::size_t kMaxModelBytes = 4096;  ///< a name, a hash or a path
+inline constexpr std::size_t kMaxListedModels = 4096;
+inline constexpr std::size_t kMaxListedDevices = 1024;
+inline constexpr std::size_t kMaxListedWarnings = 4096;
+
+/// Defaults: greedy is temperature 0. A value that switches a filter off is its default.
+struct Sampling {
+    float temperature = 0.8F;     ///< 0..100; 0 is greedy
+    std::uint32_t top_k = 40;     ///< 0: off
+    float top_p = 0.95F;          ///< (0, 1]; 1: off
+    float min_p = 0.05F;          ///< [0, 1]; 0: off
+    float repeat_penalty = 1;     ///< [0.01, 100]; divides positive, multiplies negative logits
+    float presence_penalty = 0;   ///< [-2, 2]; subtracted once from a seen token's logit
+    float frequency_penalty = 0;  ///< [-2, 2]; subtracted per occurrence
+    std::uint32_t penalty_last_n = 64;  ///< tokens looked back on for penalties
+    std::uint64_t seed = 0;
+    std::map<std::int32_t, float> logit_bias;
+    bool operator==(const Sampling&) const = default;
+};
+
+/// Generate text. `model` is a name or hash; a path only over the local control socket.
+struct Generate {
+    std::string model;  ///< empty: the model loaded now, or the only one known
+    std::string prompt;
+    std::vector<std::int32_t> prompt_ids;  ///< used instead of prompt when not empty
+    std::uint32_t max_tokens = 0;          ///< 0: until the model ends or the context is full
+    Sampling sampling;
+    std::vector<std::string> stop;  ///< generation ends before any of these
+    bool ignore_eos = false;        ///< end tokens do not end the generation (benchmarks)
+    /// A generation that moves here: the ids generated so far; events continue after them.
+    std::vector<std::int32_t> resume_ids;
+};
+struct TokenizeRequest {
+    std::string model, text;
+    bool add_special = true, parse_special = true;
+};
+struct DetokenizeRequest {
+    std::string model;
+    std::vector<std::int32_t> ids;
+};
+struct StatusRequest {};
+struct ModelsRequest {};
+/// Make a model ready without generating. Not over HTTP.
+struct LoadRequest {
+    std::string model;
+};
+/// Stop a running request of the same requester.
+struct CancelRequest {
+    std::uint64_t request = 0;
+};
+
+using Request = std::variant<Generate, TokenizeRequest, DetokenizeRequest, StatusRequest,
+                             ModelsRequest, LoadRequest, CancelRequest>;
+
+/// Why something was refused or failed; the text says what, where and what to do.
+enum class ErrorCode : std::uint8_t {
+    bad_request = 1,     ///< a field is invalid (HTTP 400)
+    not_found = 2,       ///< no such model or request (404)
+    busy = 3,            ///< the queue is full (503, Retry-After)
+    too_large = 4,       ///< the model beyond the memory, or a message beyond its limit (413)
+    unavailable = 5,     ///< no root, or the cluster is not ready (503)
+    internal = 6,        ///< (500)
+    cancelled = 7,       ///< (499)
+    forbidden = 8,       ///< not over this door (403)
+    context_length = 9,  ///< the prompt is longer than the context, or than prompts may be (400)
+};
+
+enum class StopReason : std::uint8_t { end = 1, length = 2, stop = 3, cancelled = 4 };
+
+/// Something slow goes on: loading, fetching pieces, waiting in the queue, prefill.
+struct Progress {
+    std::string what;
+    std::uint64_t done = 0, total = 0;
+};
+struct Token {
+    std::uint32_t index = 0;  ///< 0 is the first generated token of the request
+    std::int32_t id = 0;
+    std::string text;   ///< whole UTF-8 characters; may be empty
+    std::string model;  ///< the model's name; with the first that a plan chooses
+};
+struct Done {
+    StopReason reason = StopReason::end;
+    std::string text;  ///< what was still held back, follows the last Token's text
+    std::uint32_t prompt_tokens = 0, generated_tokens = 0;
+    std::string model;  ///< the model's name
+    double load_seconds = 0, queue_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
+    std::uint32_t devices = 0;  ///< devices of the plan that generated it
+};
+struct Failed {
+    ErrorCode code = ErrorCode::internal;
+    std::string message;
+};
+struct TokenizeReply {
+    std::vector<std::int32_t> ids;
+    std::vector<std::string> pieces;
+};
+struct DetokenizeReply {
+    std::string text;
+};
+
+struct ModelInfo {
+    std::string name, hash, architecture, quantisation;
+    std::uint64_t file_bytes = 0, parameters = 0;
+    std::uint32_t context = 0;
+    bool loaded = false;
+    std::vector<std::string> devices;  ///< ids (hex) of the devices that hold the file
+    std::string problem;  ///< why the file is no usable model; all but name and devices is empty
+};
+struct ModelsReply {
+    std::vector<ModelInfo> models;
+    bool reading_models = false;  ///< some device still looks through its folders
+};
+
+/// How activations go between the answering device and another of its plan; see mesh::LinkReport.
+struct LinkInfo {
+    std::string transport, cipher;  ///< empty: there is no such link
+    std::uint64_t sent_bytes = 0, received_bytes = 0, resent = 0, asked = 0, collectives = 0;
+    double wait_p50_us = 0, wait_p99_us = 0;
+};
+/// Half-open ranges of what a device computes.
+struct DeviceInfo {
+    std::string id, name, address, cpu;  ///< cpu: the chosen ISA, "avx2"
+    bool self = false, root = false, alive = true;
+    std::int32_t rank = -1;  ///< -1: not in the plan (spare)
+    Slice slice;
+    std::uint64_t memory_total = 0, memory_available = 0;
+    std::uint64_t weight_bytes = 0, planned_weight_bytes = 0, kv_bytes = 0;
+    double round_trip_ms = -1;  ///< from the answering device; -1 unknown
+    std::uint32_t threads = 0;
+    std::string state;  ///< "ready", "loading 42 %", "spare", ...
+    LinkInfo link;      ///< from the answering device
+};
+struct StatusReply {
+    std::string version, cluster;  ///< cluster: short public fingerprint of the key
+    std::string self, root;        ///< device ids, root empty while electing
+    std::uint64_t term = 0;
+    std::uint32_t plan = 0;
+    std::string model;  ///< loaded model's name, empty: none
+    std::string model_hash;
+    std::string collectives, kv_type;
+    std::uint32_t context = 0;
+    std::vector<DeviceInfo> devices;
+    std::uint32_t running = 0, queued = 0;
+    std::uint64_t generated_tokens = 0;
+    double tokens_per_second = 0;  ///< of the last or current generation, decode
+    double prefill_tokens_per_second = 0;
+    bool reading_models = false;    ///< some device still looks through its folders
+    std::vector<Warning> warnings;  ///< what any device finds wrong, the gravest first
+};
+
+using Event = std::variant<Progress, Token, Done, Failed, TokenizeReply, DetokenizeReply,
+                           ModelsReply, StatusReply>;
+
+/// True for the event that ends a request.
+bool is_final(const Event& event) noexcept;
+
+/// Which door a request came through; paths and administration only through `control`.
+enum class Door : std::uint8_t { control, mesh, http };
+
+/// What is wrong with a request's values, or nothing. Every range above is checked here.
+/// The message names the field, its value and what is allowed.
+std::optional<Failed> validate(const Request& request, Door door);
+
+/// A request or event on a channel, with the requester's number for it. Between devices a request
+/// may be sent more than once, to one root after another or to the same; events say which sending
+/// they answer, so that those that come late are not taken for the present one's.
+struct RequestFrame {
+    std::uint64_t id = 0;
+    Request body;
+    std::uint64_t attempt = 0;
+};
+struct EventFrame {
+    std::uint64_t id = 0;
+    Event body;
+    std::uint64_t attempt = 0;  ///< the request's
+};
+
+/// Throws std::length_error when a limit above is passed, which validate() rules out.
+std::vector<std::byte> encode(const RequestFrame& frame);
+/// An event beyond a limit above is encoded as Failed (too_large), so that its requester hears.
+std::vector<std::byte> encode(const EventFrame& frame);
+/// Malformed or oversized bytes give a DecodeError, never an exception.
+wire::DecodeResult<RequestFrame> decode_request(std::span<const std::byte> bytes) noexcept;
+wire::DecodeResult<EventFrame> decode_event(std::span<const std::byte> bytes) noexcept;
+
+}  // namespace shoal::mesh::messages

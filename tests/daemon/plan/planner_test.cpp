@@ -1,0 +1,154 @@
+#include "daemon/plan/planner.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "daemon/plan/offer.hpp"
+#include "tests/daemon/plan/candidates.hpp"
+
+using namespace shoal;
+using namespace shoal::tests;
+using mesh::messages::PlanOffer;
+
+namespace {
+
+struct Fixture {
+    std::shared_ptr<const OpenModel> model = open_model(tiny_model());
+    config::ModelSettings settings{};
+    Situation taking{candidates(3), {}};
+
+    Planned plan() const { return plan_model(*model, settings, taking); }
+    std::uint32_t columns(std::size_t rank) const {
+        const auto ffn = plan().offer.devices.at(rank).slice.ffn;
+        return ffn.end - ffn.begin;
+    }
+    void check(const PlanOffer& offer) const {
+        const std::uint32_t step = shard::ffn_cut_step(model->source->header(), model->hparams);
+        CHECK(check_offer(offer, model->hparams, step) == std::nullopt);
+    }
+};
+
+}  // namespace
+
+TEST_SUITE("planner") {
+    TEST_CASE_FIXTURE(Fixture, "every device gets its part, the root first and the others by id") {
+        taking.devices = {candidate(2), candidate(9), candidate(1)};
+        taking.devices[1].member.public_key = {7};
+        taking.devices[1].member.description.data_endpoint = "tcp://*:4009";
+        const Planned planned = plan();
+        check(planned.offer);
+        CHECK(planned.left_out.empty());
+        REQUIRE(planned.offer.devices.size() == 3);
+        CHECK(planned.offer.devices[0].id == device_id(2).bytes);
+        CHECK(planned.offer.devices[1].id == device_id(1).bytes);
+        CHECK(planned.offer.devices[2].id == device_id(9).bytes);
+        CHECK(planned.offer.devices[2].public_key == taking.devices[1].member.public_key);
+        CHECK(planned.offer.devices[2].endpoint == "tcp://*:4009");
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "shares follow what devices proved to do, not what they said") {
+        const std::uint32_t even = columns(2);
+        taking.devices[2].slower = 10;
+        const std::uint32_t less = columns(2);
+        CHECK(less < even / 3);
+        taking.devices[2].slower = 1;
+        taking.devices[2].member.description.speed = 0.1;
+        CHECK(columns(2) == less);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a model that does not fit may fit under another root, or not") {
+        const auto elsewhere = [&] { return fits_another_root(*model, settings, taking); };
+        for (Candidate& c : taking.devices) c.member.description.memory_available = 1024;
+        CHECK_THROWS_AS(plan(), shard::PlanError);
+        CHECK_FALSE(elsewhere());
+        taking.devices[2].member.description.memory_available = 1 << 30;
+        CHECK_THROWS_AS(plan(), shard::PlanError);
+        CHECK(elsewhere());
+        taking.devices.resize(1);
+        CHECK_FALSE(elsewhere());
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "devices without memory for any part go, the smallest first") {
+        taking.devices[1].member.description.memory_available = 2000;
+        taking.devices[2].member.description.memory_available = 1000;
+        const Planned planned = plan();
+        check(planned.offer);
+        CHECK(planned.offer.devices.size() == 1);
+        CHECK(planned.left_out.size() == 2);
+        CHECK(planned.left_out.at(device_id(3)).reason.find("memory") != std::string::npos);
+        CHECK(planned.offer.kv_positions == model->hparams.n_context);
+
+        taking.devices[1].member.description.memory_available = 0;
+        const Planned without_one = plan();
+        check(without_one.offer);
+        CHECK(without_one.offer.devices.size() == 2);
+        CHECK_FALSE(without_one.left_out.contains(device_id(2)));
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a context that memory does not hold is halved") {
+        model = open_model(long_model());
+        taking.devices.resize(1);
+        taking.devices[0].member.description.memory_available = 12u << 20;
+        const std::uint64_t positions = plan().offer.kv_positions;
+        CHECK(positions < model->hparams.n_context);
+        CHECK(model->hparams.n_context % positions == 0);
+        // 512 bytes a position, f32; weights and buffers take about two megabytes.
+        CHECK(positions * 512 < 12u << 20);
+        CHECK(positions * 512 * 2 > 4u << 20);
+        settings.context = static_cast<std::uint32_t>(positions);
+        CHECK(plan().offer.kv_positions == positions);
+        settings.context = static_cast<std::uint32_t>(2 * positions);
+        CHECK(plan().offer.kv_positions == positions);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a context as short as the settings wish is not too short") {
+        settings.context = 100;
+        CHECK(plan().offer.kv_positions == 100);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "what does not fit at all is refused with the numbers of all") {
+        for (Candidate& c : taking.devices) c.member.description.memory_available = 1000;
+        const auto refusal = [&]() -> std::string {
+            try {
+                static_cast<void>(plan());
+            } catch (const shard::PlanError& error) {
+                return error.what();
+            }
+            return "";
+        };
+        const std::string of_three = refusal();
+        CHECK(of_three.find_first_of("0123456789") != std::string::npos);
+        taking.devices.resize(1);
+        CHECK(of_three != refusal());
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "the settings decide context, KV type and collectives") {
+        settings.context = 300;
+        settings.kv = config::KvType::f16;
+        settings.collectives = config::Collectives::f16;
+        settings.batch_tokens = 17;
+        const PlanOffer offer = plan().offer;
+        CHECK(offer.kv_positions == 300);
+        CHECK(offer.kv_type == "f16");
+        CHECK(offer.collectives == "f16");
+        CHECK(offer.max_rows == 17);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "partial sums travel as finely as the model's products round") {
+        const std::pair<std::filesystem::path, std::string> expected[] = {
+            {tiny_model(), "q16"}, {typed_model("f16"), "q16"}, {typed_model("q4_k_m"), "q8_0"}};
+        for (const auto& each : expected) {
+            CAPTURE(each.first.string());
+            model = open_model(each.first);
+            CHECK(plan().offer.collectives == each.second);
+        }
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a KV type that the model's heads do not fit is refused") {
+        settings.kv = config::KvType::q8_0;
+        CHECK_THROWS_WITH_AS(static_cast<void>(plan()), doctest::Contains("models.kv = q8_0"),
+                             std::runtime_error);
+        CHECK_THROWS_WITH(static_cast<void>(plan()), doctest::Contains("16"));
+    }
+}

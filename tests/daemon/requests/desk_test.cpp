@@ -1,0 +1,221 @@
+#include "daemon/requests/desk.hpp"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <vector>
+
+#include "tests/daemon/requests/scripted_ports.hpp"
+
+using namespace shoal;
+using namespace shoal::tests;
+using namespace mesh::messages;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+struct Fixture {
+    VirtualTime time;
+    VirtualLoop loop{time};
+    VirtualBackground texts{time, milliseconds(10)};
+    ScriptedPorts ports;
+    Recorder own;
+    Desk desk{
+        loop, texts, ports, "", RequestPatience{}, [this](std::uint64_t id, const Event& event) {
+            own.add(id, event);
+        }};
+
+    Fixture() { desk.on_root_changed(ports.self()); }
+    void ask(std::uint8_t device, std::uint64_t id, Request request) {
+        desk.on_request(device_id(device), {id, std::move(request)});
+    }
+    // The code of the one event that a device's request was told; none when it was told nothing.
+    ErrorCode code(std::uint8_t device, std::uint64_t id) {
+        const auto events = ports.events_to(device, id);
+        CHECK(events.size() <= 1);
+        return events.empty() ? ErrorCode{} : code_of(events[0]);
+    }
+};
+
+}  // namespace
+
+TEST_SUITE("Desk") {
+    TEST_CASE_FIXTURE(Fixture, "a name that devices may still announce waits, then is not found") {
+        ask(2, 7, generate("late"));
+        ask(2, 8, generate("never"));
+        time.pass(milliseconds(950));
+        ports.announce("late");
+        time.pass(milliseconds(50));
+        REQUIRE(ports.jobs.size() == 1);
+        CHECK(ports.jobs[0].model.name == "late");
+        time.pass(milliseconds(3'900));
+        CHECK(code(2, 8) == ErrorCode{});
+        time.pass(milliseconds(200));
+        CHECK(code(2, 8) == ErrorCode::not_found);
+        CHECK(ports.jobs.size() == 1);
+        CHECK_FALSE(time.next());
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "what nobody can announce any more is refused at once") {
+        ports.announce("tiny");
+        time.pass(seconds(5));
+        ask(2, 7, generate("tyny"));
+        CHECK(code(2, 7) == ErrorCode::not_found);
+        // But a whole hash is of a file that was named a moment ago.
+        ask(2, 8, generate(ScriptedPorts::hash("loose").hex()));
+        CHECK(code(2, 8) == ErrorCode{});
+        ports.announce("loose");
+        time.pass(milliseconds(100));
+        CHECK(ports.jobs.size() == 1);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "names wait as long as folders are read, and for a while more") {
+        time.pass(seconds(5));
+        ports.known.reading_models = true;
+        ask(2, 7, generate("large"));
+        ask(2, 8, generate(ScriptedPorts::hash("large").hex()));
+        time.pass(std::chrono::minutes(10));
+        CHECK(code(2, 7) == ErrorCode{});
+        ports.known.reading_models = false;
+        time.pass(milliseconds(100));
+        CHECK(code(2, 7) == ErrorCode::not_found);
+        CHECK(code(2, 8) == ErrorCode{});
+        time.pass(seconds(5));
+        CHECK(code(2, 8) == ErrorCode::not_found);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "what comes before this device leads waits for its election") {
+        ports.announce("tiny");
+        desk.on_root_changed(std::nullopt);
+        ask(2, 7, generate("tiny"));
+        ask(2, 8, generate("tiny"));
+        ask(3, 1, CancelRequest{8});
+        ask(2, 9, CancelRequest{8});
+        CHECK(code(2, 8) == ErrorCode::cancelled);
+        desk.on_root_changed(ports.self());
+        time.pass(milliseconds(100));
+        CHECK(ports.jobs.size() == 1);
+        desk.on_root_changed(std::nullopt);
+        ask(2, 10, generate("tiny"));
+        time.pass(milliseconds(5'200));
+        CHECK(code(2, 10) == ErrorCode::unavailable);
+        // Another one leads: the requester asks it, and nothing is said here.
+        ask(2, 11, generate("tiny"));
+        desk.on_root_changed(device_id(3));
+        time.pass(seconds(60));
+        CHECK(ports.events_to(2, 11).empty());
+        CHECK(ports.events_to(2, 7).empty());
+        CHECK(ports.jobs.size() == 1);
+        CHECK_FALSE(time.next());
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a job's events go to who asked, until the last") {
+        ports.announce("tiny");
+        ask(2, 7, generate("tiny"));
+        desk.take({ports.self(), 7}, LoadRequest{"tiny"});
+        REQUIRE(ports.jobs.size() == 2);
+        CHECK_FALSE(ports.jobs[0].load_only);
+        CHECK(ports.jobs[1].load_only);
+        CHECK(ports.jobs[0].job.queued_at == loop.now());
+        desk.on_job_event(1, Token{});
+        desk.on_job_event(2, Done{});
+        desk.on_job_event(1, Done{});
+        desk.on_job_event(1, Done{});
+        CHECK(ports.events_to(2, 7).size() == 2);
+        CHECK(own.story(7).events.size() == 1);
+        ports.queue_is_full = true;
+        ask(2, 8, generate("tiny"));
+        CHECK(code(2, 8) == ErrorCode::busy);
+        desk.on_job_event(3, Token{});
+        CHECK(ports.events_to(2, 8).size() == 1);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "what is sent again takes the first one's place, without a word") {
+        ports.announce("tiny");
+        ask(2, 7, generate("tiny"));
+        ask(3, 7, generate("tiny"));
+        ask(2, 7, generate("tiny"));
+        CHECK(ports.cancelled == std::vector<JobId>{1});
+        desk.on_job_event(1, Done{.reason = StopReason::cancelled});
+        CHECK(ports.events.empty());
+        desk.on_job_event(3, Token{});
+        desk.on_job_event(2, Token{});
+        CHECK(ports.events_to(2, 7).size() == 1);
+        CHECK(ports.events_to(3, 7).size() == 1);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "whatever a request is told says which attempt it answers") {
+        ports.announce("tiny");
+        const auto told = [&](std::size_t event, std::uint64_t attempt) {
+            REQUIRE(ports.events.size() == event + 1);
+            CHECK(ports.events[event].second.attempt == attempt);
+        };
+        desk.on_request(device_id(2), {7, generate("tiny"), 3});
+        desk.on_job_event(1, Token{});
+        told(0, 3);
+        desk.on_request(device_id(2), {7, generate("tiny"), 4});
+        desk.on_job_event(2, Token{});
+        told(1, 4);
+        desk.on_request(device_id(2), {7, generate("unknown"), 5});
+        time.pass(seconds(6));
+        told(2, 5);
+        desk.on_request(device_id(2), {7, StatusRequest{}, 6});
+        told(3, 6);
+        ports.room = false;
+        desk.on_request(device_id(2), {7, StatusRequest{}, 7});
+        ports.room = true;
+        time.pass(seconds(1));
+        told(4, 7);
+        desk.on_request(device_id(2), {7, TokenizeRequest{"tiny", "x", true, true}, 8});
+        ports.vocabularies.at(0)(open_model(tiny_model()), "");
+        time.pass(milliseconds(10));
+        told(5, 8);
+        desk.on_request(device_id(2), {7, TokenizeRequest{"tiny", "x", true, true}, 9});
+        desk.on_request(device_id(2), {7, CancelRequest{7}, 9});
+        told(6, 9);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a lost device's requests end, and no other's") {
+        ports.announce("tiny");
+        for (const std::uint8_t device : {std::uint8_t{2}, std::uint8_t{3}}) {
+            ask(device, 1, generate("tiny"));
+            ask(device, 2, generate("unknown"));
+            ask(device, 3, TokenizeRequest{"tiny", "x", true, true});
+        }
+        desk.on_member_lost(device_id(2));
+        CHECK(ports.cancelled == std::vector<JobId>{1});
+        for (const auto& opened : ports.vocabularies) opened(open_model(tiny_model()), "");
+        ports.announce("unknown");
+        time.pass(seconds(1));
+        CHECK(ports.jobs.size() == 3);  // one more of device 3
+        CHECK(ports.events_to(2, 3).empty());
+        CHECK(ports.events_to(3, 3).size() == 1);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a request that finds no room for an event is stopped") {
+        ports.announce("tiny");
+        ask(2, 7, generate("tiny"));
+        ports.room = false;
+        desk.on_job_event(1, Token{});
+        time.settle();
+        CHECK(ports.cancelled == std::vector<JobId>{1});
+        desk.on_job_event(1, Done{.reason = StopReason::cancelled});
+        ports.room = true;
+        time.pass(seconds(1));
+        CHECK(code(2, 7) == ErrorCode::unavailable);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a text of a file that is here needs no election") {
+        desk.on_root_changed(device_id(3));
+        ports.announce("tiny");
+        const TokenizeRequest text{"tiny", "x", true, true};
+        CHECK_FALSE(desk.take_text({ports.self(), 1}, text));
+        ports.has_files = true;
+        CHECK_FALSE(desk.take_text({ports.self(), 1}, generate("tiny")));
+        CHECK(desk.take_text({ports.self(), 1}, text));
+        ports.vocabularies.at(0)(open_model(tiny_model()), "");
+        time.pass(milliseconds(10));
+        CHECK(own.story(1).finals() == 1);
+    }
+}
