@@ -24,6 +24,9 @@ namespace {
 
 /// With the 64 KiB that a window begins with, a frame of as many waits for the window to open.
 constexpr int kRoomToReceive = 1 << 20;
+/// How long bytes that we publish may wait for a device to take them. Its window closes while it
+/// computes and frames come, and that is no fault: lock-step's silence limit ends plans, not this.
+constexpr int kUnreadMs = 60'000;
 /// The highest priority that needs no privilege: queues and switches that look at it let a step
 /// pass what others send.
 constexpr int kPriority = 6;
@@ -33,14 +36,14 @@ void set(int socket, int level, int option, int value) noexcept {
     (void)::setsockopt(socket, level, option, &value, sizeof value);
 }
 
-void set_options(int socket) noexcept {
+void set_options(int socket, int unacknowledged_ms) noexcept {
     set(socket, IPPROTO_TCP, TCP_NODELAY, 1);
     set(socket, SOL_SOCKET, SO_PRIORITY, kPriority);
     set(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
     set(socket, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdle);
     set(socket, IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveInterval);
     set(socket, IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveCount);
-    set(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, kUnacknowledgedMs);
+    set(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, unacknowledged_ms);
 }
 
 using Addresses = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
@@ -118,7 +121,7 @@ Socket start_connecting(const std::string& endpoint) {
     Socket socket(
         ::socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
     if (!socket) throw std::system_error(errno, std::system_category(), "cannot make a socket");
-    set_options(socket.descriptor());
+    set_options(socket.descriptor(), kUnacknowledgedMs);
     // Frames come from whom we call. Room for a long one from the start, which the system goes on
     // adapting, unlike SO_RCVBUF.
     set(socket.descriptor(), SOL_SOCKET, SO_RCVLOWAT, kRoomToReceive);
@@ -178,7 +181,7 @@ std::uint16_t port_of(const Socket& listener) {
 
 Socket accept_from(const Socket& listener) noexcept {
     Socket socket(::accept4(listener.descriptor(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (socket) set_options(socket.descriptor());
+    if (socket) set_options(socket.descriptor(), kUnreadMs);
     return socket;
 }
 

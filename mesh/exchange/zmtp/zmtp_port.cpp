@@ -103,7 +103,13 @@ bool ZmtpPort::choose_receivers(std::uint32_t to, std::span<const std::byte> fra
                     : std::ranges::any_of(subscriber->topics, wants);
         if (!meant) continue;
         const Writer& writer = subscriber->writer;
-        if (writer.queued() < kQueueFrames && (of_plan || writer.queued_bytes() < kQueueBytes)) {
+        const auto has_room = [&] {
+            return writer.queued() < kQueueFrames &&
+                   (of_plan || writer.queued_bytes() < kQueueBytes);
+        };
+        // A plan that never waits would leave it full for ever.
+        if (!has_room()) flush(*subscriber);
+        if (has_room()) {
             receivers_.push_back(subscriber.get());
         } else if (of_plan) {
             return false;

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -105,6 +106,24 @@ TEST_CASE("two connectors meet, in clear and with security") {
         CHECK_FALSE(subscriber.has_some());
         CHECK_FALSE(publisher.has_some());
     }
+}
+
+TEST_CASE("who does not read is given longer than who does not answer") {
+    Connector publisher("127.0.0.1", 0, nullptr), subscriber("127.0.0.1", 0, nullptr);
+    subscriber.call(1, at(publisher.port()), {});
+    const auto there = await(subscriber), here = await(publisher);
+    REQUIRE(there.size() == 1);
+    REQUIRE(here.size() == 1);
+    const auto patience = [](const Connection& connection) {
+        int value = 0;
+        socklen_t size = sizeof value;
+        CHECK(::getsockopt(connection.socket.descriptor(), IPPROTO_TCP, TCP_USER_TIMEOUT, &value,
+                           &size) == 0);
+        return std::chrono::milliseconds(value);
+    };
+    // A device whose window is full computes; lock-step says after 10 s that this is too long.
+    CHECK(patience(*here[0]) >= 30s);
+    CHECK(patience(*there[0]) <= 5s);
 }
 
 TEST_CASE("who is not there yet is called until it is, and why is said meanwhile") {
