@@ -4,6 +4,7 @@
   summary.py collect LABEL testlog.json    lines "label suite passed failed skipped seconds"
   summary.py show RESULTS                  a table of such lines; the last line is
                                            "N passed, N failed"; exit code 1 unless all passed
+  summary.py failures testlog.json...      of each suite that failed, what it printed about that
 """
 
 import json
@@ -17,6 +18,7 @@ UNITTEST = re.compile(r"^Ran (\d+) tests? in ", re.MULTILINE)
 UNITTEST_END = re.compile(r"^(?:OK|FAILED)(?: \((.*)\))?$", re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 GOOD = {"OK", "EXPECTEDFAIL"}
+TELLS = re.compile(r": (?:FATAL )?ERROR: |^(?:FAIL|ERROR): |Sanitizer|^Traceback")
 
 
 def count(result, output):
@@ -58,6 +60,31 @@ def collect(label, log):
         yield f"{label} {suite} {passed} {failed} {skipped} {test['duration']:.1f}"
 
 
+def telling(output):
+    """The lines around those that tell of a failure, and the last ones."""
+    lines = output.splitlines()
+    kept = set(range(max(0, len(lines) - 25), len(lines)))
+    for i, line in enumerate(lines):
+        if TELLS.search(line):
+            kept.update(range(max(0, i - 8), min(len(lines), i + 12)))
+    for i in sorted(kept):
+        if i - 1 not in kept:
+            yield "  ..."
+        yield lines[i]
+
+
+def failures(logs):
+    for log in logs:
+        if not pathlib.Path(log).is_file():
+            continue
+        for line in pathlib.Path(log).read_text().splitlines():
+            test = json.loads(line)
+            if test["result"] in GOOD or test["result"] == "SKIP":
+                continue
+            yield f"== {test['name']}: {test['result']} ({log})"
+            yield from telling((test.get("stdout") or "") + "\n" + (test.get("stderr") or ""))
+
+
 def show(lines):
     """The table, and whether everything passed."""
     rows = [line.split() for line in lines if line.strip()]
@@ -75,6 +102,8 @@ def show(lines):
 def main():
     if len(sys.argv) == 4 and sys.argv[1] == "collect":
         print("\n".join(collect(sys.argv[2], sys.argv[3])))
+    elif len(sys.argv) >= 3 and sys.argv[1] == "failures":
+        print("\n".join(failures(sys.argv[2:])))
     elif len(sys.argv) == 3 and sys.argv[1] == "show":
         text, fine = show(pathlib.Path(sys.argv[2]).read_text().splitlines())
         print(text)

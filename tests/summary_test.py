@@ -27,6 +27,16 @@ class Summary(unittest.TestCase):
                          (5, 1, 0))
         self.assertEqual(summary.count("FAIL", "Ran 8 tests in 0.1s\n\nOK\n"), (8, 1, 0))
 
+    def test_what_tells_of_a_failure_is_found_among_the_rest(self):
+        noise = [f"line {i}" for i in range(500)]
+        noise[200] = "a_test.cpp:9: ERROR: CHECK( no ) is NOT correct!"
+        told = list(summary.telling("\n".join(noise)))
+        self.assertIn(noise[200], told)
+        self.assertIn("line 211", told)
+        self.assertIn("line 499", told)
+        self.assertNotIn("line 300", told)
+        self.assertLess(len(told), 60)
+
     def test_a_suite_without_a_count_is_one_case(self):
         self.assertEqual(summary.count("OK", "all is well"), (1, 0, 0))
         self.assertEqual(summary.count("SKIP", ""), (0, 0, 1))

@@ -69,7 +69,7 @@ void Attached::begin(Ticket ticket, Request request, Door door, Sink sink) {
     }
     if (std::holds_alternative<ModelsRequest>(request)) return sink(ports_.models());
     if (std::holds_alternative<StatusRequest>(request) && (!root_ || *root_ == ports_.self())) {
-        return sink(ports_.status());
+        return sink(seen_from_here(ports_.status()));
     }
     const std::string* model = model_of(request);
     const bool path = model != nullptr && is_path(*model);
@@ -194,9 +194,7 @@ void Attached::deliver(Ticket ticket, const Event& event) {
     const Record record = std::move(it->second);
     records_.erase(it);
     if (const auto* status = std::get_if<StatusReply>(&event)) {
-        StatusReply ours = *status;
-        ports_.localise(ours);
-        return record.sink(ours);
+        return record.sink(seen_from_here(*status));
     }
     const auto* done = std::get_if<Done>(&event);
     if (done == nullptr || !record.moved) return record.sink(event);
@@ -206,6 +204,11 @@ void Attached::deliver(Ticket ticket, const Event& event) {
     whole.decode_seconds =
         std::chrono::duration<double>(now - record.first_token.value_or(now)).count();
     record.sink(whole);
+}
+
+StatusReply Attached::seen_from_here(StatusReply status) const {
+    ports_.localise(status);
+    return status;
 }
 
 void Attached::give_up(Ticket ticket, ErrorCode code, std::string message) {

@@ -80,6 +80,7 @@ class Attached {
     void wait(Ticket ticket, Loop::Time until);
     void wait_anew(Record& record);
     void withdraw(Ticket ticket);
+    mesh::messages::StatusReply seen_from_here(mesh::messages::StatusReply status) const;
     void give_up(Ticket ticket, mesh::messages::ErrorCode code, std::string message);
 
     Loop& loop_;

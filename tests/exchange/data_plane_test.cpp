@@ -67,6 +67,39 @@ TEST_CASE_TEMPLATE("the next plan begins at once", Fixture, CurveFixture, Sealed
     }
 }
 
+TEST_CASE_TEMPLATE("links tell what went over them, during a plan and after it", Fixture,
+                   CurveFixture, SealedFixture, ZmtpFixture) {
+    constexpr std::uint64_t kSteps = 20;
+    constexpr std::size_t kSize = 500;
+    Fixture fixture(2);
+    CHECK(fixture.planes[0]->links().empty());
+    run_ranks(2, [&](std::uint32_t rank) {
+        const auto exchange = fixture.join(rank);
+        Views theirs;
+        for (std::uint64_t step = 0; step < kSteps; ++step) {
+            // One is waited for.
+            if (rank == 1) std::this_thread::sleep_for(2ms);
+            expect_ok(exchange->all_gather(pattern(rank, step, kSize), theirs), step);
+        }
+        end_together(fixture, *exchange);
+    });
+    const auto links = fixture.planes[0]->links();
+    REQUIRE(links.size() == 1);
+    const LinkReport& link = links[0];
+    CHECK(link.peer == fixture.peers[1].id);
+    CHECK(link.transport == (std::is_same_v<Fixture, CurveFixture> ? "libzmq" : "zmtp"));
+    CHECK((link.cipher == "none") == (std::is_same_v<Fixture, ZmtpFixture>));
+    // The payloads, and of each frame its header; the hellos besides.
+    const std::uint64_t frames = kSteps * (kSize + exchange::kHeaderBytes);
+    CHECK(link.sent_bytes >= frames);
+    CHECK(link.sent_bytes < 2 * frames);
+    CHECK(link.received_bytes >= frames);
+    CHECK(link.received_bytes < 2 * frames);
+    CHECK(link.collectives >= kSteps);
+    CHECK(link.wait_p50_us > 1000);
+    CHECK(fixture.planes[1]->links().at(0).wait_p50_us < link.wait_p50_us);
+}
+
 TEST_CASE_TEMPLATE("a plan is joined once", Fixture, ZmqFixture, ZmtpFixture) {
     Fixture fixture(2);
     run_ranks(2, [&](std::uint32_t rank) { fixture.join(rank); });

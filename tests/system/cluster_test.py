@@ -171,6 +171,27 @@ class ClusterTest(unittest.TestCase):
             for prompt in ["\u4f60\u597d \u2603 \U0001f600", "\t\n  ", "a" * 300, "<|endoftext|>"]:
                 cluster.devices[1].run("tiny", prompt, 3)
 
+    def test_activations_travel_as_the_settings_say(self):
+        texts = set()
+        for transport, encrypt, ciphers in (
+                ("zmtp", "data", {"AES-256-OCB", "AES-256-GCM", "ChaCha20-Poly1305"}),
+                ("zmtp", "control", {"none"}),
+                ("libzmq", "data", {"CURVE"}),
+                ("libzmq", "control", {"none"})):
+            with self.subTest(transport=transport, encrypt=encrypt), Cluster(2, **EXACT, **{
+                    "cluster.data_transport": transport,
+                    "cluster.encrypt": encrypt}) as cluster:
+                shutil.copy(self.tiny, cluster.devices[0].models)
+                cluster.start()
+                texts.add(cluster.devices[1].run("tiny", "The sea", 10))
+                for device in cluster.devices:
+                    links = [d["link"] for d in device.status()["devices"] if d.get("link")]
+                    self.assertEqual(len(links), 1, device.name)
+                    self.assertEqual(links[0]["transport"], transport)
+                    self.assertIn(links[0]["cipher"], ciphers)
+                    self.assertGreater(links[0]["received_bytes"], 1000)
+        self.assertEqual(len(texts), 1)
+
     def test_two_daemons_do_not_share_a_control_socket(self):
         with Cluster(1) as cluster:
             first = cluster.start().devices[0]

@@ -287,7 +287,10 @@ TEST_SUITE("Attached") {
 
     TEST_CASE_FIXTURE(Fixture, "status is the root's, seen from here") {
         const auto alone = start(StatusRequest{});
-        CHECK(story(alone).over());
+        CHECK(std::get<StatusReply>(story(alone).events.back()).self == "one");
+        router.on_root_changed(device_id(1));
+        const auto own = start(StatusRequest{});
+        CHECK(std::get<StatusReply>(story(own).events.back()).self == "one");
         router.on_root_changed(kTwo);
         const auto asked = start(StatusRequest{});
         CHECK_FALSE(story(asked).over());
