@@ -68,8 +68,8 @@ SmallDaemon::~SmallDaemon() {
     catalogue.stop();
     worker.stop();
     texts.stop();
+    control.stop();  // What was posted uses the engine.
     engine.reset();
-    control.stop();
 }
 
 void SmallDaemon::elect(std::optional<mesh::DeviceId> device) {

@@ -1,5 +1,5 @@
 // One end of a TCP connection, made by hand, that a test says whatever it likes on. Everything has
-// ten seconds to happen.
+// ten seconds to happen, or a minute in a slow build.
 #pragma once
 
 #include <arpa/inet.h>
@@ -20,6 +20,7 @@
 #include "mesh/exchange/zmtp/wire.hpp"
 #include "tests/exchange/pattern.hpp"
 #include "tests/exchange/zmtp/bytes.hpp"
+#include "tests/instrumented.hpp"
 
 namespace shoal::mesh::testing {
 
@@ -27,7 +28,7 @@ class Stream {
   public:
     explicit Stream(exchange::zmtp::Socket socket) : socket_(std::move(socket)) {
         ::fcntl(descriptor(), F_SETFL, ::fcntl(descriptor(), F_GETFL) & ~O_NONBLOCK);
-        const timeval limit{10, 0};
+        const timeval limit{tests::by_speed(10, 60), 0};
         ::setsockopt(descriptor(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         ::setsockopt(descriptor(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     }
