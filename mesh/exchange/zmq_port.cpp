@@ -21,6 +21,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kPublisherCheck{5};
 
 void set_common(zmq::socket_t& socket) {
+    socket.set(zmq::sockopt::ipv6, true);  // Both families, in clear as with security.
     socket.set(zmq::sockopt::linger, 0);
     socket.set(zmq::sockopt::sndhwm, static_cast<int>(kQueueFrames));
     socket.set(zmq::sockopt::rcvhwm, static_cast<int>(kQueueFrames));

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "mesh/exchange/frame.hpp"
 #include "tests/exchange/fixtures.hpp"
@@ -81,6 +82,7 @@ TEST_CASE_TEMPLATE("links tell what went over them, during a plan and after it",
             if (rank == 1) std::this_thread::sleep_for(2ms);
             expect_ok(exchange->all_gather(pattern(rank, step, kSize), theirs), step);
         }
+        expect_ok(exchange->gather(0, {}, theirs), 0);
         end_together(fixture, *exchange);
     });
     const auto links = fixture.planes[0]->links();
@@ -98,6 +100,24 @@ TEST_CASE_TEMPLATE("links tell what went over them, during a plan and after it",
     CHECK(link.collectives >= kSteps);
     CHECK(link.wait_p50_us > 1000);
     CHECK(fixture.planes[1]->links().at(0).wait_p50_us < link.wait_p50_us);
+}
+
+TEST_CASE_TEMPLATE("devices meet over IPv6", Fixture, ZmqFixture, CurveFixture, ZmtpFixture,
+                   SealedFixture) {
+    if (!std::ifstream("/proc/net/if_inet6").is_open()) {
+        MESSAGE("there is no IPv6 here");
+        return;
+    }
+    Fixture fixture(2);
+    for (std::size_t r = 0; r < 2; ++r)
+        fixture.peers[r].endpoint = fixture.planes[r]->endpoint("::1");
+    run_ranks(2, [&](std::uint32_t rank) {
+        const auto exchange = fixture.join(rank);
+        Views theirs;
+        expect_ok(exchange->all_gather(pattern(rank, 1, 300), theirs), 1);
+        expect_ok(exchange->gather(0, {}, theirs), 0);
+        end_together(fixture, *exchange);
+    });
 }
 
 TEST_CASE_TEMPLATE("a plan is joined once", Fixture, ZmqFixture, ZmtpFixture) {

@@ -88,8 +88,8 @@ class ClearFixture {
                           std::chrono::milliseconds silence_limit) {
         options.silence_limit = silence_limit;
         for (std::uint32_t r = 0; r < size; ++r) {
-            planes.push_back(std::make_unique<DataPlane>(
-                context_, DataPlaneOptions{.bind = "127.0.0.1", .transport = transport}));
+            planes.push_back(
+                std::make_unique<DataPlane>(context_, DataPlaneOptions{.transport = transport}));
             Peer peer;
             peer.id.bytes.fill(static_cast<std::uint8_t>(r + 1));
             peer.endpoint = planes.back()->endpoint("127.0.0.1");
