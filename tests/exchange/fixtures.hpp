@@ -113,6 +113,7 @@ class ClearFixture {
     JoinOptions options;
     std::vector<Peer> peers;
     std::vector<std::unique_ptr<DataPlane>> planes;
+    std::atomic<std::uint32_t> at_the_end{0};  // ranks, see end_together
 };
 
 /// The same encrypted; every device has a context and an identity of its own.
@@ -147,6 +148,7 @@ class SecureFixture {
     std::vector<Peer> peers;
     std::vector<std::unique_ptr<ZmqContext>> contexts;  // outlive the planes
     std::vector<std::unique_ptr<DataPlane>> planes;
+    std::atomic<std::uint32_t> at_the_end{0};  // ranks, see end_together
 
   private:
     std::stop_source stop_;
@@ -168,8 +170,14 @@ using SealedFixture = Over<SecureFixture, DataTransport::zmtp>;
 template <typename Fixture>
 void end_together(Fixture& fixture, Exchange& exchange) {
     if (exchange.rank() == 0) {
+        // A part may be here before who sent it knows that it is on its way whole.
+        const auto limit = Clock::now() + std::chrono::seconds(10);
+        while (fixture.at_the_end + 1 < exchange.size() && Clock::now() < limit) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
         fixture.abort();
     } else {
+        ++fixture.at_the_end;
         std::span<const std::byte> received;
         expect(exchange.broadcast(0, {}, received) == ExchangeStatus::aborted, "the end");
     }
