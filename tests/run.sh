@@ -64,15 +64,16 @@ label=${label:-$(basename "$build")}
 table=$(mktemp)
 trap 'rm -f "$table"' EXIT
 
+log=$build/meson-logs/testlog.json
+
 build_and_test() {
+    rm -f "$log"
     if [ -f "$build/meson-private/coredata.dat" ]; then
         meson setup --reconfigure "$build" "${setup_args[@]}" || return 1
     else
         meson setup "$build" "${setup_args[@]}" || return 1
     fi
     ninja -C "$build" "${targets[@]}" || return 1
-    local log=$build/meson-logs/testlog.json
-    rm -f "$log"
     # The verdict comes from the counts below.
     meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier 4 \
         "${test_args[@]}" "${suites[@]}" || true
@@ -89,5 +90,6 @@ if [ -n "$results" ]; then
     cat "$table" >>"$results"
     if awk '$4 > 0' "$table" | grep -q .; then exit 1; fi
 else
+    python3 tests/summary.py failures "$log"
     python3 tests/summary.py show "$table"
 fi

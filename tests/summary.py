@@ -18,7 +18,8 @@ UNITTEST = re.compile(r"^Ran (\d+) tests? in ", re.MULTILINE)
 UNITTEST_END = re.compile(r"^(?:OK|FAILED)(?: \((.*)\))?$", re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 GOOD = {"OK", "EXPECTEDFAIL"}
-TELLS = re.compile(r": (?:FATAL )?ERROR: |^(?:FAIL|ERROR): |Sanitizer|^Traceback")
+TELLS = re.compile(r": (?:FATAL )?ERROR: |^(?:FAIL|ERROR): |^Traceback")
+REPORT = re.compile(r"runtime error: |(?:WARNING|ERROR): \w+Sanitizer")
 
 
 def count(result, output):
@@ -65,8 +66,9 @@ def telling(output):
     lines = output.splitlines()
     kept = set(range(max(0, len(lines) - 25), len(lines)))
     for i, line in enumerate(lines):
-        if TELLS.search(line):
-            kept.update(range(max(0, i - 8), min(len(lines), i + 12)))
+        more = 60 if REPORT.search(line) else 12 if TELLS.search(line) else 0
+        if more:
+            kept.update(range(max(0, i - 8), min(len(lines), i + more)))
     for i in sorted(kept):
         if i - 1 not in kept:
             yield "  ..."
@@ -74,6 +76,7 @@ def telling(output):
 
 
 def failures(logs):
+    """A log that was not written has none."""
     for log in logs:
         if not pathlib.Path(log).is_file():
             continue
@@ -103,7 +106,8 @@ def main():
     if len(sys.argv) == 4 and sys.argv[1] == "collect":
         print("\n".join(collect(sys.argv[2], sys.argv[3])))
     elif len(sys.argv) >= 3 and sys.argv[1] == "failures":
-        print("\n".join(failures(sys.argv[2:])))
+        for line in failures(sys.argv[2:]):
+            print(line)
     elif len(sys.argv) == 3 and sys.argv[1] == "show":
         text, fine = show(pathlib.Path(sys.argv[2]).read_text().splitlines())
         print(text)

@@ -36,6 +36,8 @@ class Summary(unittest.TestCase):
         self.assertIn("line 499", told)
         self.assertNotIn("line 300", told)
         self.assertLess(len(told), 60)
+        noise[200] = "WARNING: ThreadSanitizer: data race (pid=1)"
+        self.assertIn("line 259", list(summary.telling("\n".join(noise))))
 
     def test_a_suite_without_a_count_is_one_case(self):
         self.assertEqual(summary.count("OK", "all is well"), (1, 0, 0))

@@ -99,21 +99,9 @@ for suite in "${suites[@]}"; do targets+=("tests/$suite/${suite}_test"); done
 unset SHOAL_REFERENCE
 alone="*float64*,*instruction*set*,*every*ISA*,*demo*model*,quantised*"
 export LD_LIBRARY_PATH=$zmq/build/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-reports=$PWD/$build-reports
-rm -rf "$reports"
-mkdir "$reports"
-export TSAN_OPTIONS="exitcode=66 second_deadlock_stack=1 log_path=$reports/report ${TSAN_OPTIONS:-}"
-status=0
-setarch -R tests/run.sh --build "$build" --label "$label" "${pass[@]}" \
+export TSAN_OPTIONS="exitcode=66 second_deadlock_stack=1 ${TSAN_OPTIONS:-}"
+exec setarch -R tests/run.sh --build "$build" --label "$label" "${pass[@]}" \
     --setup-args "-Db_sanitize=thread --buildtype=debug --optimization=1 -Dcpp_args=-g1" \
     --targets "${targets[*]}" \
     --test-args "--test-args=-tce=$alone --test-args=-tse=Fetcher,PieceStore" \
-    "${suites[@]}" || status=$?
-# A suite's log keeps its last lines only.
-for report in "$reports"/*; do
-    if [ -f "$report" ]; then
-        echo "== $report"
-        head -n 100 "$report"
-    fi
-done
-exit "$status"
+    "${suites[@]}"

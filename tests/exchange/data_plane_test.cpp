@@ -109,8 +109,9 @@ TEST_CASE_TEMPLATE("devices meet over IPv6", Fixture, ZmqFixture, CurveFixture, 
         return;
     }
     Fixture fixture(2);
-    for (std::size_t r = 0; r < 2; ++r)
+    for (std::size_t r = 0; r < 2; ++r) {
         fixture.peers[r].endpoint = fixture.planes[r]->endpoint("::1");
+    }
     run_ranks(2, [&](std::uint32_t rank) {
         const auto exchange = fixture.join(rank);
         Views theirs;
