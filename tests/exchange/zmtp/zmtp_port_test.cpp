@@ -690,6 +690,40 @@ TEST_CASE("who listens and does not read misses frames, and stalls nobody") {
     run_beside(fixture, first, spectator);
 }
 
+TEST_CASE("a listener whose queue was full gets it, though the port only looks and never waits") {
+    Connector connector("127.0.0.1", 0, nullptr);
+    const StreamListener nobody;
+    std::vector<Peer> devices(2);
+    devices[0].id.bytes.fill(1);
+    devices[1].id.bytes.fill(2);
+    devices[1].endpoint = "tcp://127.0.0.1:" + std::to_string(nobody.port());
+    DataPlaneStats stats;
+    ZmtpPort port(connector, {new_plan(), 0, devices}, false, stats, {});
+    const auto make = [&](std::size_t size) {
+        const exchange::Frame frame = port.make(size);
+        std::ranges::fill(frame->bytes, std::byte{0});
+        return frame;
+    };
+    const auto brief = make(kHeaderBytes), lengthy = make(4 << 20);
+    const Stream lazy = Stream::to(connector.port());
+    lazy.greet("SUB");
+    lazy.send_command("SUBSCRIBE", {});
+    const auto limit = Clock::now() + std::chrono::seconds(tests::by_speed(10, 60));
+    while (lazy.there().empty()) {
+        REQUIRE(Clock::now() < limit);
+        CHECK(port.send(kEveryone, brief));
+        port.wait(1ms);
+    }
+    for (int i = 0; i < 24; ++i) CHECK(port.send(kEveryone, lengthy));
+    std::size_t came = 0;
+    while (came < std::size_t{60} << 20 && Clock::now() < limit) {
+        CHECK(port.send(kEveryone, brief));
+        port.look();
+        came += lazy.there().size();
+    }
+    CHECK(came >= std::size_t{60} << 20);
+}
+
 TEST_CASE("listeners that come and go in the middle of frames disturb nobody") {
     ZmtpFixture fixture(3);
     std::vector<std::jthread> listeners;
