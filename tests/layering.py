@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # downward: a folder includes only folders above it in this list.
 MESH = ["mesh/wire", "mesh/messages", "mesh/transport", "mesh/discovery", "mesh/membership",
         "mesh/exchange", "mesh"]
-MODEL = ["kernels", "daemon/model", "daemon/shard", "daemon/exec"]
+MODEL = ["kernels", "daemon/model", "daemon/shard", "daemon/planner", "daemon/exec"]
 ALLOWED = {
     "kernels": [],
     "config": [],
@@ -30,6 +30,7 @@ ALLOWED = {
     "mesh": ["config"] + MESH[:-1],
     "daemon/model": ["kernels"],
     "daemon/shard": ["daemon/model"],
+    "daemon/planner": ["kernels", "daemon/model", "daemon/shard"],
     "daemon/exec": ["kernels", "daemon/model", "daemon/shard"],
     "daemon/loop": [],
     "daemon/pieces": ["mesh/wire", "mesh/messages", "daemon/model", "daemon/loop"],

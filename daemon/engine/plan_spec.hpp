@@ -7,7 +7,7 @@
 
 #include "daemon/exec/executor.hpp"
 #include "daemon/pieces/open_model.hpp"
-#include "daemon/shard/plan.hpp"
+#include "daemon/shard/slice.hpp"
 #include "mesh/exchange/exchange.hpp"
 #include "mesh/wire/identity.hpp"
 

@@ -8,7 +8,7 @@
 
 #include "daemon/exec/kv_cache.hpp"
 #include "daemon/exec/thread_pool.hpp"
-#include "daemon/shard/plan.hpp"
+#include "daemon/shard/slice.hpp"
 #include "kernels/kernels.hpp"
 
 namespace shoal::exec {

@@ -18,7 +18,7 @@
 #include "daemon/exec/weights.hpp"
 #include "daemon/exec/workspace.hpp"
 #include "daemon/model/hparams.hpp"
-#include "daemon/shard/plan.hpp"
+#include "daemon/shard/slice.hpp"
 
 namespace shoal::exec {
 

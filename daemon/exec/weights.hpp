@@ -13,7 +13,7 @@
 #include "daemon/model/hparams.hpp"
 #include "daemon/model/piece.hpp"
 #include "daemon/model/tensors.hpp"
-#include "daemon/shard/plan.hpp"
+#include "daemon/shard/slice.hpp"
 
 namespace shoal::exec {
 

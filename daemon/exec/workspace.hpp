@@ -8,7 +8,7 @@
 #include "daemon/exec/activations.hpp"
 #include "daemon/exec/attention.hpp"
 #include "daemon/model/hparams.hpp"
-#include "daemon/shard/plan.hpp"
+#include "daemon/shard/slice.hpp"
 #include "kernels/kernels.hpp"
 
 namespace shoal::exec {

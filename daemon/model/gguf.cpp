@@ -55,6 +55,16 @@ GgufHeader GgufHeader::parse(std::span<const std::byte> bytes, std::uint64_t fil
     return header;
 }
 
+GgufHeader GgufHeader::of(std::vector<TensorInfo> tensors, std::string name) {
+    GgufHeader header;
+    header.name_ = std::move(name);
+    header.tensors_ = std::move(tensors);
+    for (std::size_t i = 0; i < header.tensors_.size(); ++i) {
+        header.tensor_index_.emplace(header.tensors_[i].name, i);
+    }
+    return header;
+}
+
 const MetaValue* GgufHeader::find(std::string_view key) const noexcept {
     const auto found = metadata_.find(key);
     return found == metadata_.end() ? nullptr : &found->second;

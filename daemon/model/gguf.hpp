@@ -51,6 +51,9 @@ class GgufHeader {
     static GgufHeader parse(std::span<const std::byte> bytes, std::uint64_t file_bytes,
                             const std::string& name);
 
+    /// Of tensors alone, for the plan of a model that is not there.
+    static GgufHeader of(std::vector<TensorInfo> tensors, std::string name);
+
     const MetaValue* find(std::string_view key) const noexcept;
     const std::map<std::string, MetaValue, std::less<>>& metadata() const noexcept;
 

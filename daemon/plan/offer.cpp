@@ -4,7 +4,7 @@
 #include <set>
 #include <vector>
 
-#include "daemon/shard/head_cut.hpp"
+#include "daemon/shard/cut.hpp"
 
 namespace shoal {
 

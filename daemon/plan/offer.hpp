@@ -7,7 +7,7 @@
 
 #include "daemon/exec/executor.hpp"
 #include "daemon/model/hparams.hpp"
-#include "daemon/shard/plan.hpp"
+#include "daemon/shard/slice.hpp"
 #include "mesh/messages/plan.hpp"
 #include "mesh/wire/identity.hpp"
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "daemon/plan/offer.hpp"
+#include "daemon/shard/cutter.hpp"
 
 namespace shoal {
 
@@ -74,13 +75,14 @@ shard::Demand demand_of(const model::Hparams& hp, const PlanOffer& offer, kernel
     return demand;
 }
 
-std::vector<shard::Device> devices_of(const std::vector<Candidate>& candidates) {
+std::vector<shard::Device> devices_of(const shard::Cutter& cutter,
+                                      const std::vector<Candidate>& candidates) {
     std::vector<shard::Device> devices;
     for (const Candidate& c : candidates) {
         const double speed = c.member.description.speed / c.slower;
         shard::Device& device = devices.emplace_back();
         device.name = c.member.description.name;
-        device.speed = speed > 0 ? speed : 1;
+        device.pace = cutter.pace(speed > 0 ? speed : 1);
         device.memory_bytes = c.member.description.memory_available;
         device.embedding = devices.size() == 1;
     }
@@ -121,13 +123,12 @@ PlanOffer frame_of(const OpenModel& model, const config::ModelSettings& settings
 // they lack no cut can give them. Throws shard::PlanError of all devices when none is left to go.
 Planned plan_context(const OpenModel& model, kernels::KvType kv, PlanOffer offer,
                      std::vector<Candidate> taking) {
-    const model::GgufHeader& header = model.source->header();
+    const shard::Cutter cutter(model.source->header(), model.hparams);
     Planned planned;
     for (std::optional<shard::PlanError> refusal;;) {
         try {
-            const auto slices =
-                shard::make_plan(header, model.hparams, devices_of(taking),
-                                 demand_of(model.hparams, offer, kv, taking.size()));
+            const auto slices = cutter.cut(devices_of(cutter, taking),
+                                           demand_of(model.hparams, offer, kv, taking.size()));
             for (std::size_t r = 0; r < taking.size(); ++r) {
                 offer.devices.push_back(part_of(taking[r].member, slices[r]));
             }

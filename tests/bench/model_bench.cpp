@@ -17,7 +17,7 @@
 #include "daemon/exec/runner.hpp"
 #include "daemon/model/gguf.hpp"
 #include "daemon/model/hparams.hpp"
-#include "daemon/shard/plan.hpp"
+#include "daemon/shard/cutter.hpp"
 
 namespace {
 
@@ -143,7 +143,7 @@ int bench(const Options& o) {
     const model::GgufFile file(o.model);
     const model::Hparams hp = model::read_hparams(file);
     const model::FileSource source(file);
-    const auto plan = shard::make_plan(file.header(), hp, std::vector<shard::Device>(1), {});
+    const auto plan = shard::cut_evenly(file.header(), hp, 1);
     exec::ThreadPool pool(o.threads);
     const auto weights = exec::SliceWeights::load(source, hp, plan[0], kernels, pool,
                                                   [](std::uint64_t, std::uint64_t) {});

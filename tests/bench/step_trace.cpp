@@ -23,7 +23,7 @@
 #include "daemon/exec/runner.hpp"
 #include "daemon/model/gguf.hpp"
 #include "daemon/model/hparams.hpp"
-#include "daemon/shard/plan.hpp"
+#include "daemon/shard/cutter.hpp"
 #include "mesh/exchange/data_plane.hpp"
 #include "mesh/exchange/lockstep_exchange.hpp"
 #include "mesh/exchange/zmq_port.hpp"
@@ -155,7 +155,7 @@ struct Plan {
         : file(o.model),
           hp(model::read_hparams(file)),
           source(file),
-          slices(shard::make_plan(file.header(), hp, std::vector<shard::Device>(o.devices), {})),
+          slices(shard::cut_evenly(file.header(), hp, o.devices)),
           joined(o.devices),
           traces(o.devices) {
         for (std::uint32_t r = 0; r < o.devices; ++r) {

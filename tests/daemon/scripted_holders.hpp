@@ -15,7 +15,7 @@
 #include "daemon/model/gguf.hpp"
 #include "daemon/model/hparams.hpp"
 #include "daemon/pieces/fetcher.hpp"
-#include "daemon/shard/plan.hpp"
+#include "daemon/shard/slice.hpp"
 
 namespace shoal::tests {
 

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "daemon/shard/cutter.hpp"
 #include "tests/exec/local_cluster.hpp"
 #include "tests/model/model_maker.hpp"
 #include "tests/model/temporary_folder.hpp"
@@ -86,8 +87,7 @@ void check_allocations(const tests::ModelShape& shape) {
     const model::GgufFile file(folder.folder / "model.gguf");
     const model::Hparams hparams = model::read_hparams(file);
     const model::FileSource source(file);
-    const std::vector<shard::Device> devices(1);
-    const auto plan = shard::make_plan(file.header(), hparams, devices, {});
+    const auto plan = shard::cut_evenly(file.header(), hparams, 1);
     const kernels::Table& kernels = *kernels::table_for(kernels::best_isa());
     ThreadPool pool(3);
     const SliceWeights weights = SliceWeights::load(source, hparams, plan[0], kernels, pool,

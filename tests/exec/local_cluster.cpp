@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "daemon/engine/exchange_collective.hpp"
+#include "daemon/shard/cutter.hpp"
 #include "mesh/exchange/memory_exchange.hpp"
 
 namespace shoal::tests {
@@ -37,9 +38,12 @@ struct LocalCluster::Device {
 
 LocalCluster::LocalCluster(const model::GgufFile& file, const ClusterOptions& options)
     : file_(file), hparams_(model::read_hparams(file)), source_(file) {
-    std::vector<shard::Device> devices(options.devices);
-    for (std::size_t i = 0; i < options.speeds.size(); ++i) devices[i].speed = options.speeds[i];
-    plan_ = shard::make_plan(file_.header(), hparams_, devices, {});
+    const shard::Cutter cutter(file_.header(), hparams_);
+    std::vector<shard::Device> devices = cutter.equal_devices(options.devices);
+    for (std::size_t i = 0; i < options.speeds.size(); ++i) {
+        devices[i].pace = cutter.pace(options.speeds[i]);
+    }
+    plan_ = cutter.cut(devices, {});
     for (const shard::Slice& slice : plan_) {
         devices_.push_back(std::make_unique<Device>(source_, hparams_, slice, options));
     }

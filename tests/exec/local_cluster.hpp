@@ -11,7 +11,7 @@
 #include "daemon/exec/runner.hpp"
 #include "daemon/model/gguf.hpp"
 #include "daemon/model/hparams.hpp"
-#include "daemon/shard/plan.hpp"
+#include "daemon/shard/slice.hpp"
 
 namespace shoal::tests {
 

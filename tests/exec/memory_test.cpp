@@ -7,6 +7,7 @@
 #include <fstream>
 #include <string>
 
+#include "daemon/shard/cutter.hpp"
 #include "tests/counted_memory.hpp"
 #include "tests/exec/local_cluster.hpp"
 #include "tests/instrumented.hpp"
@@ -60,14 +61,13 @@ ModelShape some_tens_of_megabytes(const char* type) {
 TEST_CASE("loading takes the memory of the weights once, at its peak too") {
     if (skipped()) return;
     const SmallPages small_pages;
-    const std::vector<shard::Device> one(1);
     for (const char* type : {"q8_0", "f16"}) {
         const TemporaryFolder folder;
         make_model(some_tens_of_megabytes(type), folder.folder / "model.gguf");
         const model::GgufFile file(folder.folder / "model.gguf");
         const model::Hparams hparams = model::read_hparams(file);
         const model::FileSource source(file);
-        const shard::Slice slice = shard::make_plan(file.header(), hparams, one, {}).at(0);
+        const shard::Slice slice = shard::cut_evenly(file.header(), hparams, 1).at(0);
         for (const kernels::Isa isa : {kernels::Isa::ref, kernels::best_isa()}) {
             CAPTURE(std::string(type));
             CAPTURE(std::string(kernels::name(isa)));

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "daemon/exec/weights.hpp"
-#include "daemon/shard/head_cut.hpp"
+#include "daemon/shard/cut.hpp"
 #include "tests/daemon/scripted_holders.hpp"
 #include "tests/daemon/support.hpp"
 

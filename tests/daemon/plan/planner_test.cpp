@@ -5,6 +5,7 @@
 #include <string>
 
 #include "daemon/plan/offer.hpp"
+#include "daemon/shard/cutter.hpp"
 #include "tests/daemon/plan/candidates.hpp"
 
 using namespace shoal;

@@ -1,11 +1,7 @@
-// The slice plan: who computes which part of a model. A pure function of model and devices.
+// Slices: which part of a model a device computes, and what it has to hold for that.
 #pragma once
 
 #include <cstdint>
-#include <optional>
-#include <span>
-#include <stdexcept>
-#include <string>
 #include <vector>
 
 #include "daemon/model/hparams.hpp"
@@ -31,33 +27,6 @@ struct Slice {
     Range vocab;     ///< rows of the LM head
     bool operator==(const Slice&) const = default;
 };
-
-/// What the planner knows of a device, in rank order.
-struct Device {
-    std::string name;                ///< for messages
-    double speed = 1;                ///< relative; weight bytes per second when measured
-    std::uint64_t memory_bytes = 0;  ///< what slice, KV cache and buffers may take; 0: no limit
-    bool embedding = false;          ///< must hold the embedding table as well (a root)
-};
-
-/// What the slices must leave room for besides weights.
-struct Demand {
-    std::uint64_t kv_positions = 0;   ///< positions of KV cache
-    std::uint64_t kv_head_bytes = 0;  ///< K (or V) of one head at one position
-    std::uint64_t buffer_bytes = 0;   ///< activations and the like, per device
-};
-
-/// A model that does not fit the devices: the message has the numbers.
-class PlanError : public std::runtime_error {
-  public:
-    using std::runtime_error::runtime_error;
-};
-
-/// Cut the model among the devices. Each query head, FFN column and LM-head row belongs to
-/// exactly one device. Devices beyond n_heads are spare: their slice has no heads.
-/// Throws PlanError when a device's memory would be exceeded whatever the cut.
-std::vector<Slice> make_plan(const model::GgufHeader& header, const model::Hparams& hparams,
-                             std::span<const Device> devices, const Demand& demand);
 
 /// The FFN columns of a layer that go with a range of the widest layer's: rows of gate and up,
 /// columns of down. Narrower layers are cut in proportion, on multiples of 32.
@@ -93,6 +62,24 @@ std::vector<model::Piece> slice_pieces(const model::GgufHeader& header,
 /// Bytes that a device takes to hold one matrix of a part: quantised matrices packed
 /// (kernels/panel.hpp), other matrices as the file has them, what is no matrix as f32.
 std::uint64_t held_bytes(const model::TensorInfo& info, const SlicePart& part) noexcept;
+
+/// What slices of one model hold, to be asked often. Thread-safe; the hyperparameters outlive it.
+class SliceSizes {
+  public:
+    SliceSizes(const model::GgufHeader& header, const model::Hparams& hparams);
+    /// Bytes held for all parts of a slice.
+    std::uint64_t weight_bytes(const Slice& slice) const noexcept;
+
+  private:
+    /// Tensors of several layers that are cut alike.
+    struct Kind {
+        model::ModelTensor tensor;
+        model::TensorInfo info;
+        std::uint64_t count;
+    };
+    const model::Hparams& hp_;
+    std::vector<Kind> kinds_;
+};
 
 /// Bytes held for all parts of a slice.
 std::uint64_t slice_weight_bytes(const model::GgufHeader& header, const model::Hparams& hparams,

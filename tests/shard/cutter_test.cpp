@@ -1,12 +1,12 @@
 // The slice plan's invariants on every (model, devices) pair, and who gets how much.
-#include "daemon/shard/plan.hpp"
+#include "daemon/shard/cutter.hpp"
 
 #include <doctest/doctest.h>
 
 #include <map>
 #include <numeric>
 
-#include "daemon/shard/head_cut.hpp"
+#include "daemon/shard/cut.hpp"
 #include "tests/model/model_maker.hpp"
 #include "tests/model/temporary_folder.hpp"
 
@@ -27,8 +27,18 @@ struct TestModel {
         file = std::make_unique<model::GgufFile>(folder.folder / "model.gguf");
         hparams = model::read_hparams(*file);
     }
+    /// Devices of these speeds, or so many that are alike.
+    std::vector<Device> devices(std::initializer_list<double> speeds) {
+        std::vector<Device> out;
+        const shard::Cutter cutter(file->header(), hparams);
+        for (const double speed : speeds) out.push_back({"", cutter.pace(speed)});
+        return out;
+    }
+    std::vector<Device> devices(std::size_t count) {
+        return shard::Cutter(file->header(), hparams).equal_devices(count);
+    }
     std::vector<Slice> plan(std::span<const Device> devices, const shard::Demand& demand = {}) {
-        return shard::make_plan(file->header(), hparams, devices, demand);
+        return shard::Cutter(file->header(), hparams).cut(devices, demand);
     }
 };
 
@@ -95,8 +105,7 @@ TEST_CASE("every head, column and row belongs to one device, for every number of
         for (std::uint32_t n = 1; n <= s.n_heads + 3; ++n) {
             CAPTURE(s.type);
             CAPTURE(n);
-            const std::vector<Device> devices(n);
-            const auto plan = model.plan(devices);
+            const auto plan = model.plan(model.devices(n));
             REQUIRE(plan.size() == n);
             check_invariants(model, plan, s.type[0] == 'q');
             // Equal devices up to the KV heads all get heads; those beyond n_heads are spare.
@@ -116,7 +125,7 @@ TEST_CASE("every column of experts belongs to one device") {
     TestModel model(s);
     for (std::uint32_t n = 1; n <= 5; ++n) {
         CAPTURE(n);
-        const auto plan = model.plan(std::vector<Device>(n));
+        const auto plan = model.plan(model.devices(n));
         check_invariants(model, plan, true);
         // Of each expert one device has a row, and so a piece.
         std::map<std::string, std::uint64_t> rows;
@@ -141,8 +150,8 @@ TEST_CASE("every column of layers of unlike width belongs to one device") {
         for (std::uint32_t n = 1; n <= 9; ++n) {
             CAPTURE(type);
             CAPTURE(n);
-            std::vector<Device> devices(n);
-            devices[0].speed = 3;
+            std::vector<Device> devices = model.devices(n);
+            devices[0].pace = model.devices({3})[0].pace;
             check_invariants(model, model.plan(devices), s.type[0] == 'q');
         }
     }
@@ -150,11 +159,7 @@ TEST_CASE("every column of layers of unlike width belongs to one device") {
 
 TEST_CASE("uneven devices get uneven shares") {
     TestModel model(shape("q8_0", 16, 4, 32, 1024));
-    std::vector<Device> devices(3);
-    devices[0].speed = 4;
-    devices[1].speed = 1;
-    devices[2].speed = 3;
-    const auto plan = model.plan(devices);
+    const auto plan = model.plan(model.devices({4, 1, 3}));
     check_invariants(model, plan, true);
     CHECK(plan[0].ffn.size() == 512);
     CHECK(plan[1].ffn.size() == 128);
@@ -164,26 +169,23 @@ TEST_CASE("uneven devices get uneven shares") {
 }
 
 TEST_CASE("cuts fall on KV heads when that costs nothing, and straddle them when it helps") {
-    const shard::HeadCost cost{2, 1};
-    const std::vector<double> two(2, 1.0);
+    const std::vector<shard::HeadShare> two(2, {2, 1});
     // Two KV heads of four query heads: the aligned cut is even.
-    CHECK(shard::cut_heads(8, 4, cost, two) == std::vector<Range>{{0, 4}, {4, 8}});
+    CHECK(*shard::cut_heads(8, 4, {}, two) == std::vector<Range>{{0, 4}, {4, 8}});
     // Three devices, two KV heads: one device would do nothing if cuts had to be aligned.
-    const std::vector<double> three(3, 1.0);
-    const auto cut = shard::cut_heads(8, 4, cost, three);
-    for (const Range& range : cut) CHECK(range.size() >= 2);
+    const std::vector<shard::HeadShare> three(3, {2, 1});
+    const auto cut = shard::cut_heads(8, 4, {}, three);
+    for (const Range& range : *cut) CHECK(range.size() >= 2);
 }
 
 TEST_CASE("the longest share is the shortest possible") {
     const std::uint32_t heads = 6;
-    const shard::HeadCost cost{3, 2};
-    const std::vector<double> speeds{1, 2, 0.5};
+    const std::vector<shard::HeadShare> shares{{3, 2}, {1.5, 1}, {6, 4}};
     const auto time = [&](const std::vector<Range>& cut) {
         double longest = 0;
         for (std::size_t r = 0; r < cut.size(); ++r) {
-            const double work =
-                cut[r].size() * cost.query + shard::kv_heads_of(cut[r], 2).size() * cost.kv;
-            longest = std::max(longest, work / speeds[r]);
+            longest = std::max(longest, cut[r].size() * shares[r].query +
+                                            shard::kv_heads_of(cut[r], 2).size() * shares[r].kv);
         }
         return longest;
     };
@@ -194,7 +196,7 @@ TEST_CASE("the longest share is the shortest possible") {
         }
     }
     // A cut across a KV head must gain one percent, so that much may be left.
-    CHECK(time(shard::cut_heads(heads, 2, cost, speeds)) <= best / 0.99);
+    CHECK(time(*shard::cut_heads(heads, 2, {}, shares)) <= best / 0.99);
 }
 
 TEST_CASE("no slice exceeds its device's memory") {
@@ -204,7 +206,7 @@ TEST_CASE("no slice exceeds its device's memory") {
     shard::Demand demand;
     demand.kv_positions = 256;
     demand.kv_head_bytes = model.hparams.head_dim * 4;
-    std::vector<Device> devices(3);
+    std::vector<Device> devices = model.devices(3);
     devices[0].memory_bytes = whole;
     devices[1].memory_bytes = whole / 6;
     devices[2].memory_bytes = whole;
@@ -222,9 +224,8 @@ TEST_CASE("no slice exceeds its device's memory") {
 
 TEST_CASE("slices of equal devices add up to the model") {
     TestModel model(shape("f32", 8, 4, 32, 768));
-    const std::vector<Device> devices(4);
     std::uint64_t sum = 0;
-    for (const Slice& slice : model.plan(devices)) {
+    for (const Slice& slice : model.plan(model.devices(4))) {
         sum += slice_weight_bytes(model.file->header(), model.hparams, slice);
     }
     std::uint64_t norms = 0;

@@ -1,0 +1,277 @@
+#include "daemon/planner/choose.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <bit>
+
+namespace shoal::planner {
+namespace {
+
+bool better(const std::optional<Alternative>& a, const std::optional<Alternative>& b) {
+    return a && (!b || a->seconds < b->seconds);
+}
+
+// What a device takes for a unit of each share in steps of so many rows, which attend to so many
+// positions each.
+shard::Pace pace_of(const ModelWork& work, const DeviceProfile& p, double steps, double rows,
+                    double positions, double outputs) {
+    const double attended = rows * positions * work.head_dim * work.n_layers;
+    return {steps * (seconds_of(work.query_head, p, rows) + attended * attend_seconds(p, rows)),
+            steps * seconds_of(work.kv_head, p, rows), steps * seconds_of(work.ffn_column, p, rows),
+            outputs * seconds_of(work.vocab_row, p, 1)};
+}
+
+}  // namespace
+
+Chooser::Chooser(const model::GgufHeader& header, const model::Hparams& hp, const Cluster& cluster,
+                 const Terms& terms)
+    : header_(header),
+      cluster_(cluster),
+      terms_(terms),
+      work_(work_of(header, hp)),
+      cutter_(header, hp) {
+    const shard::Slice all{{0, hp.n_heads}, {0, hp.n_kv_heads}, {0, hp.n_ff}, {0, hp.n_vocab}};
+    const shard::Demand demand = terms.demand(1);
+    weights_ = static_cast<double>(cutter_.needed_bytes(all, {}, demand) - demand.buffer_bytes);
+    const Request& r = terms.request;
+    const double rows = std::clamp(r.prompt, 1U, terms.form.batch_rows);
+    for (const PlanDevice& device : cluster.devices) {
+        const DeviceProfile& p = device.profile;
+        paces_.push_back(
+            {pace_of(work_, p, r.prompt / rows, rows, r.positions + r.prompt / 2.0, 1),
+             pace_of(work_, p, r.answer, 1, r.positions + r.prompt + r.answer / 2.0, r.answer)});
+    }
+}
+
+std::vector<shard::Device> Chooser::devices_of(const std::vector<std::size_t>& members,
+                                               const Weighting& w) const {
+    std::vector<shard::Device> devices;
+    for (const std::size_t m : members) {
+        const PlanDevice& device = cluster_.devices[m];
+        const auto& [prompt, answer] = paces_[m];
+        const auto pace = [&](double shard::Pace::*unit, const Weights& weights) {
+            return weights.prompt * prompt.*unit + weights.answer * answer.*unit;
+        };
+        shard::Device& d = devices.emplace_back();
+        d.name = device.name;
+        d.pace = {pace(&shard::Pace::query_head, w[0]), pace(&shard::Pace::kv_head, w[0]),
+                  pace(&shard::Pace::ffn_column, w[1]), pace(&shard::Pace::vocab_row, w[2])};
+        d.memory_bytes = device.memory_bytes;
+        d.embedding = m == 0;
+        if (device.most >= 1) continue;
+        const auto most = static_cast<std::uint64_t>(device.most * weights_) +
+                          cutter_.needed_bytes({}, d, terms_.demand(members.size()));
+        d.memory_bytes = d.memory_bytes == 0 ? most : std::min(d.memory_bytes, most);
+    }
+    return devices;
+}
+
+Predictor Chooser::predictor(const Alternative& of) const {
+    return {work_, cluster_, of.members, terms_.form};
+}
+
+std::optional<Alternative> Chooser::cut(std::vector<std::size_t> members,
+                                        const Weighting& weighting) const {
+    Alternative some{std::move(members), {}, 0};
+    try {
+        some.slices =
+            cutter_.cut(devices_of(some.members, weighting), terms_.demand(some.members.size()));
+    } catch (const shard::PlanError&) {
+        return std::nullopt;
+    }
+    some.seconds = predictor(some).request(some.slices, terms_.request).sum();
+    return some;
+}
+
+// A cut makes one number of what the prompt and the answer take, which is exact where the slowest
+// device is the same in both. Where it is not, other weights may do better, for each part of the
+// model its own.
+Alternative Chooser::refined(Alternative some) const {
+    static constexpr std::array kWeights{Weights{1, 1}, Weights{1, 0}, Weights{0, 1}};
+    if (some.members.size() == 1) return some;
+    Weighting best{};
+    std::array<double, 3> least{};
+    least.fill(some.seconds);
+    for (const Weights& weights : kWeights) {
+        auto other = cut(some.members, {weights, weights, weights});
+        if (!other) continue;
+        const Seconds s = predictor(*other).request(other->slices, terms_.request);
+        const std::array parts{s.attention, s.ffn, s.lm_head};
+        for (std::size_t i = 0; i < parts.size(); ++i) {
+            if (parts[i] >= least[i]) continue;
+            least[i] = parts[i];
+            best[i] = weights;
+        }
+        if (other->seconds < some.seconds) some = *std::move(other);
+    }
+    auto mixed = cut(some.members, best);
+    if (mixed && mixed->seconds < some.seconds) some = *std::move(mixed);
+    if (some.members.size() <= kEveryChoice) polish(some);
+    return some;
+}
+
+// Moves shares from one device to another as long as that makes a request shorter: what is left to
+// gain where prompt and answer have different slowest devices, or where memory is short.
+void Chooser::polish(Alternative& some) const {
+    const auto devices = devices_of(some.members, {});
+    const shard::Demand demand = terms_.demand(some.members.size());
+    const Predictor predict = predictor(some);
+    const auto parts = [&](const std::vector<shard::Slice>& slices) {
+        const Seconds s = predict.request(slices, terms_.request);
+        return std::array{s.attention, s.ffn, s.lm_head};
+    };
+    const auto fits = [&](std::size_t rank, const shard::Slice& slice) {
+        const shard::Device& device = devices[rank];
+        return device.memory_bytes == 0 ||
+               cutter_.needed_bytes(slice, device, demand) <= device.memory_bytes;
+    };
+    for (const shard::Part part : shard::kParts) {
+        const std::uint32_t unit = cutter_.unit(part, devices.size());
+        std::uint32_t most = 0;
+        for (const shard::Slice& slice : some.slices) {
+            most = std::max(most, shard::range_of(slice, part).size() / unit);
+        }
+        double seconds = parts(some.slices)[static_cast<std::size_t>(part)];
+        for (std::uint32_t step = std::bit_floor(std::max(most, 1U)); step > 0;) {
+            bool moved = false;
+            for (std::size_t from = 0; from < devices.size() && !moved; ++from) {
+                for (std::size_t to = 0; to < devices.size() && !moved; ++to) {
+                    if (from == to) continue;
+                    const auto other = cutter_.moved(some.slices, part, from, to, step * unit);
+                    if (!other) continue;
+                    const double now = parts(*other)[static_cast<std::size_t>(part)];
+                    if (now >= seconds * (1 - 1e-6)) continue;
+                    moved = true;
+                    for (std::size_t r = 0; r < devices.size(); ++r) {
+                        moved = moved && ((*other)[r] == some.slices[r] || fits(r, (*other)[r]));
+                    }
+                    if (!moved) continue;
+                    some.slices = *other;
+                    seconds = now;
+                }
+            }
+            if (!moved) step /= 2;
+        }
+    }
+    some.seconds = predict.request(some.slices, terms_.request).sum();
+}
+
+std::optional<Alternative> Chooser::among(std::vector<std::size_t> members) const {
+    auto some = cut(std::move(members), {});
+    return some ? std::optional(refined(*std::move(some))) : std::nullopt;
+}
+
+std::optional<Alternative> Chooser::joined(const Alternative& some, std::size_t device) const {
+    std::vector<std::size_t> members = some.members;
+    members.insert(std::upper_bound(members.begin(), members.end(), device), device);
+    return cut(std::move(members), {});
+}
+
+std::vector<std::optional<Alternative>> Chooser::every_choice() const {
+    const std::size_t others = cluster_.devices.size() - 1;
+    std::vector<std::optional<Alternative>> best(others + 1);
+    for (std::uint32_t set = 0; set < (1U << others); ++set) {
+        std::vector<std::size_t> members{0};
+        for (std::size_t i = 0; i < others; ++i) {
+            if ((set >> i & 1) != 0) members.push_back(i + 1);
+        }
+        const std::size_t count = members.size();
+        auto some = cut(std::move(members), {});
+        if (better(some, best[count - 1])) best[count - 1] = std::move(some);
+    }
+    return best;
+}
+
+bool Chooser::alike(std::size_t a, std::size_t b) const {
+    const PlanDevice &x = cluster_.devices[a], &y = cluster_.devices[b];
+    if (x.profile != y.profile || x.memory_bytes != y.memory_bytes || x.most != y.most) {
+        return false;
+    }
+    for (std::size_t c = 0; c < cluster_.devices.size() && !cluster_.links.empty(); ++c) {
+        if (c == a || c == b) continue;
+        if (cluster_.link(a, c) != cluster_.link(b, c)) return false;
+        if (cluster_.link(c, a) != cluster_.link(c, b)) return false;
+    }
+    return true;
+}
+
+// Again and again the device that helps most, and of those that are alike the first.
+std::vector<std::optional<Alternative>> Chooser::one_by_one() const {
+    const std::size_t count = cluster_.devices.size();
+    std::vector<std::optional<Alternative>> best(count);
+    Alternative some{{0}, {}, 0};
+    best[0] = cut({0}, {});
+    for (std::size_t n = 1; n < count; ++n) {
+        std::vector<std::size_t> tried;
+        std::size_t most_memory = 0;
+        for (std::size_t d = 1; d < count; ++d) {
+            if (std::binary_search(some.members.begin(), some.members.end(), d)) continue;
+            const auto memory = [&](std::size_t i) {
+                const std::uint64_t bytes = cluster_.devices[i].memory_bytes;
+                return bytes == 0 ? ~std::uint64_t{0} : bytes;
+            };
+            if (most_memory == 0 || memory(d) > memory(most_memory)) most_memory = d;
+            if (std::any_of(tried.begin(), tried.end(),
+                            [&](std::size_t t) { return alike(t, d); })) {
+                continue;
+            }
+            tried.push_back(d);
+            auto with = joined(some, d);
+            if (better(with, best[n])) best[n] = std::move(with);
+        }
+        if (best[n]) {
+            some = *best[n];
+        } else {  // It fits nobody yet: whoever has most room goes first.
+            some.members.insert(
+                std::upper_bound(some.members.begin(), some.members.end(), most_memory),
+                most_memory);
+        }
+    }
+    return best;
+}
+
+std::vector<std::optional<Alternative>> Chooser::by_count() const {
+    auto best = cluster_.devices.size() <= kEveryChoice ? every_choice() : one_by_one();
+    for (auto& some : best) {
+        if (some) some = refined(*std::move(some));
+    }
+    return best;
+}
+
+Alternative Chooser::best() const {
+    return best(by_count());
+}
+
+Alternative Chooser::best(const std::vector<std::optional<Alternative>>& by_count) const {
+    const Alternative* best = nullptr;
+    for (const auto& some : by_count) {
+        if (!some) continue;
+        const bool too_few = best != nullptr && best->members.size() < terms_.min_devices;
+        if (best == nullptr || too_few || some->seconds * kWorth < best->seconds) best = &*some;
+    }
+    if (best != nullptr) return *best;
+    // It fits no choice: say what all of them lack.
+    std::vector<std::size_t> all;
+    for (std::size_t i = 0; i < cluster_.devices.size(); ++i) all.push_back(i);
+    static_cast<void>(cutter_.cut(devices_of(all, {}), terms_.demand(all.size())));
+    throw shard::PlanError("no choice of devices can hold the model");
+}
+
+std::map<std::size_t, std::string> Chooser::left_out(const Alternative& chosen) const {
+    std::map<std::size_t, std::string> reasons;
+    const Request& r = terms_.request;
+    for (std::size_t d = 1; d < cluster_.devices.size(); ++d) {
+        if (std::binary_search(chosen.members.begin(), chosen.members.end(), d)) continue;
+        const auto with = joined(chosen, d);
+        const double without_it = chosen.seconds;
+        reasons[d] = !with ? std::string("its memory is too little for a part of the model")
+                           : fmt::format(
+                                 "{} tokens after a prompt of {} would take {:.3g} s with it, and "
+                                 "take {:.3g} s without",
+                                 r.answer, r.prompt, with->seconds, without_it);
+    }
+    return reasons;
+}
+
+}  // namespace shoal::planner

@@ -1,0 +1,80 @@
+// How long steps take under a plan: the cost model. Pure; what it assumes is in PLANNING.md.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "daemon/planner/profile.hpp"
+#include "daemon/planner/work.hpp"
+#include "daemon/shard/slice.hpp"
+
+namespace shoal::planner {
+
+/// Rows that go through the layers together.
+struct Rows {
+    double count = 1;
+    double positions = 0;  ///< that a row attends to, on average
+    double outputs = 1;    ///< rows that the LM head multiplies
+};
+
+/// Where the seconds of some steps go: what the slowest device takes in each phase, the exchanges
+/// between them.
+struct Seconds {
+    double attention = 0;  ///< wq, wk, wv, scores and values, wo
+    double ffn = 0;
+    double lm_head = 0;
+    double between = 0;   ///< what every device does: adding, norms, beginning and ending loops
+    double exchange = 0;  ///< latency and bytes of the collectives
+
+    double sum() const noexcept { return attention + ffn + lm_head + between + exchange; }
+    Seconds& operator+=(const Seconds& other) noexcept;
+    Seconds operator*(double factor) const noexcept;
+};
+
+/// How partial sums travel.
+struct Form {
+    double bytes_per_element = 34.0 / 32;
+    std::uint32_t batch_rows = 256;  ///< at most so many rows go through the layers together
+};
+
+/// The request that a plan is made quick for.
+struct Request {
+    std::uint32_t prompt = 512;
+    std::uint32_t answer = 256;
+    double positions = 0;  ///< that are in the cache before
+};
+
+/// Predicts for some devices of a cluster. All that it is made of must outlive it.
+class Predictor {
+  public:
+    /// `members`: indices of cluster.devices, in rank order.
+    Predictor(const ModelWork& work, const Cluster& cluster, std::span<const std::size_t> members,
+              Form form);
+
+    Seconds step(std::span<const shard::Slice> slices, Rows rows) const;
+    /// All steps of a prompt after `before` positions, without the choice of a token.
+    Seconds prefill(std::span<const shard::Slice> slices, std::uint32_t tokens,
+                    double before) const;
+    /// A token, `positions` into a context.
+    Seconds decode(std::span<const shard::Slice> slices, double positions) const;
+    Seconds request(std::span<const shard::Slice> slices, const Request& request) const;
+
+    /// Of an all-gather in which each device sends so many bytes to each other.
+    double all_gather(double bytes) const;
+
+  private:
+    double exchange(double bytes_to_each, bool root_only) const;
+
+    const ModelWork& work_;
+    const Cluster& cluster_;
+    std::span<const std::size_t> members_;
+    Form form_;
+    double latency_ = 0;
+};
+
+/// K outputs (and as many V outputs) that a device computes although others do, too, on average:
+/// more devices than KV heads hold some of them several times.
+double redundant_kv_outputs(const ModelWork& work, std::span<const shard::Slice> slices) noexcept;
+
+}  // namespace shoal::planner

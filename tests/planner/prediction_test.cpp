@@ -1,0 +1,86 @@
+// The cost model against sums that can be done by hand.
+#include "daemon/planner/prediction.hpp"
+
+#include <doctest/doctest.h>
+
+#include "daemon/planner/choose.hpp"
+#include "daemon/planner/shape.hpp"
+
+namespace shoal::tests {
+
+using planner::Cluster;
+using planner::DeviceProfile;
+using planner::Predictor;
+
+namespace {
+
+const planner::Shape kLlama8B{"Llama-3.1-8B", 32, 4096, 32, 8, 128, 14336, 128256};
+
+Cluster cluster_of(std::size_t devices, double bytes_per_second) {
+    Cluster cluster;
+    cluster.devices.assign(devices, {"pi5", DeviceProfile::guess(bytes_per_second), 0, 1});
+    return cluster;
+}
+
+std::vector<std::size_t> first(std::size_t count) {
+    std::vector<std::size_t> members;
+    for (std::size_t i = 0; i < count; ++i) members.push_back(i);
+    return members;
+}
+
+}  // namespace
+
+TEST_CASE("one device decodes as fast as it reads its weights") {
+    const planner::ShapedModel model = planner::model_of(kLlama8B);
+    const planner::ModelWork work = planner::work_of(model.header, model.hparams);
+    const Cluster cluster = cluster_of(1, 11e9);
+    const auto slices = shard::cut_evenly(model.header, model.hparams, 1);
+    const auto members = first(1);
+    const auto s = Predictor(work, cluster, members, {}).decode(slices, 0);
+    double bytes = 0;
+    for (const auto& tensor : model.header.tensors()) {
+        if (tensor.name != "token_embd.weight") bytes += static_cast<double>(tensor.bytes);
+    }
+    CHECK(s.attention + s.ffn + s.lm_head == doctest::Approx(bytes / 11e9).epsilon(0.001));
+    CHECK(s.exchange == 0);
+}
+
+TEST_CASE("K and V that several devices compute are counted") {
+    // Llama 3 8B has 8 KV heads of 128: with 16 devices each computes 64 outputs of K, and as many
+    // of V, that another one computes as well, with 32 devices 96.
+    const planner::ShapedModel model = planner::model_of(kLlama8B);
+    const planner::ModelWork work = planner::work_of(model.header, model.hparams);
+    for (const auto& [devices, extra] : {std::pair{1, 0.0}, {8, 0.0}, {16, 64.0}, {32, 96.0}}) {
+        const auto slices = shard::cut_evenly(model.header, model.hparams, devices);
+        CHECK(planner::redundant_kv_outputs(work, slices) == extra);
+    }
+}
+
+TEST_CASE("an exchange takes its latency and the bytes of the slowest device") {
+    const planner::ShapedModel model = planner::model_of(kLlama8B);
+    const planner::ModelWork work = planner::work_of(model.header, model.hparams);
+    Cluster cluster = cluster_of(4, 11e9);
+    cluster.usual = {200e-6, 100e6};
+    const auto two = first(2), four = first(4);
+    CHECK(Predictor(work, cluster, two, {}).all_gather(1e6) == doctest::Approx(200e-6 + 0.01));
+    // Three others share a device's way into the network.
+    CHECK(Predictor(work, cluster, four, {}).all_gather(1e6) ==
+          doctest::Approx(200e-6 + 0.03).epsilon(0.01));
+}
+
+TEST_CASE("a prompt's time grows with its length, and a token's with the context") {
+    const planner::ShapedModel model = planner::model_of(kLlama8B);
+    const planner::ModelWork work = planner::work_of(model.header, model.hparams);
+    const Cluster cluster = cluster_of(4, 11e9);
+    const auto members = first(4);
+    const auto slices = shard::cut_evenly(model.header, model.hparams, 4);
+    const Predictor predict(work, cluster, members, {});
+    CHECK(predict.prefill(slices, 1024, 0).sum() > 2 * predict.prefill(slices, 512, 0).sum());
+    const double at_0 = predict.decode(slices, 0).sum();
+    const double at_4k = predict.decode(slices, 4096).sum();
+    const double at_8k = predict.decode(slices, 8192).sum();
+    CHECK(at_8k - at_4k == doctest::Approx(at_4k - at_0));
+    CHECK(at_4k > at_0);
+}
+
+}  // namespace shoal::tests
