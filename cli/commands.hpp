@@ -34,6 +34,12 @@ struct StatusOptions {
 };
 int status(const Common& common, const StatusOptions& options);
 
+struct PlanOptions {
+    std::string model;    ///< a GGUF file; empty: the shape that the file describes
+    std::string what_if;  ///< a TOML file
+};
+int plan(const Common& common, const PlanOptions& options);
+
 int models(const Common& common);
 int load(const Common& common, const std::string& model);
 

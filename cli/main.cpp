@@ -104,6 +104,19 @@ void add_status(CLI::App& app, StatusOptions& o, Action& action) {
     sub->callback([&] { action = [&](const Common& common) { return status(common, o); }; });
 }
 
+void add_plan(CLI::App& app, PlanOptions& o, Action& action) {
+    CLI::App* sub = command(app, "plan", "Predict what a model would do on devices of your choice",
+                            "The file is TOML: [[device]] with name, count, memory_gb and "
+                            "gigabytes_per_second of its memory, [link], [plan] and, without "
+                            "MODEL, [model]. Needs no daemon.\n"
+                            "Example: shoal plan --what-if four-boards.toml");
+    sub->add_option("MODEL", o.model, "A GGUF file; without: the [model] of the file");
+    sub->add_option("--what-if", o.what_if, "Devices, links and a model as TOML")
+        ->type_name("FILE")
+        ->required();
+    sub->callback([&] { action = [&](const Common& common) { return plan(common, o); }; });
+}
+
 void add_models(CLI::App& app, std::string& model, Action& action) {
     CLI::App* list = command(app, "models", "List the models that the cluster has", "");
     list->callback([&] { action = [](const Common& common) { return models(common); }; });
@@ -285,6 +298,7 @@ int main(int argc, char** argv) {
     common.socket = config::ControlSettings{}.socket;
     RunOptions run_options;
     StatusOptions status_options;
+    PlanOptions plan_options;
     TokenizeOptions tokenize_options;
     DetokenizeOptions detokenize_options;
     std::string model;
@@ -303,6 +317,7 @@ int main(int argc, char** argv) {
     add_common(app, common);
     add_run(app, run_options, action);
     add_status(app, status_options, action);
+    add_plan(app, plan_options, action);
     add_models(app, model, action);
     add_tokens(app, tokenize_options, detokenize_options, action);
     add_key(app, key_file, action);

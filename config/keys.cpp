@@ -116,6 +116,7 @@ constexpr Key list(std::string_view name, Place at, Kind kind, std::int64_t min,
 using D = DeviceSettings;
 using C = ClusterSettings;
 using M = ModelSettings;
+using P = PlanSettings;
 using H = HttpSettings;
 
 template <auto Field>
@@ -124,6 +125,8 @@ template <auto Field>
 constexpr Place cluster = place<&Settings::cluster, Field>();
 template <auto Field>
 constexpr Place models = place<&Settings::models, Field>();
+template <auto Field>
+constexpr Place plan = place<&Settings::plan, Field>();
 template <auto Field>
 constexpr Place http = place<&Settings::http, Field>();
 constexpr Place kControlSocket = place<&Settings::control, &ControlSettings::socket>();
@@ -212,6 +215,16 @@ constexpr std::array kKeys = {
     boolean("models.guess_pretokenizer", models<&M::guess_pretokenizer>,
             "Take model files of this device whose pre-tokenizer (tokenizer.ggml.pre) is not "
             "known, and cut their texts by a usual rule. Their answers may be worse."),
+
+    list("plan.exclude", plan<&P::exclude>, Kind::text_list, 0, check_device,
+         "Devices that take no part in plans, by name or id. What the root's settings say counts, "
+         "as with everything here: write the same on every device that may become root."),
+    list("plan.share", plan<&P::share>, Kind::text_list, 0, check_share,
+         "The most that a device takes of a model, as \"name=part\" with a part of 0 to 1, where "
+         "what it measures should not decide."),
+    integer("plan.min_devices", plan<&P::min_devices>, "devices", 1, 1024,
+            "Plans take at least so many devices, as far as there are so many. 1: as many as make "
+            "an answer soonest; the others are spares."),
 
     boolean("http.enabled", http<&H::enabled>, "Serve the HTTP API."),
     text("http.listen", http<&H::listen>, 1, 64, check_listen,

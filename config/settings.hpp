@@ -70,6 +70,13 @@ struct ModelSettings {
     bool guess_pretokenizer = false;      ///< take models whose pre-tokenizer is not known
 };
 
+/// [plan]; the root's count
+struct PlanSettings {
+    std::vector<std::string> exclude;  ///< names or ids of devices that take no part
+    std::vector<std::string> share;    ///< "name=0.25": at most this part of a model
+    std::uint32_t min_devices = 1;     ///< that take part, as far as there are so many
+};
+
 /// [http]
 struct HttpSettings {
     bool enabled = true;
@@ -95,6 +102,7 @@ struct Settings {
     ClusterSettings cluster;
     ControlSettings control;
     ModelSettings models;
+    PlanSettings plan;
     HttpSettings http;
     LogSettings log;
 };

@@ -72,6 +72,27 @@ std::optional<std::string> check_name(std::string_view text) {
     return complaint(fine, text, "a name of letters, digits, '.', '-', '_' and spaces inside");
 }
 
+std::optional<std::string> check_device(std::string_view text) {
+    return complaint(!text.empty() && !check_name(text), text, "the name or the id of a device");
+}
+
+std::optional<Share> parse_share(std::string_view text) {
+    const auto sign = text.rfind('=');
+    if (sign == std::string_view::npos || check_device(text.substr(0, sign))) return std::nullopt;
+    Share share{std::string(text.substr(0, sign)), 0};
+    const std::string_view number = text.substr(sign + 1);
+    const auto [end, error] =
+        std::from_chars(number.data(), number.data() + number.size(), share.part);
+    if (error != std::errc{} || end != number.data() + number.size()) return std::nullopt;
+    if (!(share.part >= 0 && share.part <= 1)) return std::nullopt;
+    return share;
+}
+
+std::optional<std::string> check_share(std::string_view text) {
+    return complaint(parse_share(text).has_value(), text,
+                     "a device and its part: write \"name=0.25\", with a part of 0 to 1");
+}
+
 std::optional<std::string> check_bind(std::string_view text) {
     return complaint(text == "*" || is_ip(text), text, "an IP address of this device or \"*\"");
 }

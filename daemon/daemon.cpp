@@ -75,7 +75,7 @@ Daemon::Daemon(config::Settings settings)
               std::filesystem::path(settings_.device.state_dir) / "pieces", model_links()),
       node_(mesh::Node::start(context_, identity_, key_, node_config(settings_), description(),
                               mesh_events())),
-      core_({loop_, *node_, *engine_, models_, texts_}, device(), {settings_.models, {}, {}}),
+      core_({loop_, *node_, *engine_, models_, texts_}, device(), {settings_.models, settings_.plan, {}, {}}),
       control_(std::make_unique<ControlSocket>(context_.zmq(), settings_.control.socket,
                                                settings_.control.group, loop_, core_.service())) {
     if (settings_.http.enabled) {

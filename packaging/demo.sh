@@ -159,7 +159,7 @@ for ((i = 1; i <= devices; ++i)); do
     setsid "$shoald" --config "$work/device-$i/shoald.toml" \
         --device.name="device-$i" --device.state_dir="$work/device-$i/state" \
         --device.priority=$((devices - i)) --device.threads="$threads" \
-        --device.speed_bytes=1GB \
+        --device.speed_bytes=1GB --plan.min_devices="$devices" \
         --cluster.key_file="$work/cluster.key" --cluster.bind=127.0.0.1 \
         --cluster.multicast=false --cluster.beacon_port="${ports[i - 1]}" \
         --cluster.peers="$peers" \

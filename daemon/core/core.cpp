@@ -28,7 +28,8 @@ DaemonCore::DaemonCore(const Ports& ports, Device device, const Settings& settin
                   return ports_.mesh.send(to, message);
               }),
       member_(ports.loop, ports.models, ports.engine, member_links()),
-      root_(ports.loop, ports.models, ports.engine, settings.models, root_links(), settings.plans),
+      root_(ports.loop, ports.models, ports.engine, PlanRules{settings.models, settings.plan},
+            root_links(), settings.plans),
       router_ports_(router_ports()),
       router_(ports.loop, ports.texts, *router_ports_, settings.models.default_model,
               settings.requests) {}

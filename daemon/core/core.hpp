@@ -45,6 +45,7 @@ class DaemonCore {
     };
     struct Settings {
         config::ModelSettings models;
+        config::PlanSettings plan;
         PlanPatience plans;
         RequestPatience requests;
     };

@@ -38,8 +38,10 @@ void DaemonCore::watch_mesh() {
 void DaemonCore::warn_left_out(const LeftOutDevices& devices) {
     std::vector<Warning> list;
     for (const auto& [id, why] : devices) {
-        list.push_back({"left-out", Severity::warning, id.hex(),
-                        "the others work without it: " + why.reason, why.remedy});
+        list.push_back(
+            {"left-out", why.spare ? Severity::notice : Severity::warning, id.hex(),
+             (why.spare ? "it is a spare: " : "the others work without it: ") + why.reason,
+             why.remedy});
     }
     warnings_.replace("left-out", std::move(list));
 }

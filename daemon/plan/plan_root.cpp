@@ -30,13 +30,12 @@ constexpr auto kTakeover = std::chrono::seconds(5);
 
 }  // namespace
 
-PlanRoot::PlanRoot(Loop& loop, Models& models, Engine& engine,
-                   const config::ModelSettings& settings, std::unique_ptr<PlanLinks> links,
-                   PlanPatience patience)
+PlanRoot::PlanRoot(Loop& loop, Models& models, Engine& engine, const PlanRules& rules,
+                   std::unique_ptr<PlanLinks> links, PlanPatience patience)
     : loop_(loop),
       models_(models),
       engine_(engine),
-      settings_(settings),
+      rules_(rules),
       links_(std::move(links)),
       self_(links_->self()),
       patience_(patience),
@@ -63,7 +62,7 @@ void PlanRoot::resign() {
 }
 
 bool PlanRoot::submit(Job job, const KnownModel& model, bool load_only) {
-    if (!term_ || jobs_.waiting() >= settings_.queue) return false;
+    if (!term_ || jobs_.waiting() >= rules_.models.queue) return false;
     jobs_.add(std::move(job), model, load_only);
     advance();
     return true;
@@ -156,7 +155,7 @@ void PlanRoot::begin(const KnownModel& model) {
 // the model would fit no better if another one led, or when nobody took over.
 bool PlanRoot::step_aside(const OpenModel& model, const std::string& why) {
     const bool helps =
-        !stepped_aside_ && fits_another_root(model, settings_, choose(situation()).taking);
+        !stepped_aside_ && fits_another_root(model, rules_, choose(situation()).taking);
     if (!helps) return false;
     stepped_aside_ = true;
     plan_.end();
@@ -174,7 +173,7 @@ bool PlanRoot::step_aside(const OpenModel& model, const std::string& why) {
 
 void PlanRoot::offer(const OpenModel& model) {
     const Choice choice = choose(situation());
-    Planned planned = plan_model(model, settings_, choice.taking);
+    Planned planned = plan_model(model, rules_, choice.taking);
     no_room_ = std::move(planned.left_out);
     planned.offer.plan = PlanRef::of({*term_, next_plan_++});
     planned.offer.model = plan_.model().hash.bytes;

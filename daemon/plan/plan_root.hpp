@@ -17,6 +17,7 @@
 #include "daemon/plan/job_queue.hpp"
 #include "daemon/plan/plan_life.hpp"
 #include "daemon/plan/plan_links.hpp"
+#include "daemon/plan/planner.hpp"
 #include "daemon/plan/situation.hpp"
 #include "daemon/plan/speed_watch.hpp"
 #include "mesh/messages/plan.hpp"
@@ -28,7 +29,7 @@ namespace shoal {
 /// (FailurePolicy). Owned by the control thread. Does nothing until become_root().
 class PlanRoot {
   public:
-    PlanRoot(Loop& loop, Models& models, Engine& engine, const config::ModelSettings& settings,
+    PlanRoot(Loop& loop, Models& models, Engine& engine, const PlanRules& rules,
              std::unique_ptr<PlanLinks> links, PlanPatience patience = {});
 
     void become_root(mesh::Term term);
@@ -89,7 +90,7 @@ class PlanRoot {
     Loop& loop_;
     Models& models_;
     Engine& engine_;
-    const config::ModelSettings settings_;
+    const PlanRules rules_;
     const std::unique_ptr<PlanLinks> links_;
     const mesh::DeviceId self_;
     const PlanPatience patience_;

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <utility>
 
+#include "config/syntax.hpp"
 #include "daemon/plan/offer.hpp"
+#include "daemon/planner/choose.hpp"
 #include "daemon/shard/cutter.hpp"
 
 namespace shoal {
@@ -24,6 +27,9 @@ constexpr std::uint64_t kMinPositions = 256;
 
 // A step's activations in one frame of the data plane, as f32; half of what it carries.
 constexpr std::size_t kMaxPayloadBytes = std::size_t{32} << 20;
+
+// Weight bytes per second of a device that does not say.
+constexpr double kUnknownSpeed = 5e9;
 
 // A guess at the threads of a device, for its share of attention buffers.
 constexpr std::uint32_t kBufferThreads = 16;
@@ -61,44 +67,42 @@ std::string collectives(config::Collectives setting, const model::GgufHeader& he
                                                     : exec::PayloadType::q8_0);
 }
 
-shard::Demand demand_of(const model::Hparams& hp, const PlanOffer& offer, kernels::KvType kv,
-                        std::size_t devices) {
+// What a plan's KV cache and buffers take, by the number of its devices.
+std::function<shard::Demand(std::size_t)> demand_of(const model::Hparams& hp,
+                                                    const PlanOffer& offer, kernels::KvType kv) {
     exec::ExecutorOptions options;
     options.max_rows = offer.max_rows;
     options.max_outputs = offer.max_outputs;
     options.kv_positions = offer.kv_positions;
     const shard::Slice all{{0, hp.n_heads}, {0, hp.n_kv_heads}, {0, hp.n_ff}, {0, hp.n_vocab}};
-    shard::Demand demand;
-    demand.kv_positions = offer.kv_positions;
-    demand.kv_head_bytes = kernels::kv_head_bytes(kv, hp.head_dim);
-    demand.buffer_bytes = exec::Executor::buffer_bytes(hp, all, options, kBufferThreads) / devices;
-    return demand;
-}
-
-std::vector<shard::Device> devices_of(const shard::Cutter& cutter,
-                                      const std::vector<Candidate>& candidates) {
-    std::vector<shard::Device> devices;
-    for (const Candidate& c : candidates) {
-        const double speed = c.member.description.speed / c.slower;
-        shard::Device& device = devices.emplace_back();
-        device.name = c.member.description.name;
-        device.pace = cutter.pace(speed > 0 ? speed : 1);
-        device.memory_bytes = c.member.description.memory_available;
-        device.embedding = devices.size() == 1;
-    }
-    return devices;
-}
-
-// The device but the root with the least memory that has a limit at all, or none.
-std::vector<Candidate>::iterator smallest(std::vector<Candidate>& candidates) {
-    const auto limit = [](const Candidate& c) {
-        const std::uint64_t bytes = c.member.description.memory_available;
-        return bytes == 0 ? ~std::uint64_t{0} : bytes;
+    const std::uint64_t buffers = exec::Executor::buffer_bytes(hp, all, options, kBufferThreads);
+    const std::uint64_t head = kernels::kv_head_bytes(kv, hp.head_dim);
+    return [buffers, head, positions = offer.kv_positions](std::size_t devices) {
+        return shard::Demand{positions, head, buffers / devices};
     };
-    const auto it = std::min_element(
-        candidates.begin() + 1, candidates.end(),
-        [&](const Candidate& a, const Candidate& b) { return limit(a) < limit(b); });
-    return it == candidates.end() || limit(*it) == ~std::uint64_t{0} ? candidates.end() : it;
+}
+
+bool is_called(const Candidate& candidate, const std::string& name) {
+    return name == candidate.name || name == candidate.member.description.name ||
+           name == candidate.member.id.hex();
+}
+
+planner::Cluster cluster_of(const std::vector<Candidate>& candidates,
+                            const config::PlanSettings& settings) {
+    planner::Cluster cluster;
+    for (const Candidate& c : candidates) {
+        planner::PlanDevice& device = cluster.devices.emplace_back();
+        device.name = c.member.description.name;
+        const double speed = c.member.description.speed;
+        device.profile =
+            planner::DeviceProfile::guess(speed > 0 ? speed : kUnknownSpeed).slowed(c.slower);
+        device.memory_bytes = c.member.description.memory_available;
+        for (const std::string& entry : settings.share) {
+            const auto share = config::parse_share(entry);
+            if (share && is_called(c, share->device)) device.most = share->part;
+        }
+    }
+    return cluster;
 }
 
 mesh::messages::PlanDevice part_of(const mesh::Member& member, const shard::Slice& slice) {
@@ -119,66 +123,96 @@ PlanOffer frame_of(const OpenModel& model, const config::ModelSettings& settings
     return offer;
 }
 
-// Cuts the model for one context. The devices that are too small for any part go one by one: what
-// they lack no cut can give them. Throws shard::PlanError of all devices when none is left to go.
-Planned plan_context(const OpenModel& model, kernels::KvType kv, PlanOffer offer,
-                     std::vector<Candidate> taking) {
-    const shard::Cutter cutter(model.source->header(), model.hparams);
-    Planned planned;
-    for (std::optional<shard::PlanError> refusal;;) {
-        try {
-            const auto slices = cutter.cut(devices_of(cutter, taking),
-                                           demand_of(model.hparams, offer, kv, taking.size()));
-            for (std::size_t r = 0; r < taking.size(); ++r) {
-                offer.devices.push_back(part_of(taking[r].member, slices[r]));
-            }
-            planned.offer = std::move(offer);
-            return planned;
-        } catch (const shard::PlanError& error) {
-            if (!refusal) refusal = error;
-            const auto out = smallest(taking);
-            if (out == taking.end()) throw *refusal;
-            const mesh::Member& member = out->member;
-            planned.left_out[member.id] = {
-                fmt::format("{:.1f} MiB of memory are too little for a part of {}",
-                            static_cast<double>(member.description.memory_available) / (1 << 20),
-                            model.hparams.name),
-                "free memory on it, or raise its device.memory_limit_bytes"};
-            taking.erase(out);
+// Bytes of partial sums for an element, as they travel.
+double bytes_per_element(const std::string& form) {
+    if (form == exec::name(exec::PayloadType::q8_0)) return 34.0 / 32;
+    if (form == exec::name(exec::PayloadType::q16)) return 66.0 / 32;
+    return form == exec::name(exec::PayloadType::f16) ? 2 : 4;
+}
+
+// Takes those out that a person does not want.
+LeftOutDevices exclude(std::vector<Candidate>& devices, const config::PlanSettings& settings) {
+    LeftOutDevices out;
+    for (const std::string& name : settings.exclude) {
+        const auto first =
+            std::stable_partition(devices.begin() + 1, devices.end(),
+                                  [&](const Candidate& c) { return !is_called(c, name); });
+        for (auto it = first; it != devices.end(); ++it) {
+            out[it->member.id] = {"plan.exclude of the root names it", "", true};
         }
+        devices.erase(first, devices.end());
     }
+    return out;
+}
+
+// Whether some of the devices can hold the model with a context.
+bool fits(const planner::Chooser& chooser) {
+    const auto choices = chooser.by_count();
+    return std::any_of(choices.begin(), choices.end(),
+                       [](const auto& choice) { return choice.has_value(); });
+}
+
+LeftOut why_left_out(const mesh::Member& member, const std::string& model,
+                     const planner::Chooser::Reason& reason) {
+    if (reason.spare) {
+        return {reason.text, "plan.min_devices makes more devices take part", true};
+    }
+    return {
+        fmt::format("{:.1f} MiB of memory are too little for a part of {}",
+                    static_cast<double>(member.description.memory_available) / (1 << 20), model),
+        "free memory on it, or raise its device.memory_limit_bytes"};
 }
 
 }  // namespace
 
-Planned plan_model(const OpenModel& model, const config::ModelSettings& settings,
-                   const Situation& taking) {
+Planned plan_model(const OpenModel& model, const PlanRules& rules, const Situation& taking) {
     const model::Hparams& hp = model.hparams;
+    const model::GgufHeader& header = model.source->header();
     std::vector<Candidate> devices = taking.devices;
+    Planned planned;
+    planned.left_out = exclude(devices, rules.plan);
     std::sort(devices.begin() + 1, devices.end(),
               [](const Candidate& a, const Candidate& b) { return a.member.id < b.member.id; });
 
-    const kernels::KvType kv = kv_type(settings.kv, model.source->header(), hp);
-    PlanOffer offer = frame_of(model, settings, kv);
-    offer.kv_positions =
-        settings.context == 0 ? hp.n_context : std::min(settings.context, hp.n_context);
+    const kernels::KvType kv = kv_type(rules.models.kv, header, hp);
+    PlanOffer& offer = planned.offer = frame_of(model, rules.models, kv);
+    const std::uint64_t wanted =
+        rules.models.context == 0 ? hp.n_context : std::min(rules.models.context, hp.n_context);
+    const planner::Cluster cluster = cluster_of(devices, rules.plan);
+    planner::Terms terms;
+    terms.form = {bytes_per_element(offer.collectives), offer.max_rows};
+    terms.min_devices = rules.plan.min_devices;
+    const planner::Chooser chooser(header, hp, cluster, terms);
+    const auto fits_with = [&](std::uint64_t positions) {
+        offer.kv_positions = positions;
+        terms.demand = demand_of(hp, offer, kv);
+        return fits(chooser);
+    };
     // As much context as memory allows, down to what is still of use.
-    for (;;) {
-        try {
-            return plan_context(model, kv, offer, devices);
-        } catch (const shard::PlanError&) {
-            offer.kv_positions /= 2;
-            if (offer.kv_positions < kMinPositions) throw;
+    if (!fits_with(wanted)) {
+        std::uint64_t least = 1, most = (wanted + kMinPositions - 1) / kMinPositions;
+        while (least + 1 < most) {
+            const std::uint64_t middle = (least + most) / 2;
+            (fits_with(middle * kMinPositions) ? least : most) = middle;
         }
+        fits_with(std::min(wanted, least * kMinPositions));
     }
+    const planner::Alternative best = chooser.best();
+    for (std::size_t r = 0; r < best.members.size(); ++r) {
+        offer.devices.push_back(part_of(devices[best.members[r]].member, best.slices[r]));
+    }
+    for (const auto& [d, reason] : chooser.left_out(best)) {
+        const mesh::Member& member = devices[d].member;
+        planned.left_out[member.id] = why_left_out(member, hp.name, reason);
+    }
+    return planned;
 }
 
-bool fits_another_root(const OpenModel& model, const config::ModelSettings& settings,
-                       Situation taking) {
+bool fits_another_root(const OpenModel& model, const PlanRules& rules, Situation taking) {
     for (std::size_t i = 1; i < taking.devices.size(); ++i) {
         std::swap(taking.devices[0], taking.devices[i]);
         try {
-            static_cast<void>(plan_model(model, settings, taking));
+            static_cast<void>(plan_model(model, rules, taking));
             return true;
         } catch (const std::runtime_error&) {
             continue;

@@ -18,6 +18,7 @@ namespace shoal {
 /// Why plans go on without a device, and what to do about it.
 struct LeftOut {
     std::string reason, remedy;
+    bool spare = false;  ///< nothing is wrong: the others are quicker by themselves
     bool operator==(const LeftOut&) const = default;
 };
 using LeftOutDevices = std::map<mesh::DeviceId, LeftOut>;

@@ -31,9 +31,6 @@ Chooser::Chooser(const model::GgufHeader& header, const model::Hparams& hp, cons
       terms_(terms),
       work_(work_of(header, hp)),
       cutter_(header, hp) {
-    const shard::Slice all{{0, hp.n_heads}, {0, hp.n_kv_heads}, {0, hp.n_ff}, {0, hp.n_vocab}};
-    const shard::Demand demand = terms.demand(1);
-    weights_ = static_cast<double>(cutter_.needed_bytes(all, {}, demand) - demand.buffer_bytes);
     const Request& r = terms.request;
     const double rows = std::clamp(r.prompt, 1U, terms.form.batch_rows);
     for (const PlanDevice& device : cluster.devices) {
@@ -46,6 +43,9 @@ Chooser::Chooser(const model::GgufHeader& header, const model::Hparams& hp, cons
 
 std::vector<shard::Device> Chooser::devices_of(const std::vector<std::size_t>& members,
                                                const Weighting& w) const {
+    const shard::Demand demand = terms_.demand(members.size());
+    const shard::Slice all{
+        {0, work_.n_heads}, {0, work_.n_kv_heads}, {0, work_.n_ff}, {0, work_.n_vocab}};
     std::vector<shard::Device> devices;
     for (const std::size_t m : members) {
         const PlanDevice& device = cluster_.devices[m];
@@ -60,8 +60,9 @@ std::vector<shard::Device> Chooser::devices_of(const std::vector<std::size_t>& m
         d.memory_bytes = device.memory_bytes;
         d.embedding = m == 0;
         if (device.most >= 1) continue;
-        const auto most = static_cast<std::uint64_t>(device.most * weights_) +
-                          cutter_.needed_bytes({}, d, terms_.demand(members.size()));
+        const std::uint64_t none = cutter_.needed_bytes({}, d, demand);
+        const auto part = static_cast<double>(cutter_.needed_bytes(all, d, demand) - none);
+        const std::uint64_t most = none + static_cast<std::uint64_t>(device.most * part);
         d.memory_bytes = d.memory_bytes == 0 ? most : std::min(d.memory_bytes, most);
     }
     return devices;
@@ -258,18 +259,18 @@ Alternative Chooser::best(const std::vector<std::optional<Alternative>>& by_coun
     throw shard::PlanError("no choice of devices can hold the model");
 }
 
-std::map<std::size_t, std::string> Chooser::left_out(const Alternative& chosen) const {
-    std::map<std::size_t, std::string> reasons;
+std::map<std::size_t, Chooser::Reason> Chooser::left_out(const Alternative& chosen) const {
+    std::map<std::size_t, Reason> reasons;
     const Request& r = terms_.request;
     for (std::size_t d = 1; d < cluster_.devices.size(); ++d) {
         if (std::binary_search(chosen.members.begin(), chosen.members.end(), d)) continue;
         const auto with = joined(chosen, d);
-        const double without_it = chosen.seconds;
-        reasons[d] = !with ? std::string("its memory is too little for a part of the model")
-                           : fmt::format(
-                                 "{} tokens after a prompt of {} would take {:.3g} s with it, and "
-                                 "take {:.3g} s without",
-                                 r.answer, r.prompt, with->seconds, without_it);
+        reasons[d] =
+            !with ? Reason{false, "its memory is too little for a part of the model"}
+                  : Reason{true, fmt::format("an answer of {} tokens to {} would take "
+                                             "{:.3g} s with it, and takes {:.3g} s "
+                                             "without it",
+                                             r.answer, r.prompt, with->seconds, chosen.seconds)};
     }
     return reasons;
 }

@@ -53,8 +53,13 @@ class Chooser {
     /// model fits no choice.
     Alternative best() const;
     Alternative best(const std::vector<std::optional<Alternative>>& by_count) const;
-    /// Why each device that `chosen` leaves out would not help.
-    std::map<std::size_t, std::string> left_out(const Alternative& chosen) const;
+    /// Why a device is left out.
+    struct Reason {
+        bool spare = false;  ///< it would slow the others; else its memory is too little
+        std::string text;
+    };
+    /// Of each device that `chosen` does not have.
+    std::map<std::size_t, Reason> left_out(const Alternative& chosen) const;
 
     const ModelWork& work() const noexcept { return work_; }
     Predictor predictor(const Alternative& of) const;
@@ -86,7 +91,6 @@ class Chooser {
     const Terms& terms_;
     ModelWork work_;
     shard::Cutter cutter_;
-    double weights_ = 0;        ///< bytes of all that is cut
     std::vector<Paces> paces_;  ///< of each device
 };
 

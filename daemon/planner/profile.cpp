@@ -16,7 +16,7 @@ DeviceProfile DeviceProfile::guess(double bytes_per_second) {
     set(Family::q8, 11e9, 200e9);
     set(Family::q4, 11e9, 200e9);
     set(Family::k, 11e9, 180e9);
-    p.attend_one = 2.5e9 * unit;
+    p.attend_one = 8e9 * unit;  // Of four query heads that share a KV head in f16.
     p.attend_many = 20e9 * unit;
     p.elements = 0.5e9 * unit;
     p.layer_seconds = 10e-6;

@@ -153,6 +153,11 @@ class ShoalCluster:
 
     def start(self, processes, folder, threads):
         subprocess.run([self.shoal, "key", "new", folder / "key"], check=True, capture_output=True)
+        help_text = subprocess.run([self.build / "daemon/shoald", "--help"], check=True,
+                                   capture_output=True, text=True).stdout
+        # All take part, whether or not they help; older builds know nothing else.
+        everyone = ([f"--plan.min_devices={len(self.network.hosts)}"]
+                    if "plan.min_devices" in help_text else [])
         beacon_port = free_port(socket.SOCK_DGRAM)
         devices = []
         for i, host in enumerate(self.network.hosts):
@@ -171,7 +176,7 @@ class ShoalCluster:
                 "models.collectives": self.o.collectives, "http.enabled": "false",
             }
             command = [self.build / "daemon/shoald", "--config", device / "shoald.toml",
-                       *(f"--{key}={value}" for key, value in settings.items()),
+                       *(f"--{key}={value}" for key, value in settings.items()), *everyone,
                        *(f"--{setting}" for setting in self.settings)]
             with open(device / "log", "w") as log:
                 processes.start(command, cores_of(i, threads, self.o.pin), host,

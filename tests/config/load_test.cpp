@@ -60,6 +60,7 @@ std::array<std::string, 3> three_values(const Key& key) {
                     std::string(key.choices[3 % key.choices.size()])};
         case Kind::text:
         case Kind::text_list:
+            if (key.name == "plan.share") return {"one=0.1", "two=0.2", "three=0.3"};
             return {"one", "two", "three"};
         case Kind::path:
         case Kind::path_list:
@@ -163,7 +164,7 @@ TEST_CASE("unknown names are refused with the line and the likeliest key") {
     CHECK(error_of("port = 5").starts_with("dir/shoald.toml:1: \"port\": unknown key; did you"));
     CHECK(contains(error_of("[htpp]\nport = 5"),
                    "dir/shoald.toml:1: \"htpp\": unknown section; the sections are [device], "
-                   "[cluster], [control], [models], [http], [log]"));
+                   "[cluster], [control], [models], [plan], [http], [log]"));
     CHECK(contains(error_of("[http]\nbanana = 5"), "`shoald --help` lists every key"));
     CHECK(error_of("http = 5") ==
           "dir/shoald.toml:1: http: is a section; write [http] and its keys below");

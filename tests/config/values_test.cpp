@@ -39,6 +39,21 @@ TEST_CASE("loopback addresses are told from others") {
     }
 }
 
+TEST_CASE("shares are a device and a part") {
+    CHECK(parse_share("pi 4=0.25")->device == "pi 4");
+    CHECK(parse_share("pi 4=0.25")->part == 0.25);
+    CHECK(parse_share("a=0")->part == 0);
+    CHECK(parse_share("a=1")->part == 1);
+    for (const char* text : {"", "=", "a", "a=", "=0.5", "a=1.5", "a=-0.1", "a=nan", "a=inf",
+                             "a=0.5x", "a =0.5", "a= 0.5"}) {
+        CAPTURE(text);
+        CHECK_FALSE(parse_share(text));
+        CHECK(check_share(text)->find("name=0.25") != std::string::npos);
+    }
+    CHECK(check_device(""));
+    CHECK_FALSE(check_device("pi-5"));
+}
+
 TEST_CASE("peers are a host or an address, with or without a port") {
     for (const char* text : {"pi4", "pi4.local:47474", "10.0.0.7", "10.0.0.7:1", "fe80::1",
                              "[fe80::1]:65535", "[::1]", "a_b-c.d"}) {

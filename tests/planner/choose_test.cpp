@@ -238,7 +238,8 @@ TEST_CASE("who would slow the others is left out, and it is said why") {
     CHECK(best.members == std::vector<std::size_t>{0, 1});
     const auto reasons = chooser.left_out(best);
     REQUIRE(reasons.contains(2));
-    CHECK(reasons.at(2).find("with it") != std::string::npos);
+    CHECK(reasons.at(2).spare);
+    CHECK(reasons.at(2).text.find("with it") != std::string::npos);
 
     // Unless a person wants it.
     terms.min_devices = 3;

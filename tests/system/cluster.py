@@ -184,6 +184,8 @@ class Cluster:
         subprocess.run([SHOAL, "key", "new", str(self.key)], check=True, capture_output=True)
         self.beacon_port = free_port()
         prefixes = prefixes or [()] * count
+        # Small models are quickest on one device; these tests are about what several do together.
+        settings = {"plan.min_devices": count, **settings}
         self.devices = [Device(self, i + 1, settings, prefixes[i]) for i in range(count)]
 
     def __enter__(self):

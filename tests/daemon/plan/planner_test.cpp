@@ -16,10 +16,11 @@ namespace {
 
 struct Fixture {
     std::shared_ptr<const OpenModel> model = open_model(tiny_model());
-    config::ModelSettings settings{};
+    PlanRules rules{};
+    config::ModelSettings& settings = rules.models;
     Situation taking{candidates(3), {}};
 
-    Planned plan() const { return plan_model(*model, settings, taking); }
+    Planned plan() const { return plan_model(*model, rules, taking); }
     std::uint32_t columns(std::size_t rank) const {
         const auto ffn = plan().offer.devices.at(rank).slice.ffn;
         return ffn.end - ffn.begin;
@@ -59,7 +60,7 @@ TEST_SUITE("planner") {
     }
 
     TEST_CASE_FIXTURE(Fixture, "a model that does not fit may fit under another root, or not") {
-        const auto elsewhere = [&] { return fits_another_root(*model, settings, taking); };
+        const auto elsewhere = [&] { return fits_another_root(*model, rules, taking); };
         for (Candidate& c : taking.devices) c.member.description.memory_available = 1024;
         CHECK_THROWS_AS(plan(), shard::PlanError);
         CHECK_FALSE(elsewhere());
@@ -87,20 +88,57 @@ TEST_SUITE("planner") {
         CHECK_FALSE(without_one.left_out.contains(device_id(2)));
     }
 
-    TEST_CASE_FIXTURE(Fixture, "a context that memory does not hold is halved") {
+    TEST_CASE_FIXTURE(Fixture, "as much context is planned as memory holds") {
         model = open_model(long_model());
         taking.devices.resize(1);
         taking.devices[0].member.description.memory_available = 12u << 20;
         const std::uint64_t positions = plan().offer.kv_positions;
         CHECK(positions < model->hparams.n_context);
-        CHECK(model->hparams.n_context % positions == 0);
+        CHECK(positions % 256 == 0);
         // 512 bytes a position, f32; weights and buffers take about two megabytes.
         CHECK(positions * 512 < 12u << 20);
-        CHECK(positions * 512 * 2 > 4u << 20);
+        CHECK(positions * 512 > 8u << 20);
         settings.context = static_cast<std::uint32_t>(positions);
         CHECK(plan().offer.kv_positions == positions);
         settings.context = static_cast<std::uint32_t>(2 * positions);
         CHECK(plan().offer.kv_positions == positions);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "who would only slow the others is a spare, with the reason") {
+        // Memory is quick and the network is not: one device is quickest for a tiny model.
+        for (Candidate& c : taking.devices) c.member.description.speed = 10e9;
+        const Planned alone = plan();
+        check(alone.offer);
+        REQUIRE(alone.offer.devices.size() == 1);
+        REQUIRE(alone.left_out.size() == 2);
+        CHECK(alone.left_out.at(device_id(2)).spare);
+        CHECK(alone.left_out.at(device_id(2)).reason.find("without it") != std::string::npos);
+
+        rules.plan.min_devices = 2;
+        CHECK(plan().offer.devices.size() == 2);
+        rules.plan.min_devices = 9;
+        CHECK(plan().offer.devices.size() == 3);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "the rules say who takes no part, and how much of it") {
+        rules.plan.exclude = {"device 2"};
+        const Planned without = plan();
+        check(without.offer);
+        CHECK(without.offer.devices.size() == 2);
+        CHECK(without.left_out.at(device_id(2)).reason.find("plan.exclude") != std::string::npos);
+
+        rules.plan.exclude = {device_id(3).hex()};
+        CHECK(plan().left_out.contains(device_id(3)));
+
+        rules.plan = {.exclude = {}, .share = {"device 3=0.1"}, .min_devices = 3};
+        const Planned shared = plan();
+        check(shared.offer);
+        REQUIRE(shared.offer.devices.size() == 3);
+        const auto columns_of = [&](std::size_t rank) {
+            const auto ffn = shared.offer.devices[rank].slice.ffn;
+            return ffn.end - ffn.begin;
+        };
+        CHECK(columns_of(2) < columns_of(1) / 2);
     }
 
     TEST_CASE_FIXTURE(Fixture, "a context as short as the settings wish is not too short") {
