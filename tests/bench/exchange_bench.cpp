@@ -39,8 +39,6 @@ namespace {
 using namespace shoal::mesh;
 using Clock = std::chrono::steady_clock;
 
-// A row 2048 wide as q8_0, q16 and f32; and many.
-constexpr std::size_t kSizes[] = {2176, 4224, 8192, 65536};
 constexpr int kBlock = 16, kWarmUpBlocks = 4;
 
 [[noreturn]] void die(const std::string& what) {
@@ -53,6 +51,8 @@ struct Options {
     std::optional<std::uint32_t> spin_us;  ///< nothing: as the transport likes
     std::string only;                      ///< measure the row of this name alone; empty: every row
     std::vector<std::uint32_t> ranks{2, 4};
+    /// A row 2048 wide as q8_0, q16 and f32; and many.
+    std::vector<std::size_t> sizes{2176, 4224, 8192, 65536};
     std::vector<std::string> hosts;  ///< "NAMESPACE=ADDRESS" of each device; none: 127.0.0.1
 };
 Options options;
@@ -125,7 +125,7 @@ void print(const std::string& name, std::uint32_t ranks, const std::vector<doubl
 void run(const char* name, std::uint32_t ranks, bool pinned,
          const std::function<std::unique_ptr<Exchange>(std::uint32_t)>& join) {
     if (!wanted(name)) return;
-    std::vector<double> gathers(std::size(kSizes)), parts(std::size(kSizes));
+    std::vector<double> gathers(options.sizes.size()), parts(options.sizes.size());
     std::latch finished(ranks);
     {
         std::vector<std::jthread> threads;
@@ -134,8 +134,8 @@ void run(const char* name, std::uint32_t ranks, bool pinned,
                 if (pinned) pin(rank);
                 const auto exchange = join(rank);
                 std::vector<std::span<const std::byte>> theirs;
-                for (std::size_t i = 0; i < std::size(kSizes); ++i) {
-                    const std::vector<std::byte> mine(kSizes[i]);
+                for (std::size_t i = 0; i < options.sizes.size(); ++i) {
+                    const std::vector<std::byte> mine(options.sizes[i]);
                     const auto pieces = cut(mine, ranks);
                     const auto must = [&](ExchangeStatus status) {
                         if (status != ExchangeStatus::ok) die(exchange->failure().what);
@@ -316,12 +316,13 @@ int main(int argc, char** argv) {
     app.add_option("--spin", options.spin_us, "microseconds to look before sleeping");
     app.add_option("--row", options.only, "measure this row alone");
     app.add_option("--ranks", options.ranks, "numbers of devices");
+    app.add_option("--sizes", options.sizes, "bytes of a device");
     app.add_option("--hosts", options.hosts, "NAMESPACE=ADDRESS of each device");
     CLI11_PARSE(app, argc, argv);
     std::printf("One exchange, median of %d x %d, microseconds; %u CPUs\n", options.blocks, kBlock,
                 std::thread::hardware_concurrency());
     std::printf("%-34s %2s", "", "n");
-    for (const std::size_t size : kSizes) std::printf(" %7zu B", size);
+    for (const std::size_t size : options.sizes) std::printf(" %7zu B", size);
     std::printf("\n");
     for (const std::uint32_t ranks : options.ranks) {
         if (!options.hosts.empty() && ranks > options.hosts.size()) continue;
