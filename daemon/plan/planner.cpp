@@ -7,7 +7,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "daemon/exec/payload.hpp"
 #include "daemon/plan/offer.hpp"
+#include "daemon/plan/scatter_rows.hpp"
 
 namespace shoal {
 
@@ -65,6 +67,7 @@ shard::Demand demand_of(const model::Hparams& hp, const PlanOffer& offer, kernel
     exec::ExecutorOptions options;
     options.max_rows = offer.max_rows;
     options.max_outputs = offer.max_outputs;
+    options.scatter_rows = offer.scatter_rows;
     options.kv_positions = offer.kv_positions;
     const shard::Slice all{{0, hp.n_heads}, {0, hp.n_kv_heads}, {0, hp.n_ff}, {0, hp.n_vocab}};
     shard::Demand demand;
@@ -99,6 +102,13 @@ std::vector<Candidate>::iterator smallest(std::vector<Candidate>& candidates) {
     return it == candidates.end() || limit(*it) == ~std::uint64_t{0} ? candidates.end() : it;
 }
 
+// From how many rows on sums go in two hops in a plan of so many devices; 0: never.
+std::uint32_t two_hops_from(const PlanOffer& offer, std::uint32_t dim, std::size_t devices) {
+    const exec::PayloadCode code(kernels::reference(), *exec::payload_type(offer.collectives), dim);
+    const std::uint64_t rows = scatter_rows(devices, code.bytes(dim));
+    return rows > offer.max_rows ? 0 : static_cast<std::uint32_t>(rows);
+}
+
 mesh::messages::PlanDevice part_of(const mesh::Member& member, const shard::Slice& slice) {
     return {member.id.bytes, member.public_key, member.description.data_endpoint,
             message_of(slice)};
@@ -125,6 +135,7 @@ Planned plan_context(const OpenModel& model, kernels::KvType kv, PlanOffer offer
     Planned planned;
     for (std::optional<shard::PlanError> refusal;;) {
         try {
+            offer.scatter_rows = two_hops_from(offer, model.hparams.dim, taking.size());
             const auto slices =
                 shard::make_plan(header, model.hparams, devices_of(taking),
                                  demand_of(model.hparams, offer, kv, taking.size()));
