@@ -33,6 +33,14 @@ exec::Status ExchangeCollective::all_gather(std::span<const std::byte> mine,
     return status;
 }
 
+exec::Status ExchangeCollective::all_to_all(std::span<const std::span<const std::byte>> mine,
+                                            std::vector<std::span<const std::byte>>& theirs) {
+    computed();
+    const auto status = status_of(exchange_.all_to_all(mine, theirs));
+    left_ = Clock::now();
+    return status;
+}
+
 exec::Status ExchangeCollective::broadcast(std::span<const std::byte> payload,
                                            std::span<const std::byte>& received) {
     if (computing_.count() != 0) {

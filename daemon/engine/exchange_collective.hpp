@@ -20,6 +20,8 @@ class ExchangeCollective final : public exec::Collective {
     std::uint32_t size() const noexcept override { return exchange_.size(); }
     exec::Status all_gather(std::span<const std::byte> mine,
                             std::vector<std::span<const std::byte>>& theirs) override;
+    exec::Status all_to_all(std::span<const std::span<const std::byte>> mine,
+                            std::vector<std::span<const std::byte>>& theirs) override;
     exec::Status broadcast(std::span<const std::byte> payload,
                            std::span<const std::byte>& received) override;
     exec::Status gather(std::span<const std::byte> mine,

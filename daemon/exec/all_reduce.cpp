@@ -1,58 +1,50 @@
 #include "daemon/exec/all_reduce.hpp"
 
 #include <algorithm>
-#include <cstring>
-#include <iterator>
-
-#include "daemon/exec/q16.hpp"
 
 namespace shoal::exec {
-namespace {
-
-PayloadType usable(PayloadType type, std::uint32_t dim) {
-    const bool blocks = type == PayloadType::q8_0 || type == PayloadType::q16;
-    return blocks && dim % kernels::kActivationBlock != 0 ? PayloadType::f32 : type;
-}
-
-std::size_t bytes_of(PayloadType type, std::uint32_t dim) {
-    switch (type) {
-        case PayloadType::q8_0:
-            return kernels::row_bytes(kernels::DType::q8_0, dim);
-        case PayloadType::q16:
-            return dim / std::size(Q16Block{}.q) * sizeof(Q16Block);
-        case PayloadType::f16:
-            return std::size_t{2} * dim;
-        case PayloadType::f32:
-            return std::size_t{4} * dim;
-    }
-    return 0;
-}
-
-}  // namespace
-
-std::optional<PayloadType> payload_type(std::string_view text) noexcept {
-    for (const PayloadType type :
-         {PayloadType::q8_0, PayloadType::q16, PayloadType::f16, PayloadType::f32}) {
-        if (text == name(type)) return type;
-    }
-    return std::nullopt;
-}
 
 AllReduce::AllReduce(const kernels::Table& kernels, PayloadType type, std::uint32_t dim,
-                     std::size_t max_values)
+                     std::size_t max_rows, std::uint32_t threads, std::uint32_t scatter_rows)
     : kernels_(kernels),
-      type_(usable(type, dim)),
+      code_(kernels, type, dim),
       dim_(dim),
-      row_bytes_(bytes_of(type_, dim)),
-      payload_(max_values / dim * row_bytes_) {}
+      max_rows_(max_rows),
+      row_bytes_(code_.bytes(dim)),
+      scatter_rows_(scatter_rows),
+      payload_(max_rows * row_bytes_) {
+    if (scatter_rows_ == 0) return;
+    sum_.resize(std::size_t{threads} * dim_);
+    coded_.resize(threads * row_bytes_);
+}
+
+std::uint64_t AllReduce::bytes(std::uint32_t dim, std::uint32_t max_rows, std::uint32_t threads,
+                               bool scatters) noexcept {
+    const std::uint64_t row = std::uint64_t{dim} * sizeof(float);
+    // Of two devices a part is half a row, of more it is less.
+    return max_rows * row + (scatters ? max_rows * row / 2 + 2 * threads * row : 0);
+}
 
 Status AllReduce::exchange(Collective& collective, ThreadPool& pool, std::size_t rows,
                            const float* partial) {
     // A single device's partial is the sum: quantising it would only lose digits.
     alone_ = collective.size() == 1 ? partial : nullptr;
     if (alone_ != nullptr) return Status::ok;
+    if (scatter_rows_ != 0 && begins_.size() != collective.size() + std::size_t{1}) {
+        cut(collective.rank(), collective.size());
+    }
+    scattered_ = scatter_rows_ != 0 && rows >= scatter_rows_;
+    return scattered_ ? scatter(collective, pool, rows, partial)
+                      : gather(collective, pool, rows, partial);
+}
+
+Status AllReduce::gather(Collective& collective, ThreadPool& pool, std::size_t rows,
+                         const float* partial) {
     if (partial != nullptr) {
-        pool.run(rows, kRowChunk, [&](std::size_t b, std::size_t e) { encode(partial, b, e); });
+        pool.run(rows, kRowChunk, [&](std::size_t begin, std::size_t end) {
+            code_.encode(partial + begin * dim_, payload_.data() + begin * row_bytes_,
+                         (end - begin) * dim_);
+        });
     }
     const std::size_t bytes = rows * row_bytes_;
     const Status status =
@@ -64,62 +56,101 @@ Status AllReduce::exchange(Collective& collective, ThreadPool& pool, std::size_t
     return Status::ok;
 }
 
-void AllReduce::add(std::size_t begin, std::size_t end, float* x) const noexcept {
-    if (alone_ != nullptr) {
-        kernels_.add(x + begin * dim_, alone_ + begin * dim_, (end - begin) * dim_);
-        return;
+// Which columns are whose, and room for the sums of our own.
+void AllReduce::cut(std::uint32_t rank, std::uint32_t devices) {
+    own_ = rank;
+    begins_.resize(devices + std::size_t{1});
+    for (std::uint32_t r = 0; r <= devices; ++r) {
+        begins_[r] = part_begin(static_cast<std::uint32_t>(dim_), code_.step(), devices, r);
     }
+    parts_.resize(devices);
+    own_sums_.resize(max_rows_ * code_.bytes(width(own_)));
+}
+
+Status AllReduce::scatter(Collective& collective, ThreadPool& pool, std::size_t rows,
+                          const float* partial) {
+    if (partial != nullptr) {
+        pool.run(rows, kRowChunk, [&](std::size_t begin, std::size_t end) {
+            encode_parts(partial, rows, begin, end);
+        });
+    }
+    for (std::size_t r = 0; r < parts_.size(); ++r) {
+        const std::size_t bytes = partial != nullptr ? rows * code_.bytes(width(r)) : 0;
+        parts_[r] = {payload_.data() + rows * code_.bytes(begins_[r]), bytes};
+    }
+    Status status = collective.all_to_all(parts_, received_);
+    if (status != Status::ok) return status;
+    const std::size_t own_bytes = rows * code_.bytes(width(own_));
     for (const auto payload : received_) {
-        if (!payload.empty()) accumulate(payload, begin, end, x);
+        if (!payload.empty() && payload.size() != own_bytes) return Status::malformed;
+    }
+    if (own_bytes != 0) {
+        pool.run(rows, kRowChunk, [&](std::size_t begin, std::size_t end, std::uint32_t worker) {
+            add_own_part(begin, end, worker);
+        });
+    }
+    status = collective.all_gather({own_sums_.data(), own_bytes}, received_);
+    if (status != Status::ok) return status;
+    for (std::size_t r = 0; r < received_.size(); ++r) {
+        if (received_[r].size() != rows * code_.bytes(width(r))) return Status::malformed;
+    }
+    return Status::ok;
+}
+
+// Of each rank's part all rows lie together.
+void AllReduce::encode_parts(const float* partial, std::size_t rows, std::size_t begin,
+                             std::size_t end) noexcept {
+    for (std::size_t r = 0; r < parts_.size(); ++r) {
+        const std::size_t n = width(r);
+        const std::size_t bytes = code_.bytes(n);
+        std::byte* const part = payload_.data() + rows * code_.bytes(begins_[r]);
+        for (std::size_t row = begin; n != 0 && row < end; ++row) {
+            code_.encode(partial + row * dim_ + begins_[r], part + row * bytes, n);
+        }
     }
 }
 
-void AllReduce::encode(const float* partial, std::size_t begin, std::size_t end) noexcept {
-    const float* from = partial + begin * dim_;
-    std::byte* to = payload_.data() + begin * row_bytes_;
-    const std::size_t n = (end - begin) * dim_;
-    switch (type_) {
-        case PayloadType::q8_0:
-            kernels_.quantize_q8_0(from, to, n);
-            break;
-        case PayloadType::q16:
-            quantize_q16(from, to, n);
-            break;
-        case PayloadType::f16:
-            kernels_.f32_to_f16(from, reinterpret_cast<std::uint16_t*>(to), n);
-            break;
-        case PayloadType::f32:
-            std::memcpy(to, from, n * sizeof(float));
-            break;
+// The sums of our own columns, coded.
+void AllReduce::add_own_part(std::size_t begin, std::size_t end, std::uint32_t worker) noexcept {
+    const std::size_t n = width(own_);
+    const std::size_t bytes = code_.bytes(n);
+    for (std::size_t row = begin; row < end; ++row) {
+        code_.encode(sum(row, bytes, n, worker), own_sums_.data() + row * bytes, n);
     }
 }
 
-void AllReduce::accumulate(std::span<const std::byte> payload, std::size_t begin, std::size_t end,
-                           float* x) const noexcept {
-    // Payloads lie wherever the transport received them; copy a row to alignment where the
-    // kernel reads wider elements than bytes.
-    alignas(64) std::byte row[4096];
-    const std::size_t unit = type_ == PayloadType::f16 ? 2 : 4;
-    for (std::size_t r = begin; r < end; ++r) {
-        const std::byte* from = payload.data() + r * row_bytes_;
-        float* to = x + r * dim_;
-        if (type_ == PayloadType::q8_0) {
-            kernels_.accumulate_q8_0(from, to, dim_);
-            continue;
-        }
-        if (type_ == PayloadType::q16) {
-            accumulate_q16(from, to, dim_);
-            continue;
-        }
-        for (std::size_t done = 0; done < dim_;) {
-            const std::size_t n = std::min<std::size_t>(sizeof row / unit, dim_ - done);
-            std::memcpy(row, from + done * unit, n * unit);
-            if (type_ == PayloadType::f16) {
-                kernels_.accumulate_f16(reinterpret_cast<const std::uint16_t*>(row), to + done, n);
-            } else {
-                kernels_.add(to + done, reinterpret_cast<const float*>(row), n);
+// What the ranks sent for a row of so many columns, added in rank order.
+const float* AllReduce::sum(std::size_t row, std::size_t row_bytes, std::size_t columns,
+                            std::uint32_t worker) noexcept {
+    float* const sum = &sum_[worker * dim_];
+    std::fill_n(sum, columns, 0.0F);
+    for (const auto payload : received_) {
+        if (!payload.empty()) code_.accumulate(payload.data() + row * row_bytes, sum, columns);
+    }
+    return sum;
+}
+
+void AllReduce::add(std::size_t begin, std::size_t end, float* x, std::uint32_t worker) noexcept {
+    for (std::size_t row = begin; row < end; ++row) {
+        float* const to = x + row * dim_;
+        if (alone_ != nullptr) {
+            kernels_.add(to, alone_ + row * dim_, dim_);
+        } else if (scattered_) {
+            for (std::size_t r = 0; r < received_.size(); ++r) {
+                const std::size_t n = width(r);
+                if (n == 0) continue;
+                code_.accumulate(received_[r].data() + row * code_.bytes(n), to + begins_[r], n);
             }
-            done += n;
+        } else if (scatter_rows_ != 0) {
+            // As if it had been cut: a row that is computed again in another step has the same
+            // bits.
+            std::byte* const coded = &coded_[worker * row_bytes_];
+            code_.encode(sum(row, row_bytes_, dim_, worker), coded, dim_);
+            code_.accumulate(coded, to, dim_);
+        } else {
+            for (const auto payload : received_) {
+                if (!payload.empty()) code_.accumulate(payload.data() + row * row_bytes_, to, dim_);
+            }
         }
     }
 }

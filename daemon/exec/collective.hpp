@@ -26,6 +26,10 @@ class Collective {
     /// Everyone's payload to everyone, in rank order; sizes may differ.
     virtual Status all_gather(std::span<const std::byte> mine,
                               std::vector<std::span<const std::byte>>& theirs) = 0;
+    /// mine[r] to rank r; theirs[r] is what rank r sent here, and theirs[rank()] a view of
+    /// mine[rank()]. Parts may differ in size, and be empty. Requires: mine.size() == size().
+    virtual Status all_to_all(std::span<const std::span<const std::byte>> mine,
+                              std::vector<std::span<const std::byte>>& theirs) = 0;
     /// Rank 0's payload to all; others wait for it without limit.
     virtual Status broadcast(std::span<const std::byte> payload,
                              std::span<const std::byte>& received) = 0;
@@ -42,6 +46,11 @@ class SoloCollective final : public Collective {
     Status all_gather(std::span<const std::byte> mine,
                       std::vector<std::span<const std::byte>>& theirs) override {
         theirs.assign(1, mine);
+        return Status::ok;
+    }
+    Status all_to_all(std::span<const std::span<const std::byte>> mine,
+                      std::vector<std::span<const std::byte>>& theirs) override {
+        theirs.assign(mine.begin(), mine.end());
         return Status::ok;
     }
     Status broadcast(std::span<const std::byte> payload,

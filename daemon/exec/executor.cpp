@@ -27,7 +27,8 @@ Executor::Executor(const model::Hparams& hparams, const shard::Slice& slice,
       cache_(kv_shape(hparams, slice, options), options.kv_positions),
       linear_(kernels, pool),
       workspace_(hp_, slice_, kernels, options.max_rows, weights.reads_floats()),
-      x_(hp_, kernels, pool, options.collectives, options.max_rows, weights.reads_floats()),
+      x_(hp_, kernels, pool, options.collectives, options.scatter_rows, options.max_rows,
+         weights.reads_floats()),
       attention_(hp_, slice_, kernels, pool, linear_, cache_, workspace_, options.kv_positions,
                  options.max_rows),
       logits_(std::size_t{options.max_outputs} * slice.vocab.size()) {}
@@ -35,7 +36,8 @@ Executor::Executor(const model::Hparams& hparams, const shard::Slice& slice,
 std::uint64_t Executor::buffer_bytes(const model::Hparams& hp, const shard::Slice& slice,
                                      const ExecutorOptions& options, std::uint32_t threads) {
     return Workspace::bytes(hp, slice, options.max_rows) +
-           Residual::bytes(hp, options.max_rows, threads) + Linear::buffer_bytes(threads) +
+           Residual::bytes(hp, options.max_rows, threads, options.scatter_rows != 0) +
+           Linear::buffer_bytes(threads) +
            std::uint64_t{options.max_outputs} * slice.vocab.size() * sizeof(float) +
            Attention::buffer_bytes(slice, hp.group(), hp.head_dim, options.kv_positions, threads);
 }

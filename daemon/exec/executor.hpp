@@ -25,6 +25,7 @@ namespace shoal::exec {
 struct ExecutorOptions {
     kernels::KvType kv_type = kernels::KvType::f16;
     PayloadType collectives = PayloadType::q8_0;
+    std::uint32_t scatter_rows = 0;     ///< from so many rows on sums go in two hops; 0: never
     std::uint32_t max_rows = 256;       ///< rows of a step
     std::uint32_t max_outputs = 16;     ///< rows of a step whose logits are wanted
     std::uint64_t kv_positions = 2048;  ///< positions of all sequences together

@@ -6,21 +6,23 @@
 namespace shoal::exec {
 
 Residual::Residual(const model::Hparams& hp, const kernels::Table& kernels, ThreadPool& pool,
-                   PayloadType payload, std::uint32_t max_rows, bool floats)
+                   PayloadType payload, std::uint32_t scatter_rows, std::uint32_t max_rows,
+                   bool floats)
     : kernels_(kernels),
       pool_(pool),
       dim_(hp.dim),
       norm_eps_(hp.norm_eps),
-      all_reduce_(kernels, payload, hp.dim, std::size_t{max_rows} * hp.dim),
+      all_reduce_(kernels, payload, hp.dim, max_rows, pool.threads(), scatter_rows),
       x_(std::size_t{max_rows} * hp.dim),
       normed_(std::size_t{pool.threads()} * hp.dim),
       hidden_(kernels, max_rows, hp.dim, floats) {}
 
 std::uint64_t Residual::bytes(const model::Hparams& hp, std::uint32_t max_rows,
-                              std::uint32_t threads) noexcept {
-    // x and, at its largest, what a collective sends. Floats of activations are counted although
-    // quantised models do not have them.
-    return (std::uint64_t{2} * max_rows + threads) * hp.dim * sizeof(float) +
+                              std::uint32_t threads, bool scatters) noexcept {
+    // x, a row of each thread and, at their largest, payloads. Floats of activations are counted
+    // although quantised models do not have them.
+    return (std::uint64_t{max_rows} + threads) * hp.dim * sizeof(float) +
+           AllReduce::bytes(hp.dim, max_rows, threads, scatters) +
            Activations::buffer_bytes(max_rows, hp.dim, true);
 }
 
@@ -32,7 +34,7 @@ void Residual::begin(std::size_t rows, kernels::DType type, const std::byte* emb
 }
 
 // What is pending for the rows [begin, end).
-void Residual::catch_up(std::size_t begin, std::size_t end) noexcept {
+void Residual::catch_up(std::size_t begin, std::size_t end, std::uint32_t worker) noexcept {
     switch (pending_) {
         case Pending::nothing:
             return;
@@ -42,7 +44,7 @@ void Residual::catch_up(std::size_t begin, std::size_t end) noexcept {
                                 &x_[begin * dim_], (end - begin) * dim_);
             return;
         case Pending::sums:
-            all_reduce_.add(begin, end, x_.data());
+            all_reduce_.add(begin, end, x_.data(), worker);
             return;
     }
 }
@@ -51,7 +53,7 @@ const Activations& Residual::norm(const float* weights,
                                   std::initializer_list<const Matrix*> readers) noexcept {
     hidden_.reset(rows_, dim_, readers);
     pool_.run(rows_, kRowChunk, [&](std::size_t begin, std::size_t end, std::uint32_t worker) {
-        catch_up(begin, end);
+        catch_up(begin, end, worker);
         if (!hidden_.wanted()) return;
         float* row = &normed_[worker * dim_];
         for (std::size_t r = begin; r < end; ++r) {

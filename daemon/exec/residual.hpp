@@ -21,12 +21,14 @@ namespace shoal::exec {
 /// must outlive it.
 class Residual {
   public:
-    /// `floats`: some matrix reads activations as floats. Throws std::bad_alloc.
+    /// `payload` and `scatter_rows`: see AllReduce. `floats`: some matrix reads activations as
+    /// floats. Throws std::bad_alloc.
     Residual(const model::Hparams& hparams, const kernels::Table& kernels, ThreadPool& pool,
-             PayloadType payload, std::uint32_t max_rows, bool floats);
+             PayloadType payload, std::uint32_t scatter_rows, std::uint32_t max_rows, bool floats);
 
+    /// `scatters`: scatter_rows is not 0.
     static std::uint64_t bytes(const model::Hparams& hparams, std::uint32_t max_rows,
-                               std::uint32_t threads) noexcept;
+                               std::uint32_t threads, bool scatters) noexcept;
 
     /// x = embeddings (rows, dim) in the table's own type, read until the next norm().
     void begin(std::size_t rows, kernels::DType type, const std::byte* embeddings) noexcept;
@@ -50,7 +52,7 @@ class Residual {
   private:
     enum class Pending : std::uint8_t { nothing, embeddings, sums };
 
-    void catch_up(std::size_t begin, std::size_t end) noexcept;
+    void catch_up(std::size_t begin, std::size_t end, std::uint32_t worker) noexcept;
 
     const kernels::Table& kernels_;
     ThreadPool& pool_;

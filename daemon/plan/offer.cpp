@@ -94,7 +94,7 @@ std::optional<std::string> check_offer(const PlanOffer& offer, const model::Hpar
     }
     if (offer.kv_positions == 0 || offer.kv_positions > kMaxPositions || offer.max_rows == 0 ||
         offer.max_rows > exec::kMaxStepRows || offer.max_outputs == 0 ||
-        offer.max_outputs > exec::kMaxStepRows) {
+        offer.max_outputs > exec::kMaxStepRows || offer.scatter_rows > offer.max_rows) {
         return "its sizes are beyond the limits";
     }
     return std::nullopt;
@@ -104,6 +104,7 @@ exec::ExecutorOptions executor_options(const PlanOffer& offer) {
     exec::ExecutorOptions options;
     options.kv_type = *kv_type(offer.kv_type);
     options.collectives = *exec::payload_type(offer.collectives);
+    options.scatter_rows = offer.scatter_rows;
     options.kv_positions = offer.kv_positions;
     options.max_rows = offer.max_rows;
     options.max_outputs = offer.max_outputs;

@@ -9,8 +9,10 @@
 #include <utility>
 
 #include "config/syntax.hpp"
+#include "daemon/exec/payload.hpp"
 #include "daemon/plan/offer.hpp"
 #include "daemon/planner/choose.hpp"
+#include "daemon/planner/scatter_rows.hpp"
 #include "daemon/shard/cutter.hpp"
 
 namespace shoal {
@@ -67,6 +69,18 @@ std::string collectives(config::Collectives setting, const model::GgufHeader& he
                                                     : exec::PayloadType::q8_0);
 }
 
+// Bytes of one row of partial sums, as they travel.
+std::uint64_t row_bytes(const PlanOffer& offer, std::uint32_t dim) {
+    return exec::PayloadCode(kernels::reference(), *exec::payload_type(offer.collectives), dim)
+        .bytes(dim);
+}
+
+// From how many rows on sums go in two hops in a plan of so many devices; 0: never.
+std::uint32_t two_hops_from(const PlanOffer& offer, std::uint32_t dim, std::size_t devices) {
+    const std::uint64_t rows = planner::scatter_rows(devices, row_bytes(offer, dim));
+    return rows > offer.max_rows ? 0 : static_cast<std::uint32_t>(rows);
+}
+
 // What a plan's KV cache and buffers take, by the number of its devices.
 std::function<shard::Demand(std::size_t)> demand_of(const model::Hparams& hp,
                                                     const PlanOffer& offer, kernels::KvType kv) {
@@ -75,10 +89,14 @@ std::function<shard::Demand(std::size_t)> demand_of(const model::Hparams& hp,
     options.max_outputs = offer.max_outputs;
     options.kv_positions = offer.kv_positions;
     const shard::Slice all{{0, hp.n_heads}, {0, hp.n_kv_heads}, {0, hp.n_ff}, {0, hp.n_vocab}};
-    const std::uint64_t buffers = exec::Executor::buffer_bytes(hp, all, options, kBufferThreads);
+    const auto buffers = [&](std::uint32_t scatter_rows) {
+        options.scatter_rows = scatter_rows;
+        return exec::Executor::buffer_bytes(hp, all, options, kBufferThreads);
+    };
+    const std::uint64_t one_hop = buffers(0), two_hops = buffers(offer.max_rows);
     const std::uint64_t head = kernels::kv_head_bytes(kv, hp.head_dim);
-    return [buffers, head, positions = offer.kv_positions](std::size_t devices) {
-        return shard::Demand{positions, head, buffers / devices};
+    return [one_hop, two_hops, head, positions = offer.kv_positions](std::size_t devices) {
+        return shard::Demand{positions, head, (devices > 2 ? two_hops : one_hop) / devices};
     };
 }
 
@@ -121,13 +139,6 @@ PlanOffer frame_of(const OpenModel& model, const config::ModelSettings& settings
         std::min(settings.batch_tokens, exec::kMaxStepRows));
     offer.max_outputs = kMaxOutputs;
     return offer;
-}
-
-// Bytes of partial sums for an element, as they travel.
-double bytes_per_element(const std::string& form) {
-    if (form == exec::name(exec::PayloadType::q8_0)) return 34.0 / 32;
-    if (form == exec::name(exec::PayloadType::q16)) return 66.0 / 32;
-    return form == exec::name(exec::PayloadType::f16) ? 2 : 4;
 }
 
 // Takes those out that a person does not want.
@@ -180,7 +191,7 @@ Planned plan_model(const OpenModel& model, const PlanRules& rules, const Situati
         rules.models.context == 0 ? hp.n_context : std::min(rules.models.context, hp.n_context);
     const planner::Cluster cluster = cluster_of(devices, rules.plan);
     planner::Terms terms;
-    terms.form = {bytes_per_element(offer.collectives), offer.max_rows};
+    terms.form = {double(row_bytes(offer, hp.dim)) / hp.dim, offer.max_rows};
     terms.min_devices = rules.plan.min_devices;
     const planner::Chooser chooser(header, hp, cluster, terms);
     const auto fits_with = [&](std::uint64_t positions) {
@@ -198,6 +209,7 @@ Planned plan_model(const OpenModel& model, const PlanRules& rules, const Situati
         fits_with(std::min(wanted, least * kMinPositions));
     }
     const planner::Alternative best = chooser.best();
+    offer.scatter_rows = two_hops_from(offer, hp.dim, best.members.size());
     for (std::size_t r = 0; r < best.members.size(); ++r) {
         offer.devices.push_back(part_of(devices[best.members[r]].member, best.slices[r]));
     }

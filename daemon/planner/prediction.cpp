@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "daemon/planner/scatter_rows.hpp"
+
 namespace shoal::planner {
 namespace {
 
@@ -61,6 +63,13 @@ double Predictor::all_gather(double bytes) const {
     return exchange(bytes, false);
 }
 
+// In one hop everyone sends everything to everyone, in two each a part, and then a sum.
+double Predictor::all_reduce(double rows, double row_bytes) const {
+    const auto from = scatter_rows(members_.size(), static_cast<std::uint64_t>(row_bytes));
+    if (from == 0 || rows < static_cast<double>(from)) return exchange(rows * row_bytes, false);
+    return 2 * exchange(rows * row_bytes / static_cast<double>(members_.size()), false);
+}
+
 Seconds Predictor::step(std::span<const shard::Slice> slices, Rows rows) const {
     Seconds s;
     const double attended = rows.count * rows.positions * work_.head_dim * work_.n_layers;
@@ -81,7 +90,7 @@ Seconds Predictor::step(std::span<const shard::Slice> slices, Rows rows) const {
     }
     if (members_.size() > 1) {
         const double row = work_.dim * form_.bytes_per_element;
-        s.exchange = 2 * work_.n_layers * exchange(rows.count * row, false);
+        s.exchange = 2 * work_.n_layers * all_reduce(rows.count, row);
         // The order of a step with its embeddings, and the scores.
         s.exchange += exchange(rows.count * row, true);
         if (rows.outputs > 0) s.exchange += latency_;

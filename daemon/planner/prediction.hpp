@@ -65,6 +65,7 @@ class Predictor {
 
   private:
     double exchange(double bytes_to_each, bool root_only) const;
+    double all_reduce(double rows, double row_bytes) const;
 
     const ModelWork& work_;
     const Cluster& cluster_;

@@ -47,6 +47,13 @@ class Exchange {
     virtual ExchangeStatus all_gather(std::span<const std::byte> mine,
                                       std::vector<std::span<const std::byte>>& theirs) = 0;
 
+    /// Everyone sends each rank its own part: mine[r] goes to rank r, theirs[r] is what rank r sent
+    /// here. theirs[rank()] is a view of mine[rank()], not a copy; the other views stay valid until
+    /// the next call and are not aligned. Parts may differ in size, and be empty.
+    /// Requires: mine.size() == size().
+    virtual ExchangeStatus all_to_all(std::span<const std::span<const std::byte>> mine,
+                                      std::vector<std::span<const std::byte>>& theirs) = 0;
+
     /// Rank `root` sends `payload` to all; on the others `payload` is ignored and `received` is
     /// set. Waits without limit on non-roots (an idle cluster is silent) until stop.
     virtual ExchangeStatus broadcast(std::uint32_t root, std::span<const std::byte> payload,

@@ -25,6 +25,7 @@ struct Link {
     Window arrived;         ///< its frames of the current collective and of later ones
     bool awaited = false;   ///< its frame is needed for the current collective
     bool receives = false;  ///< it is sent a frame in the current collective
+    Frame part;             ///< that frame, if it is for it alone, until the port has it
 
     std::uint64_t connection = 0;               ///< see Port; 0: it does not hear us yet
     std::uint64_t entered = 0;                  ///< the last collective it is known to have begun

@@ -31,6 +31,13 @@ std::array<std::byte, kHelloBytes> hello_of(std::uint32_t size, const DeviceId& 
     return bytes;
 }
 
+void check_length(std::span<const std::byte> payload) {
+    if (payload.size() <= kMaxPayloadBytes) return;
+    throw std::length_error("a payload of " + std::to_string(payload.size()) +
+                            " bytes exceeds the data plane's limit of " +
+                            std::to_string(kMaxPayloadBytes));
+}
+
 }  // namespace
 
 Lockstep::Lockstep(Port& port, Place place, milliseconds silence_limit, DataPlaneStats& stats)
@@ -61,11 +68,8 @@ void Lockstep::join(Time now, milliseconds timeout) {
 
 void Lockstep::begin(Time now, const Collective& what) {
     assert(goal_ == Goal::none);
-    if (what.payload.size() > kMaxPayloadBytes) {
-        throw std::length_error("a payload of " + std::to_string(what.payload.size()) +
-                                " bytes exceeds the data plane's limit of " +
-                                std::to_string(kMaxPayloadBytes));
-    }
+    check_length(what.payload);
+    for (const auto part : what.parts) check_length(part);
     if (status_ != ExchangeStatus::ok) return;
     now_ = now;
     limit_ = silence_limit_;
@@ -76,7 +80,8 @@ void Lockstep::enter(const Collective& what) {
     using Kind = Collective::Kind;
     assert(what.root < size());
     const bool root = what.root == rank_;
-    const bool everyone = what.kind == Kind::all_gather;
+    const bool apart = what.kind == Kind::all_to_all;
+    const bool everyone = apart || what.kind == Kind::all_gather;
     const bool sends = everyone || root == (what.kind == Kind::broadcast);
     const bool needs = everyone || !sends;
     const bool listens = what.kind == Kind::broadcast && !root;
@@ -89,14 +94,30 @@ void Lockstep::enter(const Collective& what) {
         link.awaited = needs && (!listens || link.rank == what.root);
     }
     limited_ = !listens;  // An idle root is silent.
-    // Nobody asks for a gather's root's own part, but it lives as long as the others'.
-    mine_ =
-        listens ? Frame() : compose({.to = to_, .kind = FrameKind::data, .op = op_}, what.payload);
+    compose_ours(what, listens);
     aim(sends ? Goal::room : Goal::frames);
     for (const Link& link : links_) {
         if (link.abandoned_at && *link.abandoned_at <= op_) {
             return fail(ExchangeStatus::aborted, name(link) + " left the plan");
         }
+    }
+}
+
+/// What we send in this collective.
+void Lockstep::compose_ours(const Collective& what, bool listens) {
+    mine_.reset();
+    own_ = {};
+    if (what.kind == Collective::Kind::all_to_all) {
+        assert(what.parts.size() == size());
+        for (Link& link : links_) {
+            link.part = compose({.to = link.rank, .kind = FrameKind::data, .op = op_},
+                                what.parts[link.rank]);
+        }
+        own_ = what.parts[rank_];
+    } else if (!listens) {
+        // Nobody asks for a gather's root's own part, but it lives as long as the others'.
+        mine_ = compose({.to = to_, .kind = FrameKind::data, .op = op_}, what.payload);
+        own_ = mine_->bytes.subspan(kHeaderBytes);
     }
 }
 
@@ -164,6 +185,22 @@ bool Lockstep::advance() {
     return false;
 }
 
+/// Gives the port what we send, to every receiver before anything is waited for; false when a
+/// queue is full.
+bool Lockstep::hand_over() {
+    if (mine_) return port_.send(to_, mine_);
+    bool all = true;
+    for (Link& link : links_) {
+        if (!link.part) continue;
+        if (port_.send(link.rank, link.part)) {
+            link.part.reset();
+        } else {
+            all = false;
+        }
+    }
+    return all;
+}
+
 /// Goes from goal to goal as long as they are reached; true when the collective has ended.
 bool Lockstep::reach() {
     if (goal_ == Goal::connections && !blocked()) {
@@ -174,14 +211,15 @@ bool Lockstep::reach() {
     if (goal_ == Goal::room && !blocked()) {
         for (Link& link : links_) {
             if (!link.receives) continue;
-            [[maybe_unused]] const bool kept = link.sent.keep(op_, mine_, now_);
+            const Frame& frame = link.part ? link.part : mine_;
+            [[maybe_unused]] const bool kept = link.sent.keep(op_, frame, now_);
             assert(kept);
             link.unacknowledged = 0;
-            link.meter->sent(mine_->bytes.size());
+            link.meter->sent(frame->bytes.size());
         }
         aim(Goal::queue);
     }
-    if (goal_ == Goal::queue && port_.send(to_, mine_)) aim(Goal::frames);
+    if (goal_ == Goal::queue && hand_over()) aim(Goal::frames);
     if (goal_ == Goal::frames && !blocked()) {
         for (Link& link : links_) {
             if (link.awaited) acknowledge(link);
@@ -215,11 +253,9 @@ void Lockstep::compare_hellos() {
 }
 
 std::span<const std::byte> Lockstep::payload(std::uint32_t rank) const noexcept {
-    const Frame* frame = &mine_;
-    if (rank != rank_) {
-        frame = &links_[rank < rank_ ? rank : rank - 1].arrived.find(op_)->frame;
-    }
-    return (*frame)->bytes.subspan(kHeaderBytes);
+    if (rank == rank_) return own_;
+    const Link& link = links_[rank < rank_ ? rank : rank - 1];
+    return link.arrived.find(op_)->frame->bytes.subspan(kHeaderBytes);
 }
 
 void Lockstep::stop() {

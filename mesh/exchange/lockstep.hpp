@@ -34,9 +34,11 @@ struct Collective {
         all_gather,  ///< everyone sends to everyone
         broadcast,   ///< the root sends to everyone
         gather,      ///< everyone sends to the root
+        all_to_all,  ///< everyone sends to everyone, to each another payload
     } kind = Kind::all_gather;
     std::uint32_t root = 0;
-    std::span<const std::byte> payload{};  ///< what this device sends
+    std::span<const std::byte> payload{};                 ///< what this device sends
+    std::span<const std::span<const std::byte>> parts{};  ///< instead in all_to_all: to each rank
 };
 
 /// A plan and this device's place in it.
@@ -70,9 +72,10 @@ class Lockstep {
     /// Begins to wait until every peer has a connection to us and said hello: collective 1, before
     /// all others.
     void join(Time now, std::chrono::milliseconds timeout);
-    /// Begins the next collective; payload() of the last one ends here. Copies what is sent.
-    /// Requires: the one before has ended. Throws std::length_error when the payload is longer
-    /// than kMaxPayloadBytes.
+    /// Begins the next collective; payload() of the last one ends here. Copies what is sent, but
+    /// this device's own part of an all_to_all: that is to stay as long as payload().
+    /// Requires: the one before has ended, and an all_to_all has a part for every rank. Throws
+    /// std::length_error when the payload or a part is longer than kMaxPayloadBytes.
     void begin(Time now, const Collective& what);
     /// Goes on as far as it can. How the collective ended, or nothing as long as it has not. After
     /// the first status other than ok each one ends with that status.
@@ -100,9 +103,11 @@ class Lockstep {
   private:
     // lockstep.cpp: what is sent to whom, and which frames a collective needs.
     void enter(const Collective& what);
+    void compose_ours(const Collective& what, bool listens);
     Frame compose(FrameHeader header, std::span<const std::byte> payload);
     bool blocks(const Link& link) const noexcept;
     bool blocked() const noexcept;
+    bool hand_over();
     bool advance();
     bool reach();
     void aim(Goal goal) noexcept;
@@ -135,7 +140,8 @@ class Lockstep {
     Goal goal_ = Goal::none;
     std::optional<Time> since_;  ///< when it began to wait for the goal
     std::uint32_t to_ = kEveryone;
-    Frame mine_;                       ///< our own part, where we have one
+    Frame mine_;                       ///< what we send, if that is the same to all
+    std::span<const std::byte> own_;   ///< our own part, where we have one
     bool limited_ = true;              ///< silence is a failure
     std::chrono::milliseconds limit_;  ///< of silence, in the current collective
     Time begun_{};                     ///< the current collective

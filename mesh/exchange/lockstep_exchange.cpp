@@ -29,6 +29,13 @@ ExchangeStatus LockstepExchange::all_gather(std::span<const std::byte> mine,
     return status;
 }
 
+ExchangeStatus LockstepExchange::all_to_all(std::span<const std::span<const std::byte>> mine,
+                                            std::vector<std::span<const std::byte>>& theirs) {
+    const auto status = run({.kind = Kind::all_to_all, .parts = mine});
+    if (status == ExchangeStatus::ok) fill(theirs);
+    return status;
+}
+
 ExchangeStatus LockstepExchange::broadcast(std::uint32_t root, std::span<const std::byte> payload,
                                            std::span<const std::byte>& received) {
     const auto status = run({Kind::broadcast, root, payload});

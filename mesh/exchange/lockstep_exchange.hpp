@@ -19,6 +19,8 @@ class LockstepExchange : public Exchange {
     std::uint32_t size() const noexcept override { return lockstep_.size(); }
     ExchangeStatus all_gather(std::span<const std::byte> mine,
                               std::vector<std::span<const std::byte>>& theirs) override;
+    ExchangeStatus all_to_all(std::span<const std::span<const std::byte>> mine,
+                              std::vector<std::span<const std::byte>>& theirs) override;
     ExchangeStatus broadcast(std::uint32_t root, std::span<const std::byte> payload,
                              std::span<const std::byte>& received) override;
     ExchangeStatus gather(std::uint32_t root, std::span<const std::byte> mine,

@@ -14,7 +14,7 @@
 
 namespace shoal::mesh::exchange {
 
-/// Payloads are copied, so that views live as long as those of other exchanges.
+/// What other exchanges copy is copied, so that views live as long as theirs.
 class SoloExchange final : public Exchange {
   public:
     explicit SoloExchange(std::stop_token stop) : stop_(std::move(stop)) {}
@@ -25,6 +25,12 @@ class SoloExchange final : public Exchange {
                               std::vector<std::span<const std::byte>>& theirs) override {
         kept_.assign(mine.begin(), mine.end());
         theirs.assign(1, kept_);
+        return status();
+    }
+    ExchangeStatus all_to_all(std::span<const std::span<const std::byte>> mine,
+                              std::vector<std::span<const std::byte>>& theirs) override {
+        assert(mine.size() == 1);
+        theirs.assign(mine.begin(), mine.end());
         return status();
     }
     ExchangeStatus broadcast([[maybe_unused]] std::uint32_t root,

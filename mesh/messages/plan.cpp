@@ -46,6 +46,7 @@ void fields(F&& f, S& s) {
     f(7, "max_rows", s.max_rows);
     f(8, "max_outputs", s.max_outputs);
     f(9, "devices", s.devices, kMaxPlanDevices);
+    f(10, "scatter_rows", s.scatter_rows);
 }
 
 template <typename F, Of<PlanProgress> S>

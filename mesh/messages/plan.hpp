@@ -59,6 +59,7 @@ struct PlanOffer {
     std::uint64_t kv_positions = 0;
     std::uint32_t max_rows = 0, max_outputs = 0;
     std::vector<PlanDevice> devices;
+    std::uint32_t scatter_rows = 0;  ///< from so many rows on sums go in two hops; 0: never
 };
 /// A device loads: fetching pieces, then reading them into memory.
 struct PlanProgress {

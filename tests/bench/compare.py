@@ -345,6 +345,10 @@ def exchange(options):
         hosts = [f"{host}={address}" for host, address in zip(network.hosts, network.addresses)]
         command = [options.build / "tests/bench/exchange_bench", "--blocks", options.blocks,
                    "--ranks", options.devices, "--hosts", *hosts]
+        if options.sizes:
+            command += ["--sizes", *options.sizes.split(",")]
+        if options.row:
+            command += ["--row", options.row]
         print(processes.output(command), end="")
 
 
@@ -393,6 +397,8 @@ def arguments():
 
     p = commands.add_parser("exchange", help="all-gathers between namespaces, beside bare TCP")
     p.set_defaults(call=exchange, model=None)
+    p.add_argument("--sizes", help="bytes of a device, with commas between them")
+    p.add_argument("--row", help="this row of its table alone, as in ZMTP")
     p.add_argument("--devices", type=int, default=2)
     p.add_argument("--net", choices=["plain", "tbf", "lan"], default="lan")
     p.add_argument("--rate-mbit", type=int, default=1000, help="of each device's link (1000)")

@@ -1,7 +1,7 @@
-// What a sync costs: the time of one all-gather in lock-step, beside bare TCP connections that
-// carry the same bytes. All devices are threads of this process, each with its own ZeroMQ context
-// and so its own I/O thread, over 127.0.0.1; or each in a network namespace of its own, over
-// whatever joins those.
+// What a sync costs: the time of one all-gather in lock-step, and of one all-to-all of as many
+// bytes cut into a part for each device, beside bare TCP connections that carry the same bytes. All
+// devices are threads of this process, each with its own ZeroMQ context and so its own I/O thread,
+// over 127.0.0.1; or each in a network namespace of its own, over whatever joins those.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -39,8 +39,6 @@ namespace {
 using namespace shoal::mesh;
 using Clock = std::chrono::steady_clock;
 
-// A row 2048 wide as q8_0, q16 and f32; and many.
-constexpr std::size_t kSizes[] = {2176, 4224, 8192, 65536};
 constexpr int kBlock = 16, kWarmUpBlocks = 4;
 
 [[noreturn]] void die(const std::string& what) {
@@ -53,6 +51,8 @@ struct Options {
     std::optional<std::uint32_t> spin_us;  ///< nothing: as the transport likes
     std::string only;                      ///< measure the row of this name alone; empty: every row
     std::vector<std::uint32_t> ranks{2, 4};
+    /// A row 2048 wide as q8_0, q16 and f32; and many.
+    std::vector<std::size_t> sizes{2176, 4224, 8192, 65536};
     std::vector<std::string> hosts;  ///< "NAMESPACE=ADDRESS" of each device; none: 127.0.0.1
 };
 Options options;
@@ -105,11 +105,27 @@ double median_us(int blocks, const std::function<void()>& step) {
     return *middle;
 }
 
-/// Every rank's thread calls join(rank), then all-gathers every size.
+std::vector<std::span<const std::byte>> cut(std::span<const std::byte> whole, std::size_t parts) {
+    std::vector<std::span<const std::byte>> cut;
+    for (std::size_t i = 0; i < parts; ++i) {
+        const std::size_t begin = whole.size() * i / parts;
+        cut.push_back(whole.subspan(begin, whole.size() * (i + 1) / parts - begin));
+    }
+    return cut;
+}
+
+void print(const std::string& name, std::uint32_t ranks, const std::vector<double>& medians) {
+    std::printf("%-34s %2u", name.c_str(), ranks);
+    for (const double median : medians) std::printf(" %9.1f", median);
+    std::printf("\n");
+    std::fflush(stdout);
+}
+
+/// Every rank's thread calls join(rank), then all-gathers every size, and sends it in parts.
 void run(const char* name, std::uint32_t ranks, bool pinned,
          const std::function<std::unique_ptr<Exchange>(std::uint32_t)>& join) {
     if (!wanted(name)) return;
-    std::vector<double> medians(std::size(kSizes));
+    std::vector<double> gathers(options.sizes.size()), parts(options.sizes.size());
     std::latch finished(ranks);
     {
         std::vector<std::jthread> threads;
@@ -118,23 +134,26 @@ void run(const char* name, std::uint32_t ranks, bool pinned,
                 if (pinned) pin(rank);
                 const auto exchange = join(rank);
                 std::vector<std::span<const std::byte>> theirs;
-                for (std::size_t i = 0; i < std::size(kSizes); ++i) {
-                    const std::vector<std::byte> mine(kSizes[i]);
-                    const double median = median_us(options.blocks, [&] {
-                        if (exchange->all_gather(mine, theirs) != ExchangeStatus::ok) {
-                            die(exchange->failure().what);
-                        }
-                    });
-                    if (rank == 0) medians[i] = median;
+                for (std::size_t i = 0; i < options.sizes.size(); ++i) {
+                    const std::vector<std::byte> mine(options.sizes[i]);
+                    const auto pieces = cut(mine, ranks);
+                    const auto must = [&](ExchangeStatus status) {
+                        if (status != ExchangeStatus::ok) die(exchange->failure().what);
+                    };
+                    const double gather = median_us(
+                        options.blocks, [&] { must(exchange->all_gather(mine, theirs)); });
+                    const double part = median_us(
+                        options.blocks, [&] { must(exchange->all_to_all(pieces, theirs)); });
+                    if (rank != 0) continue;
+                    gathers[i] = gather;
+                    parts[i] = part;
                 }
                 finished.arrive_and_wait();
             });
         }
     }
-    std::printf("%-34s %2u", name, ranks);
-    for (const double median : medians) std::printf(" %9.1f", median);
-    std::printf("\n");
-    std::fflush(stdout);
+    print(name, ranks, gathers);
+    print("  all-to-all", ranks, parts);
 }
 
 void run_memory(std::uint32_t ranks) {
@@ -201,19 +220,27 @@ class TcpExchange final : public Exchange {
     }
     ExchangeStatus all_gather(std::span<const std::byte> mine,
                               std::vector<std::span<const std::byte>>& theirs) override {
-        theirs.assign(size(), mine);
-        for (const int s : sockets_) {
-            for (std::size_t sent = 0; s >= 0 && sent < mine.size();) {
-                const auto n = ::send(s, mine.data() + sent, mine.size() - sent, MSG_NOSIGNAL);
+        const std::vector<std::span<const std::byte>> same(size(), mine);
+        return all_to_all(same, theirs);
+    }
+    /// For parts as run() cuts them: every device sends rank r as many bytes as rank r keeps.
+    ExchangeStatus all_to_all(std::span<const std::span<const std::byte>> mine,
+                              std::vector<std::span<const std::byte>>& theirs) override {
+        theirs.assign(mine.begin(), mine.end());
+        for (std::uint32_t r = 0; r < size(); ++r) {
+            for (std::size_t sent = 0; sockets_[r] >= 0 && sent < mine[r].size();) {
+                const auto n =
+                    ::send(sockets_[r], mine[r].data() + sent, mine[r].size() - sent, MSG_NOSIGNAL);
                 if (n <= 0) return ExchangeStatus::aborted;
                 sent += static_cast<std::size_t>(n);
             }
         }
+        const std::size_t bytes = mine[rank_].size();
         for (std::uint32_t r = 0; r < size(); ++r) {
             if (sockets_[r] < 0) continue;
-            buffers_[r].resize(mine.size());
-            for (std::size_t got = 0; got < mine.size();) {
-                const auto n = ::recv(sockets_[r], buffers_[r].data() + got, mine.size() - got,
+            buffers_[r].resize(bytes);
+            for (std::size_t got = 0; got < bytes;) {
+                const auto n = ::recv(sockets_[r], buffers_[r].data() + got, bytes - got,
                                       spin_ ? MSG_DONTWAIT : 0);
                 if (n < 0 && errno == EAGAIN) continue;
                 if (n <= 0) return ExchangeStatus::aborted;
@@ -289,12 +316,13 @@ int main(int argc, char** argv) {
     app.add_option("--spin", options.spin_us, "microseconds to look before sleeping");
     app.add_option("--row", options.only, "measure this row alone");
     app.add_option("--ranks", options.ranks, "numbers of devices");
+    app.add_option("--sizes", options.sizes, "bytes of a device");
     app.add_option("--hosts", options.hosts, "NAMESPACE=ADDRESS of each device");
     CLI11_PARSE(app, argc, argv);
-    std::printf("One all-gather, median of %d x %d, microseconds; %u CPUs\n", options.blocks,
-                kBlock, std::thread::hardware_concurrency());
+    std::printf("One exchange, median of %d x %d, microseconds; %u CPUs\n", options.blocks, kBlock,
+                std::thread::hardware_concurrency());
     std::printf("%-34s %2s", "", "n");
-    for (const std::size_t size : kSizes) std::printf(" %7zu B", size);
+    for (const std::size_t size : options.sizes) std::printf(" %7zu B", size);
     std::printf("\n");
     for (const std::uint32_t ranks : options.ranks) {
         if (!options.hosts.empty() && ranks > options.hosts.size()) continue;

@@ -116,6 +116,10 @@ class TracedCollective final : public exec::Collective {
                             std::vector<std::span<const std::byte>>& theirs) override {
         return time([&] { return collective_.all_gather(mine, theirs); });
     }
+    exec::Status all_to_all(std::span<const std::span<const std::byte>> mine,
+                            std::vector<std::span<const std::byte>>& theirs) override {
+        return time([&] { return collective_.all_to_all(mine, theirs); });
+    }
     exec::Status broadcast(std::span<const std::byte> payload,
                            std::span<const std::byte>& received) override {
         return time([&] { return collective_.broadcast(payload, received); });

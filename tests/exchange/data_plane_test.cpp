@@ -203,11 +203,22 @@ TEST_CASE_TEMPLATE("a payload beyond the limit is refused before anything is sen
         const auto exchange = fixture.join(rank);
         const std::vector<std::byte> huge(exchange::kMaxPayloadBytes + 1);
         Views theirs;
-        try {
-            (void)exchange->all_gather(huge, theirs);
-            expect(false, "an error");
-        } catch (const std::length_error&) {
+        Views parts(2, std::span(huge).first(100));
+        parts[1 - rank] = huge;
+        for (const bool apart : {false, true}) {
+            try {
+                if (apart) {
+                    (void)exchange->all_to_all(parts, theirs);
+                } else {
+                    (void)exchange->all_gather(huge, theirs);
+                }
+                expect(false, "an error");
+            } catch (const std::length_error&) {
+            }
         }
+        parts[1 - rank] = std::span(huge).first(rank);
+        expect_ok(exchange->all_to_all(parts, theirs), 1);
+        expect(theirs[1 - rank].size() == 1 - rank, "nothing of it came");
     });
 }
 

@@ -18,6 +18,23 @@ std::size_t size_of(std::uint32_t rank, std::uint64_t step) {
     return kSizes[(step * 5 + rank * 2) % std::size(kSizes)];
 }
 
+/// Another size for each pair of ranks, there and back.
+std::size_t part_size(std::uint32_t from, std::uint32_t to, std::uint64_t step) {
+    return size_of(from + 3 * to, step + from * to);
+}
+
+Parts parts_of(std::uint32_t rank, std::uint32_t size, std::uint64_t step) {
+    return {rank, size, step, [&](std::uint32_t to) { return part_size(rank, to, step); }};
+}
+
+void expect_parts(const Views& theirs, const Exchange& exchange, std::uint64_t step) {
+    const std::uint32_t me = exchange.rank();
+    expect(theirs.size() == exchange.size(), "a view per rank");
+    for (std::uint32_t r = 0; r < exchange.size(); ++r) {
+        expect_pattern(theirs[r], way(r, me), step, part_size(r, me, step));
+    }
+}
+
 /// One decode step as the executor does it: broadcast, all-gathers, gather.
 void decode_step(Exchange& exchange, std::uint32_t root, std::uint64_t step, int gathers) {
     const std::uint32_t me = exchange.rank();
@@ -65,7 +82,25 @@ TEST_CASE_TEMPLATE("ranks of every count gather payloads of different sizes", Fi
     }
 }
 
-TEST_CASE_TEMPLATE("thousands of lock-step all-gathers keep their order", Fixture, MemoryFixture,
+TEST_CASE_TEMPLATE("ranks of every count send each other parts of different sizes", Fixture,
+                   MemoryFixture, ZmqFixture, CurveFixture, ZmtpFixture, SealedFixture) {
+    for (std::uint32_t size = 1; size <= 8; ++size) {
+        CAPTURE(size);
+        Fixture fixture(size);
+        run_ranks(size, [&](std::uint32_t rank) {
+            const auto exchange = fixture.join(rank);
+            Views theirs;
+            for (std::uint64_t step = 0; step < 40; ++step) {
+                const Parts mine = parts_of(rank, size, step);
+                expect_ok(exchange->all_to_all(mine.views, theirs), step);
+                expect_parts(theirs, *exchange, step);
+                expect(theirs[rank].data() == mine.views[rank].data(), "its own part, not a copy");
+            }
+        });
+    }
+}
+
+TEST_CASE_TEMPLATE("thousands of lock-step exchanges keep their order", Fixture, MemoryFixture,
                    ZmqFixture, CurveFixture, ZmtpFixture, SealedFixture) {
     constexpr std::uint32_t kSize = 3;
     Fixture fixture(kSize);
@@ -73,6 +108,13 @@ TEST_CASE_TEMPLATE("thousands of lock-step all-gathers keep their order", Fixtur
         const auto exchange = fixture.join(rank);
         Views theirs;
         for (std::uint64_t step = 0; step < 4000; ++step) {
+            if (step % 3 == 0) {
+                const Parts mine(rank, kSize, step, [&](std::uint32_t r) { return 1 + r; });
+                expect_ok(exchange->all_to_all(mine.views, theirs), step);
+                for (std::uint32_t r = 0; r < kSize; ++r) {
+                    expect_pattern(theirs[r], way(r, rank), step, 1 + rank);
+                }
+            }
             const std::size_t bytes = 16 + (step * 7 + rank) % 50;
             expect_ok(exchange->all_gather(pattern(rank, step, bytes), theirs), step);
             for (std::uint32_t r = 0; r < kSize; ++r) {
@@ -134,6 +176,10 @@ TEST_CASE_TEMPLATE("views stay valid until the next call", Fixture, MemoryFixtur
             // The others may be a call ahead by now.
             if (step % 10 == rank) std::this_thread::sleep_for(2ms);
             for (std::uint32_t r = 0; r < kSize; ++r) expect_pattern(theirs[r], r, step, 3000);
+            const Parts mine = parts_of(rank, kSize, step);
+            expect_ok(exchange->all_to_all(mine.views, theirs), step);
+            if (step % 10 == rank) std::this_thread::sleep_for(2ms);
+            expect_parts(theirs, *exchange, step);
         }
     });
 }
@@ -161,6 +207,7 @@ Clock::duration time_of_stop(const std::string& call) {
         std::span<const std::byte> received;
         const auto blocked_call = [&] {
             if (call == "broadcast") return exchange->broadcast(0, {}, received);
+            if (call == "all_to_all") return exchange->all_to_all(Views(kSize), theirs);
             if (call == "all_gather") return exchange->all_gather(pattern(rank, 2, 8), theirs);
             // Both wait as receivers, one gather each.
             return exchange->gather(rank, pattern(rank, 2, 8), theirs);
@@ -176,7 +223,7 @@ Clock::duration time_of_stop(const std::string& call) {
 
 TEST_CASE_TEMPLATE("a stop ends every blocked call at once", Fixture, MemoryFixture, ZmqFixture,
                    CurveFixture, ZmtpFixture, SealedFixture) {
-    for (const char* call : {"broadcast", "all_gather", "gather"}) {
+    for (const char* call : {"broadcast", "all_gather", "all_to_all", "gather"}) {
         CAPTURE(call);
         // A loaded machine may keep a thread waiting for its turn, but hardly five times.
         auto fastest = Clock::duration::max();

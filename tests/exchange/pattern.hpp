@@ -33,4 +33,21 @@ inline void expect_pattern(std::span<const std::byte> got, std::uint32_t rank, s
                              " bytes, expected " + std::to_string(size));
 }
 
+/// What one rank sends another in an all-to-all: who sends, and to whom, as one number.
+inline std::uint32_t way(std::uint32_t from, std::uint32_t to) {
+    return from * 1024 + to;
+}
+/// The parts of a rank, and views of them; part r has size_to(r) bytes.
+struct Parts {
+    template <typename SizeTo>
+    Parts(std::uint32_t rank, std::uint32_t size, std::uint64_t step, const SizeTo& size_to) {
+        for (std::uint32_t r = 0; r < size; ++r) {
+            bytes.push_back(pattern(way(rank, r), step, size_to(r)));
+        }
+        views.assign(bytes.begin(), bytes.end());
+    }
+    std::vector<std::vector<std::byte>> bytes;
+    std::vector<std::span<const std::byte>> views;
+};
+
 }  // namespace shoal::mesh::testing

@@ -51,10 +51,13 @@ std::vector<Collective> draw_script(Random& random, std::uint32_t ranks) {
     while (script.size() < length) {
         if (decoding) {
             script.push_back({Kind::broadcast, 0});
-            script.insert(script.end(), 4, {Kind::all_gather, 0});
+            for (int i = 0; i < 4; ++i) {
+                if (random.chance(50)) script.push_back({Kind::all_to_all, 0});
+                script.push_back({Kind::all_gather, 0});
+            }
             script.push_back({Kind::gather, 0});
         } else {
-            const Collective what{static_cast<Kind>(random.below(3)),
+            const Collective what{static_cast<Kind>(random.below(4)),
                                   static_cast<std::uint32_t>(random.below(ranks))};
             script.insert(script.end(), 1 + random.below(random.chance(30) ? 20 : 4), what);
         }
@@ -101,6 +104,11 @@ std::size_t size_of(std::uint32_t rank, std::uint64_t op) {
     return kSizes[(op * 5 + rank * 2) % std::size(kSizes)];
 }
 
+/// Of an all-to-all: another size for each pair, there and back.
+std::size_t size_of(std::uint32_t from, std::uint32_t to, std::uint64_t op) {
+    return size_of(from + 3 * to, op + from * to);
+}
+
 class Simulation {
   public:
     explicit Simulation(std::uint64_t seed)
@@ -138,7 +146,8 @@ class Simulation {
             : steps(network.port(place.rank), place, kSilenceLimit, stats) {}
 
         Lockstep steps;
-        std::size_t ended = 0;  ///< collectives of the script that ended well
+        std::optional<Parts> parts;  ///< of the last all-to-all
+        std::size_t ended = 0;       ///< collectives of the script that ended well
         bool joined = false;
         bool computing = true;              ///< not in a collective
         Time begins_at{};                   ///< when it is computing: the next one
@@ -166,7 +175,10 @@ class Simulation {
                 return network_.set_alarm(rank, device.steps.deadline());
             }
             if (*status != ExchangeStatus::ok) return over(rank, *status);
-            if (device.joined) ++device.ended;
+            if (device.joined) {
+                ++counts_.kinds[static_cast<std::size_t>(plan_.script[device.ended].kind)];
+                ++device.ended;
+            }
             device.joined = true;
             check_payloads(rank);
             device.computing = true;
@@ -182,6 +194,12 @@ class Simulation {
         if (device.ended < plan_.script.size()) {
             Collective what = plan_.script[device.ended];
             const std::uint64_t op = device.steps.op() + 1;
+            if (what.kind == Kind::all_to_all) {
+                device.parts.emplace(rank, plan_.ranks, op,
+                                     [&](std::uint32_t to) { return size_of(rank, to, op); });
+                what.parts = device.parts->views;
+                return device.steps.begin(network_.now(), what);
+            }
             const auto payload = pattern(rank, op, size_of(rank, op));
             what.payload = payload;
             return device.steps.begin(network_.now(), what);
@@ -240,6 +258,10 @@ class Simulation {
         const Collective& what = plan_.script[device.ended - 1];
         const std::uint64_t op = device.steps.op();
         for (std::uint32_t r = 0; r < plan_.ranks; ++r) {
+            if (what.kind == Kind::all_to_all) {
+                expect_pattern(device.steps.payload(r), way(r, rank), op, size_of(r, rank, op));
+                continue;
+            }
             const bool sees = what.kind == Kind::all_gather ||
                               (what.kind == Kind::broadcast ? r == what.root : rank == what.root);
             if (sees) expect_pattern(device.steps.payload(r), r, op, size_of(r, op));
@@ -304,6 +326,7 @@ void Coverage::add(const Coverage& other) {
     plans += other.plans;
     finished += other.finished;
     collectives += other.collectives;
+    add_all(kinds, other.kinds);
     add_all(waits, other.waits);
     add_all(ends, other.ends);
     left += other.left;
@@ -332,6 +355,7 @@ std::vector<std::pair<std::string, std::uint64_t>> Coverage::table() const {
     return {{"plans", plans},
             {"plans finished", finished},
             {"collectives", collectives},
+            {"all-to-alls", kinds[static_cast<std::size_t>(Kind::all_to_all)]},
             {"devices that left", left},
             {"devices that crashed", crashed},
             {"plans that were stopped", stopped},

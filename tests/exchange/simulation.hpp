@@ -14,6 +14,7 @@ namespace shoal::mesh::testing {
 /// What happened in some simulations.
 struct Coverage {
     std::uint64_t plans = 0, finished = 0, collectives = 0;
+    std::array<std::uint64_t, 4> kinds{};  ///< collectives, by Collective::Kind
     std::array<std::uint64_t, 5> waits{};  ///< steps that ended in a wait, by Lockstep::Goal
     std::array<std::uint64_t, 3> ends{};   ///< devices, by ExchangeStatus
     std::uint64_t left = 0, crashed = 0, stopped = 0;

@@ -2,71 +2,16 @@
 // hand is libzmq's, so the port that speaks ZMTP itself is held to understand it, both ways.
 #include <doctest/doctest.h>
 
-#include <latch>
-
 #include "mesh/exchange/window.hpp"
 #include "tests/exchange/cutting_proxy.hpp"
+#include "tests/exchange/duo.hpp"
 #include "tests/exchange/fixtures.hpp"
-#include "tests/exchange/raw_peer.hpp"
 
 namespace shoal::mesh::testing {
 
 using namespace std::chrono_literals;
 using exchange::FrameKind;
 using exchange::kEveryone;
-
-namespace {
-
-/// Rank 0 is real, rank 1 made by hand; joined when `body` runs.
-struct Duo {
-    explicit Duo(DataTransport transport, std::chrono::milliseconds silence_limit = 5s)
-        : plane(context, DataPlaneOptions{.bind = "127.0.0.1", .transport = transport}) {
-        ids[0].bytes.fill(1);
-        ids[1].bytes.fill(2);
-        options.silence_limit = silence_limit;
-        options.timeout = 5s;
-        raw.connect(plane.endpoint("127.0.0.1"));
-    }
-    /// `real` runs in a thread of its own with the exchange of rank 0.
-    void run(const std::function<void(Exchange&)>& real, const std::function<void()>& by_hand) {
-        run_ranks(2, [&](std::uint32_t rank) {
-            if (rank == 0) {
-                auto joined = plane.join(
-                    plan, 0,
-                    {{ids[0], {}, plane.endpoint("127.0.0.1")}, {ids[1], {}, raw.endpoint()}},
-                    options, stop.get_token());
-                expect(joined.exchange != nullptr, joined.why.what);
-                real(*joined.exchange);
-            } else {
-                raw.await_subscriptions(2);
-                raw.send_hello(2, ids[1]);
-                expect(raw.receive(FrameKind::data).op == 1, "the hello comes first");
-                by_hand();
-            }
-        });
-    }
-
-    zmq::context_t context{1};
-    PlanId plan = new_plan();
-    DeviceId ids[2];
-    DataPlane plane;
-    RawPeer raw{context, 1, plan};
-    JoinOptions options;
-    std::stop_source stop;
-};
-
-template <DataTransport kTransport>
-using By = std::integral_constant<DataTransport, kTransport>;
-using Libzmq = By<DataTransport::libzmq>;
-using Zmtp = By<DataTransport::zmtp>;
-
-void gather_and_check(Exchange& exchange, std::uint64_t op, std::size_t size) {
-    Views theirs;
-    expect_ok(exchange.all_gather(pattern(0, op, size), theirs), op);
-    expect_pattern(theirs[1], 1, op, size);
-}
-
-}  // namespace
 
 TEST_SUITE_BEGIN("socket_port");
 
@@ -327,6 +272,11 @@ TEST_CASE_TEMPLATE("connections that are cut all the time lose nothing", Fixture
                     expect_pattern(theirs[r], r, step * 10 + i, size);
                 }
             }
+            const Parts mine(rank, kSize, step, [&](std::uint32_t r) { return 3000 * r + rank; });
+            expect_ok(exchange->all_to_all(mine.views, theirs), step);
+            for (std::uint32_t r = 0; r < kSize; ++r) {
+                expect_pattern(theirs[r], way(r, rank), step, 3000 * rank + r);
+            }
             expect_ok(exchange->gather(0, pattern(rank, step, 64), theirs), step);
             for (std::uint32_t r = 0; rank == 0 && r < kSize; ++r) {
                 expect_pattern(theirs[r], r, step, 64);
@@ -340,7 +290,7 @@ TEST_CASE_TEMPLATE("connections that are cut all the time lose nothing", Fixture
     for (const auto& proxy : proxies) cuts += proxy->cuts();
     std::uint64_t resent = 0;
     for (const auto& plane : fixture.planes) resent += plane->stats().resent;
-    const std::uint64_t collectives = steps * (kGathers + 2);
+    const std::uint64_t collectives = steps * (kGathers + 3);
     MESSAGE(collectives << " collectives, " << cuts << " connections cut, " << resent
                         << " frames resent");
     CHECK(cuts >= 10);

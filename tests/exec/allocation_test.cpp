@@ -81,7 +81,29 @@ Step step_of(const model::GgufFile& file, std::uint32_t first, std::uint32_t cou
     return step;
 }
 
-void check_allocations(const tests::ModelShape& shape) {
+/// Two devices, of which the other says what this one says.
+struct Echo final : Collective {
+    std::uint32_t rank() const noexcept override { return 0; }
+    std::uint32_t size() const noexcept override { return 2; }
+    Status all_gather(std::span<const std::byte> mine,
+                      std::vector<std::span<const std::byte>>& theirs) override {
+        theirs.assign(2, mine);
+        return Status::ok;
+    }
+    Status all_to_all(std::span<const std::span<const std::byte>> mine,
+                      std::vector<std::span<const std::byte>>& theirs) override {
+        theirs.assign(2, mine[0]);
+        return Status::ok;
+    }
+    Status broadcast(std::span<const std::byte>, std::span<const std::byte>&) override {
+        return Status::aborted;
+    }
+    Status gather(std::span<const std::byte>, std::vector<std::span<const std::byte>>&) override {
+        return Status::aborted;
+    }
+};
+
+void check_allocations(const tests::ModelShape& shape, Collective&& collective) {
     tests::TemporaryFolder folder;
     tests::make_model(shape, folder.folder / "model.gguf");
     const model::GgufFile file(folder.folder / "model.gguf");
@@ -95,8 +117,8 @@ void check_allocations(const tests::ModelShape& shape) {
     ExecutorOptions options;
     options.max_rows = 64;
     options.kv_positions = 1024;
+    options.scatter_rows = 2;  // one hop while decoding, if the collective is of several
     Executor executor(hparams, plan[0], weights, kernels, pool, options);
-    SoloCollective collective;
 
     // A prompt in parts, across blocks of the cache, then some tokens; the first part may allocate.
     REQUIRE(executor.run(step_of(file, 0, 64), collective) == Status::ok);
@@ -117,10 +139,12 @@ void check_allocations(const tests::ModelShape& shape) {
 TEST_CASE("a step allocates nothing once its sequence has begun") {
     tests::ModelShape shape;
     shape.type = "q4_k";
-    check_allocations(shape);
+    check_allocations(shape, SoloCollective());
+    check_allocations(shape, Echo());
     shape.architecture = "qwen3moe";
     shape.n_experts = 8;
-    check_allocations(shape);
+    check_allocations(shape, SoloCollective());
+    check_allocations(shape, Echo());
 }
 
 }  // namespace shoal::exec

@@ -21,6 +21,7 @@ PlanOffer sample_offer() {
     offer.kv_positions = 4096;
     offer.max_rows = 256;
     offer.max_outputs = 16;
+    offer.scatter_rows = 22;
     PlanDevice device;
     device.id = {5};
     device.public_key = {6};

@@ -24,6 +24,10 @@ struct Watched final : exec::Collective {
                             std::vector<std::span<const std::byte>>& theirs) override {
         return solo.all_gather(mine, theirs);
     }
+    exec::Status all_to_all(std::span<const std::span<const std::byte>> mine,
+                            std::vector<std::span<const std::byte>>& theirs) override {
+        return solo.all_to_all(mine, theirs);
+    }
     exec::Status broadcast(std::span<const std::byte> payload,
                            std::span<const std::byte>& received) override {
         last = exec::decode_order(payload, dim);

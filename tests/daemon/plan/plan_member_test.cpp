@@ -167,6 +167,8 @@ TEST_SUITE("PlanMember") {
             {"sizes", [](PlanOffer& o) { o.max_rows = ~0U; }},
             {"sizes", [](PlanOffer& o) { o.max_outputs = 0; }},
             {"sizes", [](PlanOffer& o) { o.max_outputs = ~0U; }},
+            {"sizes", [](PlanOffer& o) { o.scatter_rows = o.max_rows + 1; }},
+            {"sizes", [](PlanOffer& o) { o.scatter_rows = ~0U; }},
         };
         for (std::size_t i = 0; i < wrong.size(); ++i) {
             CAPTURE(i);

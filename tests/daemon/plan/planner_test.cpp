@@ -5,6 +5,7 @@
 #include <string>
 
 #include "daemon/plan/offer.hpp"
+#include "daemon/planner/scatter_rows.hpp"
 #include "daemon/shard/cutter.hpp"
 #include "tests/daemon/plan/candidates.hpp"
 
@@ -182,6 +183,50 @@ TEST_SUITE("planner") {
             model = open_model(each.first);
             CHECK(plan().offer.collectives == each.second);
         }
+    }
+
+    TEST_CASE("sums go in two hops where that saves more time on the wire than the wait takes") {
+        const auto time = [](std::uint64_t waits, double bytes) {
+            return static_cast<double>(waits * kExchangeNanoseconds) +
+                   bytes * static_cast<double>(kNanosecondsPerByte);
+        };
+        CHECK(planner::scatter_rows(1, 2176) == 0);
+        CHECK(planner::scatter_rows(2, 1 << 20) == 0);
+        CHECK(planner::scatter_rows(3, 2176) == 22);
+        CHECK(planner::scatter_rows(8, 2176) == 3);
+        for (std::uint64_t devices = 3; devices <= 32; ++devices) {
+            for (const std::uint64_t row : {34U, 2176U, 16384U}) {
+                CAPTURE(devices);
+                CAPTURE(row);
+                const std::uint64_t least = planner::scatter_rows(devices, row);
+                for (const std::uint64_t rows : {least - 1, least}) {
+                    const auto n = static_cast<double>(rows * row);
+                    const auto others = static_cast<double>(devices - 1);
+                    const double one = time(1, others * n);
+                    const double two = time(2, 2 * others / static_cast<double>(devices) * n);
+                    CHECK((two < one) == (rows == least));
+                }
+            }
+        }
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a plan says from how many rows on sums go in two hops") {
+        settings.batch_tokens = 4096;
+        settings.collectives = config::Collectives::f32;
+        for (std::uint8_t devices = 1; devices <= 5; ++devices) {
+            CAPTURE(devices);
+            taking.devices = candidates(devices);
+            const PlanOffer offer = plan().offer;
+            check(offer);
+            CHECK(offer.devices.size() == devices);
+            const std::uint64_t rows = planner::scatter_rows(devices, 4 * model->hparams.dim);
+            REQUIRE(rows < 4096);
+            CHECK(offer.scatter_rows == rows);
+            CHECK(executor_options(offer).scatter_rows == rows);
+        }
+        // Where no step has as many, sums are rounded as ever.
+        settings.batch_tokens = 3;
+        CHECK(plan().offer.scatter_rows == 0);
     }
 
     TEST_CASE_FIXTURE(Fixture, "a KV type that the model's heads do not fit is refused") {
