@@ -77,7 +77,7 @@ Daemon::Daemon(config::Settings settings)
                               mesh_events())),
       core_({loop_, *node_, *engine_, models_, texts_}, device(), {settings_.models, {}, {}}),
       control_(std::make_unique<ControlSocket>(context_.zmq(), settings_.control.socket,
-                                               settings_.control.group, loop_, core_.service())) {
+                                               settings_.control.group, core_.service())) {
     if (settings_.http.enabled) {
         http_ = std::make_unique<http::HttpServer>(http_options(settings_.http), core_.service());
     }

@@ -110,8 +110,8 @@ void admit(const std::string& path, const std::string& group) {
 }  // namespace
 
 ControlSocket::ControlSocket(zmq::context_t& context, const std::string& path,
-                             const std::string& group, ControlLoop& loop, http::Service& service)
-    : path_(path), loop_(loop), service_(service) {
+                             const std::string& group, http::Service& service)
+    : path_(path), service_(service) {
     if (path.size() >= sizeof(sockaddr_un::sun_path)) {
         throw std::runtime_error("control.socket: " + path + " is too long for a socket, at most " +
                                  std::to_string(sizeof(sockaddr_un::sun_path) - 1) + " bytes");

@@ -14,7 +14,7 @@ using mesh::messages::Failed;
 namespace {
 
 // What found no room is tried again this often.
-constexpr auto kRetry = std::chrono::milliseconds(100);
+constexpr auto kReplyRetry = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -50,7 +50,7 @@ void Replies::owe(const Origin& origin, const Event& refused) {
 
 void Replies::settle_later() {
     settling_ = loop_.after(
-        kRetry,
+        kReplyRetry,
         [this] {
             std::erase_if(owed_, [&](const Owed& owed) {
                 const Origin& to = owed.origin;
