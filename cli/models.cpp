@@ -62,7 +62,7 @@ std::string models_text(const messages::ModelsReply& reply, const Terminal& term
 }
 
 /// A piece of a vocabulary as text in quotes.
-std::string quoted(std::string_view piece) {
+std::string quote(std::string_view piece) {
     std::string out = "\"";
     for (const char c : piece) {
         const auto byte = static_cast<unsigned char>(c);
@@ -128,7 +128,7 @@ int tokenize(const Common& common, const TokenizeOptions& options) {
         text = fmt::format("{}\n", fmt::join(reply.ids, " "));
     } else {
         for (std::size_t i = 0; i < reply.ids.size(); ++i) {
-            const std::string piece = i < reply.pieces.size() ? quoted(reply.pieces[i]) : "";
+            const std::string piece = i < reply.pieces.size() ? quote(reply.pieces[i]) : "";
             text += fmt::format("{:>7}  {}\n", reply.ids[i], piece);
         }
     }

@@ -11,10 +11,6 @@
 namespace shoal::config {
 namespace {
 
-std::string flag_name(const Key& key) {
-    return "--" + std::string(key.name);
-}
-
 struct Plain {
     std::string_view name;
     bool CommandLine::*member;
@@ -42,7 +38,7 @@ std::string flag_suggestion(const std::string& name) {
     return "; did you mean " + std::string(near) + "?";
 }
 
-[[noreturn]] void fail(const std::string& where, const std::string& what) {
+[[noreturn]] void refuse(const std::string& where, const std::string& what) {
     throw ConfigError(where + ": " + what);
 }
 
@@ -61,16 +57,16 @@ CommandLine parse_command_line(std::span<const char* const> arguments) {
                 argument.substr(std::min(argument.find_first_not_of('-'), argument.size())));
             CommandLine ignored;
             const bool plain = flag_without_value(ignored, "--" + name) != nullptr;
-            fail("command line",
-                 shown(argument) + " is not a flag; " +
-                     (plain ? "did you mean --" + name + "?"
-                            : "write --config FILE, --section.key=value or --help"));
+            refuse("command line",
+                   shown(argument) + " is not a flag; " +
+                       (plain ? "did you mean --" + name + "?"
+                              : "write --config FILE, --section.key=value or --help"));
         }
         const auto equals = argument.find('=');
         const std::string name(argument.substr(2, equals - 2));
         const Key* key = find_key(name);
         if (key == nullptr && name != "config") {
-            fail(shown("--" + name), "unknown flag" + flag_suggestion(name));
+            refuse(shown("--" + name), "unknown flag" + flag_suggestion(name));
         }
         std::string text;
         if (equals != std::string_view::npos) {
@@ -80,17 +76,17 @@ CommandLine parse_command_line(std::span<const char* const> arguments) {
         } else if (i + 1 < arguments.size()) {
             text = arguments[++i];
         } else {
-            fail("--" + name, "needs a value: --" + name + "=VALUE");
+            refuse("--" + name, "needs a value: --" + name + "=VALUE");
         }
         if (key != nullptr) {
             line.flags.emplace_back(name, text);
         } else if (text.empty()) {
-            fail("--config", "needs the name of a file");
+            refuse("--config", "needs the name of a file");
         } else {
             line.file = text;
         }
     }
-    if (line.json && !line.cpu) fail("--json", "goes with --cpu only");
+    if (line.json && !line.cpu) refuse("--json", "goes with --cpu only");
     return line;
 }
 

@@ -67,6 +67,10 @@ const Key* nearest_key(std::string_view name) {
     return best;
 }
 
+std::string flag_name(const Key& key) {
+    return "--" + std::string(key.name);
+}
+
 std::string suggestion(std::string_view name, std::string (*spell)(const Key& key)) {
     const Key* near = nearest_key(name);
     if (near == nullptr) return "; `shoald --help` lists every key";

@@ -52,6 +52,9 @@ const Key* find_key(std::string_view name) noexcept;
 /// The known key that looks most like `name`; nothing when none is near.
 const Key* nearest_key(std::string_view name);
 
+/// "--http.port"
+std::string flag_name(const Key& key);
+
 /// The end of a message about an unknown name: "; did you mean http.port?", where `spell` writes
 /// the key as the user would have to.
 std::string suggestion(std::string_view name, std::string (*spell)(const Key& key));

@@ -29,9 +29,6 @@ constexpr std::size_t kMaxApiKeyFileBytes = 1024;
 std::string plain_name(const Key& key) {
     return std::string(key.name);
 }
-std::string flag_name(const Key& key) {
-    return "--" + std::string(key.name);
-}
 
 /// Settings while they are being read, with where each key was said last.
 class Reader {

@@ -1,12 +1,12 @@
 #include "daemon/daemon.hpp"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <filesystem>
 #include <utility>
 #include <zmq.hpp>
 
+#include "daemon/log/log.hpp"
 #include "daemon/setup_check.hpp"
 #include "daemon/version.hpp"
 #include "mesh/discovery/interfaces.hpp"
@@ -77,7 +77,7 @@ Daemon::Daemon(config::Settings settings)
                               mesh_events())),
       core_({loop_, *node_, *engine_, models_, texts_}, device(), {settings_.models, settings_.plan, {}, {}}),
       control_(std::make_unique<ControlSocket>(context_.zmq(), settings_.control.socket,
-                                               settings_.control.group, loop_, core_.service())) {
+                                               settings_.control.group, core_.service())) {
     if (settings_.http.enabled) {
         http_ = std::make_unique<http::HttpServer>(http_options(settings_.http), core_.service());
     }
@@ -96,16 +96,16 @@ Daemon::~Daemon() {
 
 void Daemon::run(const std::function<void()>& ready) {
     add_sources();
-    spdlog::info("shoald {}: device {} ({}, {} threads), cluster {}, control socket {}", version(),
-                 identity_.id.hex().substr(0, 8), kernels_.name, placement_.threads,
-                 key_.fingerprint(), settings_.control.socket);
+    log::info("shoald {}: device {} ({}, {} threads), cluster {}, control socket {}", version(),
+              identity_.id.hex().substr(0, 8), kernels_.name, placement_.threads,
+              key_.fingerprint(), settings_.control.socket);
     if (settings_.cluster.encrypt != config::Encrypt::data) {
-        spdlog::warn(
+        log::warn(
             "activations travel in clear (cluster.encrypt): whoever reaches port {} can "
             "read and disturb them",
             engine_->data_port());
     }
-    if (http_) spdlog::info("HTTP on {}:{}", settings_.http.listen, http_->port());
+    if (http_) log::info("HTTP on {}:{}", settings_.http.listen, http_->port());
     for (mesh::messages::Warning warning : check_setup(settings_)) {
         warning.device = identity_.id.hex();
         core_.warnings().raise(std::move(warning));

@@ -1,12 +1,12 @@
 // What of the daemon must go on, and what is told when it does not.
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <cstdlib>
 #include <memory>
 #include <utility>
 
 #include "daemon/daemon.hpp"
+#include "daemon/log/log.hpp"
 #include "mesh/transport/io_probe.hpp"
 
 namespace shoal {
@@ -42,8 +42,8 @@ std::vector<Watchdog::Watched> Daemon::watched() {
 Watchdog::Reports Daemon::stall_reports() {
     Watchdog::Reports reports;
     reports.stalled = [](const std::string& what, std::chrono::milliseconds time) {
-        spdlog::error("{}, stands still for {} s; other devices and clients wait", what,
-                      seconds_of(time));
+        log::error("{}, stands still for {} s; other devices and clients wait", what,
+                   seconds_of(time));
     };
     reports.recovered = [this](const std::string& what, std::chrono::milliseconds time) {
         loop_.post([this, text = fmt::format("{}, stood still for {} s", what, seconds_of(time))] {
@@ -54,11 +54,11 @@ Watchdog::Reports Daemon::stall_reports() {
         });
     };
     reports.hopeless = [](const std::string& what, std::chrono::milliseconds time) {
-        spdlog::critical(
+        log::critical(
             "{}, stands still for {} s and will not go on: giving up, so that this daemon can be "
             "started again",
             what, seconds_of(time));
-        spdlog::default_logger()->flush();
+        log::flush();
         std::abort();
     };
     return reports;

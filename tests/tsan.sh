@@ -101,7 +101,8 @@ alone="*float64*,*instruction*set*,*every*ISA*,*demo*model*,quantised*"
 export LD_LIBRARY_PATH=$zmq/build/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export TSAN_OPTIONS="exitcode=66 second_deadlock_stack=1 ${TSAN_OPTIONS:-}"
 exec setarch -R tests/run.sh --build "$build" --label "$label" "${pass[@]}" \
-    --setup-args "-Db_sanitize=thread --buildtype=debug --optimization=1 -Dcpp_args=-g1" \
+    --setup-args "-Db_sanitize=thread --buildtype=debug --optimization=1 -Dcpp_args=-g1 \
+        --unity=on --unity-size=100" \
     --targets "${targets[*]}" \
     --test-args "--test-args=-tce=$alone --test-args=-tse=Fetcher,PieceStore" \
     "${suites[@]}"

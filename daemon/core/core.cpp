@@ -1,11 +1,10 @@
 #include "daemon/core/core.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <limits>
 #include <utility>
 
+#include "daemon/log/log.hpp"
 #include "daemon/requests/status.hpp"
 
 namespace shoal {
@@ -73,8 +72,8 @@ mesh::DeviceDescription DaemonCore::description() const {
 }
 
 void DaemonCore::on_joined(const mesh::Member& member) {
-    spdlog::info("device {} ({}) joined from {}", member.id.hex().substr(0, 8),
-                 member.description.name, member.address);
+    log::info("device {} ({}) joined from {}", member.id.hex().substr(0, 8),
+              member.description.name, member.address);
     known_[member.id] = {member, std::nullopt};
     describe();  // whom we see
     root_.on_member_joined(member.id);
@@ -86,7 +85,7 @@ void DaemonCore::on_updated(const mesh::Member& member) {
 }
 
 void DaemonCore::on_lost(const mesh::DeviceId& id) {
-    spdlog::warn("device {} is lost", id.hex().substr(0, 8));
+    log::warn("device {} is lost", id.hex().substr(0, 8));
     known_[id].lost = ports_.loop.now();
     forget_long_lost();
     outbox_.drop(id);
@@ -96,8 +95,8 @@ void DaemonCore::on_lost(const mesh::DeviceId& id) {
 }
 
 void DaemonCore::on_root_changed(const std::optional<mesh::DeviceId>& root, mesh::Term term) {
-    spdlog::info("term {}: root is {}", term.counter,
-                 root ? (*root == self_ ? "this device" : root->hex().substr(0, 8)) : "none");
+    log::info("term {}: root is {}", term.counter,
+              root ? (*root == self_ ? "this device" : root->hex().substr(0, 8)) : "none");
     if (root == self_) {
         root_.become_root(term);
     } else {

@@ -1,10 +1,10 @@
 // What a daemon's core says to the others' and hears from them.
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "daemon/core/core.hpp"
+#include "daemon/log/log.hpp"
 #include "daemon/requests/status.hpp"
 
 namespace shoal {
@@ -29,7 +29,7 @@ void DaemonCore::on_message(const mesh::DeviceId& from, std::span<const std::byt
             "a message of device " + from.hex().substr(0, 8) +
                 " is dropped: " + (ours ? "this device has " : "it is malformed: ") + error.what,
             ports_.loop.now());
-        if (!line.empty()) spdlog::warn("{}", line);
+        if (!line.empty()) log::warn("{}", line);
     };
     switch (static_cast<Channel>(bytes[0])) {
         case Channel::plan: {

@@ -1,12 +1,16 @@
 // An error as the API's users see it.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 
 #include "mesh/messages/requests.hpp"
 
 namespace shoal::http {
+
+/// How much of a wrong name, path or header an error repeats.
+inline constexpr std::size_t kQuotedBytes = 100;
 
 struct ApiError {
     unsigned status = 500;

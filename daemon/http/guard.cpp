@@ -10,8 +10,6 @@
 namespace shoal::http {
 namespace {
 
-/// How much of a wrong header an error repeats.
-constexpr std::size_t kQuotedBytes = 100;
 constexpr std::size_t kMaxPortDigits = 5;
 
 char lower(char c) noexcept {

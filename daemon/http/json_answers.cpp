@@ -11,11 +11,11 @@ namespace {
 
 using namespace mesh::messages;
 // Keeps the order in which the members are written here, for those who read answers.
-using json = nlohmann::ordered_json;
+using Json = nlohmann::ordered_json;
 
 /// A text may end in the middle of a character or come from a broken model.
-std::string dump(const json& value) {
-    return value.dump(-1, ' ', false, json::error_handler_t::replace);
+std::string dump(const Json& value) {
+    return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string event(const std::string& data) {
@@ -36,27 +36,27 @@ const char* finish_reason(StopReason reason) noexcept {
     return "stop";
 }
 
-json completion(const CompletionHead& head, const std::string& model) {
+Json completion(const CompletionHead& head, const std::string& model) {
     return {{"id", head.id},
             {"object", "text_completion"},
             {"created", head.created},
             {"model", model}};
 }
 
-json choice(std::size_t index, const std::string& text, json reason) {
+Json choice(std::size_t index, const std::string& text, Json reason) {
     return {{"index", index},
             {"text", text},
             {"logprobs", nullptr},
             {"finish_reason", std::move(reason)}};
 }
 
-json usage(const Done& done) {
+Json usage(const Done& done) {
     return {{"prompt_tokens", done.prompt_tokens},
             {"completion_tokens", done.generated_tokens},
             {"total_tokens", std::uint64_t{done.prompt_tokens} + done.generated_tokens}};
 }
 
-json timings(const Done& done) {
+Json timings(const Done& done) {
     return {{"load_seconds", done.load_seconds},
             {"queue_seconds", done.queue_seconds},
             {"prefill_seconds", done.prefill_seconds},
@@ -64,11 +64,11 @@ json timings(const Done& done) {
             {"devices", done.devices}};
 }
 
-json range(const Range& r) {
-    return json::array({r.begin, r.end});
+Json range(const Range& r) {
+    return Json::array({r.begin, r.end});
 }
 
-json link(const mesh::messages::LinkInfo& l) {
+Json link(const mesh::messages::LinkInfo& l) {
     return {{"transport", l.transport},     {"cipher", l.cipher},
             {"sent_bytes", l.sent_bytes},   {"received_bytes", l.received_bytes},
             {"resent", l.resent},           {"asked", l.asked},
@@ -76,8 +76,8 @@ json link(const mesh::messages::LinkInfo& l) {
             {"wait_p99_us", l.wait_p99_us}};
 }
 
-json device(const DeviceInfo& d) {
-    json out = {{"id", d.id},
+Json device(const DeviceInfo& d) {
+    Json out = {{"id", d.id},
                 {"name", d.name},
                 {"address", d.address},
                 {"cpu", d.cpu},
@@ -104,7 +104,7 @@ json device(const DeviceInfo& d) {
     return out;
 }
 
-json model(const ModelInfo& m) {
+Json model(const ModelInfo& m) {
     return {{"id", m.name},
             {"object", "model"},
             {"created", 0},
@@ -119,10 +119,10 @@ json model(const ModelInfo& m) {
             {"devices", m.devices}};
 }
 
-json warnings(const std::vector<Warning>& list) {
-    json out = json::array();
+Json warnings(const std::vector<Warning>& list) {
+    Json out = Json::array();
     for (const Warning& w : list) {
-        json one = {{"name", w.name},
+        Json one = {{"name", w.name},
                     {"severity", name(w.severity)},
                     {"device", nullptr},
                     {"text", w.text},
@@ -137,8 +137,8 @@ json warnings(const std::vector<Warning>& list) {
 
 std::string completion_json(const CompletionHead& head, const std::vector<Choice>& choices,
                             const Done& total) {
-    json out = completion(head, total.model.empty() ? head.model : total.model);
-    json& list = out["choices"] = json::array();
+    Json out = completion(head, total.model.empty() ? head.model : total.model);
+    Json& list = out["choices"] = Json::array();
     for (const Choice& c : choices) {
         list.push_back(choice(list.size(), c.text, finish_reason(c.reason)));
     }
@@ -148,15 +148,15 @@ std::string completion_json(const CompletionHead& head, const std::vector<Choice
 }
 
 std::string sse_text(const CompletionHead& head, std::size_t index, const std::string& text) {
-    json out = completion(head, head.model);
-    out["choices"] = json::array({choice(index, text, nullptr)});
+    Json out = completion(head, head.model);
+    out["choices"] = Json::array({choice(index, text, nullptr)});
     if (head.include_usage) out["usage"] = nullptr;
     return event(dump(out));
 }
 
 std::string sse_end(const CompletionHead& head, std::size_t index, const Done& done) {
-    json out = completion(head, done.model.empty() ? head.model : done.model);
-    out["choices"] = json::array({choice(index, done.text, finish_reason(done.reason))});
+    Json out = completion(head, done.model.empty() ? head.model : done.model);
+    out["choices"] = Json::array({choice(index, done.text, finish_reason(done.reason))});
     if (head.include_usage) out["usage"] = nullptr;
     out["timings"] = timings(done);
     return event(dump(out));
@@ -164,8 +164,8 @@ std::string sse_end(const CompletionHead& head, std::size_t index, const Done& d
 
 std::string sse_last(const CompletionHead& head, const Done& total) {
     if (!head.include_usage) return kDone;
-    json out = completion(head, total.model.empty() ? head.model : total.model);
-    out["choices"] = json::array();
+    Json out = completion(head, total.model.empty() ? head.model : total.model);
+    out["choices"] = Json::array();
     out["usage"] = usage(total);
     return event(dump(out)) + kDone;
 }
@@ -192,7 +192,7 @@ std::string text_json(const DetokenizeReply& reply) {
 }
 
 std::string models_json(const ModelsReply& reply) {
-    json data = json::array();
+    Json data = Json::array();
     for (const ModelInfo& m : reply.models) {
         // Programs choose from the list.
         if (m.problem.empty()) data.push_back(model(m));
@@ -208,9 +208,9 @@ std::optional<std::string> model_json(const ModelsReply& reply, const std::strin
 }
 
 std::string cluster_json(const StatusReply& s) {
-    json devices = json::array();
+    Json devices = Json::array();
     for (const DeviceInfo& d : s.devices) devices.push_back(device(d));
-    json out = {{"version", s.version},
+    Json out = {{"version", s.version},
                 {"cluster", s.cluster},
                 {"self", s.self},
                 {"root", nullptr},
@@ -236,7 +236,7 @@ std::string cluster_json(const StatusReply& s) {
 }
 
 std::string health_json(const StatusReply& status) {
-    json out = {{"status", "ok"}};
+    Json out = {{"status", "ok"}};
     if (status.root.empty()) {
         out["status"] = "unavailable";
         out["reason"] = "no root is elected; the devices are still finding each other";

@@ -13,7 +13,7 @@ namespace {
 using nlohmann::json;
 
 /// How much of the parser's own words an error repeats: they quote the text, which may be long.
-constexpr std::size_t kQuotedBytes = 200;
+constexpr std::size_t kQuotedParserBytes = 200;
 
 /// Sees everything in the text and builds nothing.
 class Survey : public nlohmann::json_sax<json> {
@@ -36,13 +36,13 @@ class Survey : public nlohmann::json_sax<json> {
             return fail(fmt::format("has more than {} names", kMaxJsonNames));
         }
         if (names_.back().insert(name).second) return true;
-        return fail(fmt::format("has \"{}\" twice", name.substr(0, kQuotedBytes)));
+        return fail(fmt::format("has \"{}\" twice", name.substr(0, kQuotedParserBytes)));
     }
     bool parse_error(std::size_t, const std::string&, const json::exception& error) override {
         // "[json.exception.parse_error.101] parse error at line 1, column 2: ..."
         std::string_view what = error.what();
         if (const auto end = what.find("] "); end != what.npos) what.remove_prefix(end + 2);
-        return fail(fmt::format("is not valid JSON: {}", what.substr(0, kQuotedBytes)));
+        return fail(fmt::format("is not valid JSON: {}", what.substr(0, kQuotedParserBytes)));
     }
 
   private:

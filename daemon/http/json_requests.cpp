@@ -21,12 +21,12 @@ using namespace mesh::messages;
 using Problem = std::optional<ApiError>;
 
 /// How much of a wrong value an error repeats.
-constexpr std::size_t kQuotedBytes = 80;
+constexpr std::size_t kQuotedValueBytes = 80;
 
 std::string quoted(const json& value) {
     if (value.is_structured()) return value.is_array() ? "an array" : "an object";
     std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
-    if (text.size() > kQuotedBytes) text = text.substr(0, kQuotedBytes) + "...";
+    if (text.size() > kQuotedValueBytes) text = text.substr(0, kQuotedValueBytes) + "...";
     return text;
 }
 
@@ -147,7 +147,7 @@ Problem take_logit_bias(const json& value, CompletionRequest& r) {
         if (error != std::errc{} || end != key.data() + key.size() || id < 0) {
             return bad_field("logit_bias", fmt::format("logit_bias is for \"{}\"; expected a token "
                                                        "id",
-                                                       key.substr(0, kQuotedBytes)));
+                                                       key.substr(0, kQuotedValueBytes)));
         }
         float bias = 0;
         if (auto problem = take("logit_bias", entry, bias)) return problem;
@@ -198,7 +198,7 @@ Problem take_suffix(const json& value) {
 Problem take_stream_options(const json& value, CompletionRequest& r) {
     if (!value.is_object()) return wrong("stream_options", value, "an object");
     for (const auto& [key, entry] : value.items()) {
-        const std::string name = "stream_options." + key.substr(0, kQuotedBytes);
+        const std::string name = "stream_options." + key.substr(0, kQuotedValueBytes);
         // Obfuscation pads chunks so that their sizes tell nothing; we send none, asked or not.
         bool ignored = false;
         if (key != "include_usage" && key != "include_obfuscation") {
@@ -275,7 +275,7 @@ Problem take_field(const std::string& name, const json& v, CompletionRequest& r)
         std::string ignored;  // Names the end user to OpenAI's abuse checks; nothing depends on it.
         return take(name, v, ignored);
     }
-    const std::string shown = name.substr(0, kQuotedBytes);
+    const std::string shown = name.substr(0, kQuotedValueBytes);
     return bad_field(shown, fmt::format("the field \"{}\" is not supported; leave it out", shown));
 }
 
@@ -363,7 +363,7 @@ Parsed<TokenizeRequest> parse_tokenize(std::string_view body) {
         } else if (name == "parse_special") {
             problem = take(name, value, request.parse_special);
         } else {
-            const std::string shown = name.substr(0, kQuotedBytes);
+            const std::string shown = name.substr(0, kQuotedValueBytes);
             problem = bad_field(shown, fmt::format("the field \"{}\" is not supported", shown));
         }
         if (problem) return *std::move(problem);
@@ -385,7 +385,7 @@ Parsed<DetokenizeRequest> parse_detokenize(std::string_view body) {
         } else if (name == "tokens") {
             problem = take(name, value, request.ids);
         } else {
-            const std::string shown = name.substr(0, kQuotedBytes);
+            const std::string shown = name.substr(0, kQuotedValueBytes);
             problem = bad_field(shown, fmt::format("the field \"{}\" is not supported", shown));
         }
         if (problem) return *std::move(problem);

@@ -16,8 +16,6 @@ using namespace mesh::messages;
 
 /// A sent part of the buffer is given up when it is this long, so that it moves rarely.
 constexpr std::size_t kCompactBytes = 16u << 10;
-/// How much of a wrong name an error repeats.
-constexpr std::size_t kQuotedBytes = 100;
 
 ApiError cancelled() {
     return {499, "cancelled", "the generation was cancelled by this device; try again", {}};

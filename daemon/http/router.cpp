@@ -23,8 +23,6 @@ constexpr std::array kPaths{
 };
 /// What goes on with a model's name. libmicrohttpd has decoded %2F and the like.
 constexpr std::string_view kModelPrefix = "/v1/models/";
-/// How much of a wrong path an error repeats.
-constexpr std::size_t kQuotedBytes = 100;
 
 }  // namespace
 

@@ -1,9 +1,9 @@
 #include "daemon/pieces/model_provider.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <utility>
+
+#include "daemon/log/log.hpp"
 
 namespace shoal {
 
@@ -50,7 +50,7 @@ void ModelProvider::watch(std::vector<std::string> directories) {
 void ModelProvider::scan(std::vector<std::string> directories) {
     background_.post([this, directories = std::move(directories)]() mutable {
         const auto complaints = catalogue_.scan(directories);
-        for (const std::string& complaint : complaints) spdlog::warn("left out: {}", complaint);
+        for (const std::string& complaint : complaints) log::warn("left out: {}", complaint);
         loop_.post([this, directories = std::move(directories)]() mutable {
             first_scan_ = false;
             links_.catalogue_changed();

@@ -1,11 +1,10 @@
 #include "daemon/plan/plan_member.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <chrono>
 #include <utility>
 
+#include "daemon/log/log.hpp"
 #include "daemon/plan/offer.hpp"
 
 namespace shoal {
@@ -163,7 +162,7 @@ void PlanMember::on_ended(mesh::PlanId plan, const PlanOutcome& outcome) {
 void PlanMember::refuse(const PlanOutcome& outcome) {
     PlanEnd end{offer_->plan, outcome.error.substr(0, mesh::messages::kMaxText), outcome.fault, {}};
     for (const mesh::DeviceId& id : outcome.missing) end.peers.push_back(id.bytes);
-    if (!outcome.error.empty()) spdlog::warn("plan {}: {}", end.plan.number, outcome.error);
+    if (!outcome.error.empty()) log::warn("plan {}: {}", end.plan.number, outcome.error);
     offer_.reset();
     held_ = {};
     links_.send(root_, end);

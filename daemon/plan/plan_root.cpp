@@ -1,12 +1,11 @@
 #include "daemon/plan/plan_root.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <set>
 #include <stdexcept>
 #include <utility>
 
+#include "daemon/log/log.hpp"
 #include "daemon/plan/planner.hpp"
 
 namespace shoal {
@@ -185,8 +184,8 @@ void PlanRoot::offer(const OpenModel& model) {
     reshape_ = false;
     show_left_out(choice);
     const mesh::messages::PlanOffer& offer = plan_.offer();
-    spdlog::info("plan {}: {} on {} devices, context {}", offer.plan.number, offer.model_name,
-                 offer.devices.size(), offer.kv_positions);
+    log::info("plan {}: {} on {} devices, context {}", offer.plan.number, offer.model_name,
+              offer.devices.size(), offer.kv_positions);
     for (const auto& device : offer.devices) links_->send({device.id}, offer);
     if (!choice.left_out.empty()) review_soon();
     watch_loading();
@@ -232,8 +231,8 @@ void PlanRoot::on_started(mesh::PlanId plan) {
     }
     speeds_.begin(std::move(expected));
     const auto [begun, loaded] = plan_.loading();
-    spdlog::info("plan {} runs after {:.2f} s", plan_.offer().plan.number,
-                 std::chrono::duration<double>(loaded - begun).count());
+    log::info("plan {} runs after {:.2f} s", plan_.offer().plan.number,
+              std::chrono::duration<double>(loaded - begun).count());
     advance();
 }
 

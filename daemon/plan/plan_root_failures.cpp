@@ -1,6 +1,6 @@
 // How a plan of the root fails, and what is done then.
-#include <spdlog/spdlog.h>
 
+#include "daemon/log/log.hpp"
 #include "daemon/plan/plan_root.hpp"
 
 namespace shoal {
@@ -30,8 +30,8 @@ void PlanRoot::review() {
 
 void PlanRoot::on_plan_end(const mesh::DeviceId& from, const PlanEnd& end) {
     if (!plan_.concerns(end.plan, from)) return;
-    spdlog::warn("plan {} ends on {}: {}", end.plan.number, links_->name(from),
-                 end.error.empty() ? "it left" : end.error);
+    log::warn("plan {} ends on {}: {}", end.plan.number, links_->name(from),
+              end.error.empty() ? "it left" : end.error);
     const auto now = loop_.now();
     const auto due = failures_.report(from, end, now);
     if (due <= now) return conclude();
@@ -48,7 +48,7 @@ void PlanRoot::conclude() {
 
 // With somebody to blame the next plan is another one, and made at once.
 void PlanRoot::plan_failed(const std::string& error, const std::vector<mesh::DeviceId>& blamed) {
-    spdlog::warn("plan {} failed: {}", plan_.offer().plan.number, error);
+    log::warn("plan {} failed: {}", plan_.offer().plan.number, error);
     const std::string what = plan_.state() < PlanLife::State::starting ? "load" : "run";
     const bool under_jobs = jobs_.running() != 0;
     if (under_jobs) strike_jobs(error, blamed);

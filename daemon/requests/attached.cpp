@@ -28,7 +28,7 @@ using mesh::messages::Token;
 namespace {
 
 // What found no room on the way to the root is tried again this often.
-constexpr auto kRetry = std::chrono::milliseconds(100);
+constexpr auto kRequestRetry = std::chrono::milliseconds(100);
 
 bool is_path(const std::string& model) {
     return model.find('/') != std::string::npos || model.starts_with('.');
@@ -122,7 +122,7 @@ void Attached::ask(Ticket ticket) {
         return give_up(ticket, ErrorCode::unavailable,
                        "no device of the cluster has become its root; see 'shoal status'");
     }
-    wait(ticket, root_ ? std::min(end, loop_.now() + kRetry) : end);
+    wait(ticket, root_ ? std::min(end, loop_.now() + kRequestRetry) : end);
 }
 
 void Attached::wait(Ticket ticket, Loop::Time until) {
@@ -154,7 +154,7 @@ void Attached::on_member_lost(const mesh::DeviceId& device) {
     for (auto& [ticket, record] : records_) {
         if (record.stage != Stage::asked) continue;
         wait_anew(record);
-        wait(ticket, loop_.now() + kRetry);
+        wait(ticket, loop_.now() + kRequestRetry);
         if (++record.lost_roots == kMaxLostRoots) deadly.push_back(ticket);
     }
     for (const Ticket ticket : deadly) {
@@ -169,7 +169,7 @@ void Attached::withdraw(Ticket ticket) {
     Record& record = records_.at(ticket);
     if (ports_.send_request(*root_, {ticket, CancelRequest{ticket}, record.attempt})) return;
     record.again = loop_.after(
-        kRetry, [this, ticket] { withdraw(ticket); }, "a root to tell");
+        kRequestRetry, [this, ticket] { withdraw(ticket); }, "a root to tell");
 }
 
 void Attached::on_event(const mesh::DeviceId& from, const mesh::messages::EventFrame& frame) {

@@ -1,7 +1,6 @@
 #include "daemon/requests/control_socket.hpp"
 
 #include <grp.h>
-#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +14,7 @@
 #include <vector>
 #include <zmq.hpp>
 
+#include "daemon/log/log.hpp"
 #include "mesh/transport/zmq_context.hpp"
 
 namespace shoal {
@@ -101,7 +101,7 @@ void admit(const std::string& path, const std::string& group) {
         entry != nullptr && chown(path.c_str(), static_cast<uid_t>(-1), entry->gr_gid) == 0;
     chmod(path.c_str(), given ? 0660 : 0600);
     if (given || group.empty()) return;
-    spdlog::warn(
+    log::warn(
         "control.group: {} cannot be given to group {} ({}), so its members cannot use it; "
         "make the daemon's user a member of the group",
         path, group, reason(errno));
@@ -110,8 +110,8 @@ void admit(const std::string& path, const std::string& group) {
 }  // namespace
 
 ControlSocket::ControlSocket(zmq::context_t& context, const std::string& path,
-                             const std::string& group, ControlLoop& loop, http::Service& service)
-    : path_(path), loop_(loop), service_(service) {
+                             const std::string& group, http::Service& service)
+    : path_(path), service_(service) {
     if (path.size() >= sizeof(sockaddr_un::sun_path)) {
         throw std::runtime_error("control.socket: " + path + " is too long for a socket, at most " +
                                  std::to_string(sizeof(sockaddr_un::sun_path) - 1) + " bytes");

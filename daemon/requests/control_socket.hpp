@@ -28,7 +28,7 @@ class ControlSocket {
     /// Throws std::runtime_error with the path when the socket cannot be made, or when a running
     /// daemon has it. An unknown group is an error too; an empty one is none.
     ControlSocket(zmq::context_t& context, const std::string& path, const std::string& group,
-                  ControlLoop& loop, http::Service& service);
+                  http::Service& service);
     ~ControlSocket();
 
     int descriptor() const;
@@ -54,7 +54,6 @@ class ControlSocket {
     void drop(const Client& client);
 
     const std::string path_;
-    ControlLoop& loop_;
     http::Service& service_;
     std::unique_ptr<zmq::socket_t> socket_;
     std::map<Key, Running> tickets_;

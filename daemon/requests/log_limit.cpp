@@ -1,8 +1,8 @@
 #include "daemon/requests/log_limit.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include <utility>
+
+#include "daemon/log/log.hpp"
 
 namespace shoal {
 
@@ -20,7 +20,7 @@ std::string LogLimit::take(std::string line, Time now) {
 
 void LogLimit::warn(std::string line) {
     const std::string text = take(std::move(line), std::chrono::steady_clock::now());
-    if (!text.empty()) spdlog::warn("{}", text);
+    if (!text.empty()) log::warn("{}", text);
 }
 
 }  // namespace shoal

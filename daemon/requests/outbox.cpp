@@ -8,7 +8,7 @@ namespace shoal {
 namespace {
 
 // What waits is tried again this often.
-constexpr auto kRetry = std::chrono::milliseconds(100);
+constexpr auto kOutboxRetry = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -31,7 +31,7 @@ bool Outbox::send(const mesh::DeviceId& to, std::vector<std::byte> message) {
 
 void Outbox::flush_later() {
     flushing_ = loop_.after(
-        kRetry, [this] { flush(); }, "messages that found no room");
+        kOutboxRetry, [this] { flush(); }, "messages that found no room");
 }
 
 void Outbox::flush() {

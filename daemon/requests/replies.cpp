@@ -1,9 +1,9 @@
 #include "daemon/requests/replies.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <chrono>
+
+#include "daemon/log/log.hpp"
 
 namespace shoal {
 
@@ -14,7 +14,7 @@ using mesh::messages::Failed;
 namespace {
 
 // What found no room is tried again this often.
-constexpr auto kRetry = std::chrono::milliseconds(100);
+constexpr auto kReplyRetry = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -32,8 +32,8 @@ bool Replies::owes(const Origin& origin) const {
 }
 
 void Replies::owe(const Origin& origin, const Event& refused) {
-    spdlog::warn("no room for an event to device {}; its request {} ends",
-                 origin.device.hex().substr(0, 8), origin.id);
+    log::warn("no room for an event to device {}; its request {} ends",
+              origin.device.hex().substr(0, 8), origin.id);
     const Failed ended{ErrorCode::unavailable,
                        "this device's connection to the one that leads is too slow for the answer, "
                        "which was ended; try again"};
@@ -50,7 +50,7 @@ void Replies::owe(const Origin& origin, const Event& refused) {
 
 void Replies::settle_later() {
     settling_ = loop_.after(
-        kRetry,
+        kReplyRetry,
         [this] {
             std::erase_if(owed_, [&](const Owed& owed) {
                 const Origin& to = owed.origin;

@@ -1,9 +1,9 @@
 #include "daemon/requests/warnings.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <utility>
+
+#include "daemon/log/log.hpp"
 
 namespace shoal {
 
@@ -16,12 +16,12 @@ void cut(std::string& text) {
     if (text.size() > mesh::messages::kMaxWarningText) text.resize(mesh::messages::kMaxWarningText);
 }
 
-void log(const Warning& warning) {
-    const auto level = warning.severity == Severity::notice    ? spdlog::level::info
-                       : warning.severity == Severity::warning ? spdlog::level::warn
-                                                               : spdlog::level::err;
-    spdlog::log(level, "{}: {}{}{}", warning.name, warning.text, warning.remedy.empty() ? "" : "; ",
-                warning.remedy);
+void say(const Warning& warning) {
+    const auto level = warning.severity == Severity::notice    ? log::Level::info
+                       : warning.severity == Severity::warning ? log::Level::warn
+                                                               : log::Level::error;
+    log::write(level, "{}: {}{}{}", warning.name, warning.text, warning.remedy.empty() ? "" : "; ",
+               warning.remedy);
 }
 
 auto find(std::vector<Warning>& list, std::string_view name, std::string_view device) {
@@ -39,7 +39,7 @@ void Warnings::raise(Warning warning) {
     }
     const auto it = find(list_, warning.name, warning.device);
     if (it != list_.end() && *it == warning) return;
-    log(warning);
+    say(warning);
     if (it != list_.end()) {
         *it = std::move(warning);
     } else if (list_.size() < mesh::messages::kMaxWarnings) {
@@ -53,7 +53,7 @@ void Warnings::raise(Warning warning) {
 void Warnings::clear(std::string_view name, std::string_view device) {
     const auto it = find(list_, name, device);
     if (it == list_.end()) return;
-    spdlog::info("{}: no longer so ({})", it->name, it->text);
+    log::info("{}: no longer so ({})", it->name, it->text);
     list_.erase(it);
     changed_();
 }

@@ -18,7 +18,7 @@ namespace {
 using std::chrono::milliseconds;
 
 /// Frames taken from one peer before the others have their turn.
-constexpr int kBurst = 256;
+constexpr int kFramesInTurn = 256;
 
 /// What devices tell each other in the first collective of a plan: the number of devices, and
 /// who the sender is. A device that was told another plan under the same name is found out here.
@@ -174,7 +174,7 @@ bool Lockstep::advance() {
     if (reach()) return true;
     for (const bool all : {false, true}) {
         for (Link& link : links_) {
-            for (int i = 0; i < kBurst && (all || blocks(link)); ++i) {
+            for (int i = 0; i < kFramesInTurn && (all || blocks(link)); ++i) {
                 const Frame frame = port_.receive(link.rank);
                 if (!frame) break;
                 take(link, frame);

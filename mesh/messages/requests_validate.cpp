@@ -46,7 +46,7 @@ Problem check_ids(std::string_view field, const std::vector<std::int32_t>& ids) 
 }
 
 /// Everything printable: bytes beyond what a terminal can show safely become dots.
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
     std::string out(text.substr(0, kQuotedBytes));
     for (char& c : out) {
         if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7F) c = '.';
@@ -59,14 +59,14 @@ Problem check_model(const std::string& model, Door door) {
     const bool control = std::any_of(model.begin(), model.end(), [](char c) {
         return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
     });
-    if (control) return bad("model \"{}\" holds control characters", quoted(model));
+    if (control) return bad("model \"{}\" holds control characters", quote(model));
     const bool path =
         model.find('/') != std::string::npos || model.starts_with('.') || model.starts_with('~');
     if (path && door != Door::control) {
         return Failed{ErrorCode::forbidden,
                       fmt::format("model \"{}\" is a path; paths are for the command line on the "
                                   "device itself, give a name from the list of models",
-                                  quoted(model))};
+                                  quote(model))};
     }
     return {};
 }

@@ -13,11 +13,11 @@ namespace shoal::mesh {
 namespace {
 
 constexpr char kMagic[] = "shoal-device-key";
-constexpr int kVersion = 1;
+constexpr int kFileVersion = 1;
 constexpr mode_t kMode = 0600;
 
 std::string format(const Identity& identity) {
-    return std::string(kMagic) + " " + std::to_string(kVersion) + "\npublic " +
+    return std::string(kMagic) + " " + std::to_string(kFileVersion) + "\npublic " +
            wire::to_hex(identity.public_key) + "\nsecret " + wire::to_hex(identity.secret_key) +
            "\n";
 }
@@ -39,7 +39,7 @@ Identity parse(const transport::StateFile& file, const std::filesystem::path& pa
     if (!in || magic != kMagic || public_word != "public" || secret_word != "secret") {
         throw damaged("not a device key");
     }
-    if (version != kVersion) throw damaged("unknown version " + std::to_string(version));
+    if (version != kFileVersion) throw damaged("unknown version " + std::to_string(version));
     Identity identity;
     if (!wire::from_hex(public_hex, identity.public_key)) throw damaged("bad public key");
     if (!wire::from_hex(secret_hex, identity.secret_key)) throw damaged("bad secret key");

@@ -16,7 +16,6 @@ namespace {
 
 constexpr std::string_view kMerges = "tokenizer.ggml.merges";
 constexpr std::string_view kPre = "tokenizer.ggml.pre";
-constexpr std::string_view kTokens = "tokenizer.ggml.tokens";
 
 /// (left id, right id) -> the rank and the outcome of their merge.
 class MergeTable {
@@ -92,7 +91,7 @@ ByteTokens find_byte_tokens(const GgufHeader& header, const TokenArrays& arrays)
         const std::string_view letter = byte_to_letter(static_cast<unsigned char>(byte));
         tokens[byte] = arrays.find(letter).value_or(Merger::kNoToken);
         if (tokens[byte] == Merger::kNoToken && byte >= 0x20 && byte < 0x7F) {
-            fail_key(header, kTokens,
+            fail_key(header, kTokensKey,
                      fmt::format("lacks {}, the token of byte 0x{:02X}", quote(letter), byte));
         }
     }

@@ -13,8 +13,6 @@
 namespace shoal::model {
 namespace {
 
-constexpr std::string_view kTokens = "tokenizer.ggml.tokens";
-constexpr std::string_view kScores = "tokenizer.ggml.scores";
 constexpr std::string_view kAddSpacePrefix = "tokenizer.ggml.add_space_prefix";
 
 /// U+2581, which stands for a space in these vocabularies.
@@ -56,7 +54,7 @@ ByteTokens find_byte_tokens(const GgufHeader& header, TokenArrays& arrays, const
             is_byte[static_cast<std::size_t>(*id)] = true;
             if (is_plain(arrays.type(*id))) arrays.set_type(*id, TokenType::byte);
         } else if (!ids.unknown) {
-            fail_key(header, kTokens,
+            fail_key(header, kTokensKey,
                      fmt::format("lacks the byte token {}, and \"tokenizer.ggml."
                                  "unknown_token_id\" names none for unknown text",
                                  text));
@@ -64,7 +62,7 @@ ByteTokens find_byte_tokens(const GgufHeader& header, TokenArrays& arrays, const
     }
     for (TokenId id = 0; id < static_cast<TokenId>(arrays.size()); ++id) {
         if (arrays.type(id) != TokenType::byte || is_byte[static_cast<std::size_t>(id)]) continue;
-        fail_key(header, kTokens,
+        fail_key(header, kTokensKey,
                  fmt::format("holds {} at {}, typed as a byte; bytes are <0x00> "
                              "to <0xFF>",
                              quote(arrays.token(id)), id));
@@ -218,7 +216,7 @@ class SpmTokenizer final : public VocabTokenizer {
 std::unique_ptr<Tokenizer> make_spm_tokenizer(const GgufHeader& header) {
     TokenArrays arrays(header);
     if (arrays.scores().empty()) {
-        fail_key(header, kScores, "is missing, but \"llama\" tokenizers merge by score");
+        fail_key(header, kScoresKey, "is missing, but \"llama\" tokenizers merge by score");
     }
     SpecialIds defaults;
     defaults.unknown = 0;

@@ -11,8 +11,6 @@
 namespace shoal::model {
 namespace {
 
-constexpr std::string_view kTypes = "tokenizer.ggml.token_type";
-
 /// Positions fit 32 bits even after SentencePiece has made 3 bytes of every space.
 constexpr std::size_t kMaxTextBytes = std::size_t{1} << 29;
 
@@ -34,7 +32,7 @@ std::vector<std::pair<std::string_view, TokenId>> tokens_to_match(const GgufHead
         tokens.emplace_back(arrays.token(id), id);
     }
     if (bytes > kMaxSpecialBytes) {
-        fail_key(header, kTypes,
+        fail_key(header, kTypesKey,
                  fmt::format("makes {} bytes of tokens special; {} are allowed", bytes,
                              kMaxSpecialBytes));
     }

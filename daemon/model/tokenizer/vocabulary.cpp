@@ -12,9 +12,6 @@
 namespace shoal::model {
 namespace {
 
-constexpr std::string_view kTokens = "tokenizer.ggml.tokens";
-constexpr std::string_view kTypes = "tokenizer.ggml.token_type";
-constexpr std::string_view kScores = "tokenizer.ggml.scores";
 constexpr std::string_view kBos = "tokenizer.ggml.bos_token_id";
 constexpr std::string_view kEos = "tokenizer.ggml.eos_token_id";
 constexpr std::string_view kEot = "tokenizer.ggml.eot_token_id";
@@ -56,14 +53,14 @@ constexpr std::array<std::string_view, 24> kEndTokens = {
 };
 
 const std::vector<std::string_view>& token_strings(const GgufHeader& header) {
-    const MetaArray* array = header.find_array(kTokens);
+    const MetaArray* array = header.find_array(kTokensKey);
     if (array == nullptr) {
-        fail_key(header, kTokens,
+        fail_key(header, kTokensKey,
                  "is missing: the file holds no vocabulary; use one converted with its tokenizer");
     }
     const auto* strings = std::get_if<std::vector<std::string_view>>(&array->items);
-    if (strings == nullptr) fail_key(header, kTokens, "is not an array of strings");
-    if (strings->empty()) fail_key(header, kTokens, "is empty");
+    if (strings == nullptr) fail_key(header, kTokensKey, "is not an array of strings");
+    if (strings->empty()) fail_key(header, kTokensKey, "is empty");
     return *strings;
 }
 
@@ -105,13 +102,13 @@ TokenArrays::TokenArrays(const GgufHeader& header)
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
         const std::string_view text = tokens_[i];
         if (text.size() > kMaxTokenBytes) {
-            fail_key(header, kTokens,
+            fail_key(header, kTokensKey,
                      fmt::format("holds a token of {} bytes at {}; {} are allowed", text.size(), i,
                                  kMaxTokenBytes));
         }
         // Padding entries may be empty: no text yields them, so they need not be distinct.
         if (text.empty() || index_.insert(text, static_cast<TokenId>(i), text_of)) continue;
-        fail_key(header, kTokens,
+        fail_key(header, kTokensKey,
                  fmt::format("holds {} twice, at {} and {}", quote(text),
                              index_.find(text, text_of), i));
     }
@@ -120,14 +117,14 @@ TokenArrays::TokenArrays(const GgufHeader& header)
 }
 
 void TokenArrays::read_types(const GgufHeader& header) {
-    const MetaArray* array = header.find_array(kTypes);
+    const MetaArray* array = header.find_array(kTypesKey);
     if (array == nullptr) return;
     has_types_ = true;
     const auto read = [&](const auto& items) {
-        check_length(header, kTypes, items.size(), tokens_.size());
+        check_length(header, kTypesKey, items.size(), tokens_.size());
         for (std::size_t i = 0; i < items.size(); ++i) {
             if (items[i] < 0 || items[i] > static_cast<int>(TokenType::byte)) {
-                fail_key(header, kTypes,
+                fail_key(header, kTypesKey,
                          fmt::format("holds {} at {}; types are 0 to 6", items[i], i));
             }
             types_[i] = static_cast<TokenType>(items[i]);
@@ -139,20 +136,20 @@ void TokenArrays::read_types(const GgufHeader& header) {
         // A value beyond int64 turns negative, which is refused as well.
         read(std::vector<std::int64_t>(counts->begin(), counts->end()));
     } else {
-        fail_key(header, kTypes, "is not an array of integers");
+        fail_key(header, kTypesKey, "is not an array of integers");
     }
 }
 
 void TokenArrays::read_scores(const GgufHeader& header) {
-    const MetaArray* array = header.find_array(kScores);
+    const MetaArray* array = header.find_array(kScoresKey);
     if (array == nullptr) return;
     const auto* items = std::get_if<std::vector<double>>(&array->items);
-    if (items == nullptr) fail_key(header, kScores, "is not an array of floats");
-    check_length(header, kScores, items->size(), tokens_.size());
+    if (items == nullptr) fail_key(header, kScoresKey, "is not an array of floats");
+    check_length(header, kScoresKey, items->size(), tokens_.size());
     scores_.reserve(items->size());
     for (std::size_t i = 0; i < items->size(); ++i) {
         if (std::isnan((*items)[i])) {
-            fail_key(header, kScores, fmt::format("holds a NaN at {}", i));
+            fail_key(header, kScoresKey, fmt::format("holds a NaN at {}", i));
         }
         scores_.push_back(static_cast<float>((*items)[i]));
     }

@@ -26,6 +26,11 @@ enum class TokenType : std::uint8_t {
     byte = 6,
 };
 
+/// Keys of the arrays, which the files that check them name in their errors.
+inline constexpr std::string_view kTokensKey = "tokenizer.ggml.tokens";
+inline constexpr std::string_view kTypesKey = "tokenizer.ggml.token_type";
+inline constexpr std::string_view kScoresKey = "tokenizer.ggml.scores";
+
 /// No published token is longer than a few hundred bytes.
 inline constexpr std::size_t kMaxTokenBytes = 16384;
 /// All control and user-defined tokens together; the largest vocabularies have about 200 kB.

@@ -22,7 +22,7 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kLongestFrame = kHeaderBytes + kMaxPayloadBytes + kSealBytes;
 /// Accepted in one turn.
-constexpr int kBurst = 64;
+constexpr int kAcceptsInTurn = 64;
 /// A connection that held so long is re-made at once.
 constexpr milliseconds kLasted{20};
 /// What waits to be used is looked at this often.
@@ -171,7 +171,7 @@ void Connector::wait() {
 void Connector::accept_some(Clock::time_point now) {
     if (now < accept_at_) return;
     std::size_t there = callers();
-    for (int i = 0; i < kBurst && there < kMaxHandshakes; ++i) {
+    for (int i = 0; i < kAcceptsInTurn && there < kMaxHandshakes; ++i) {
         Socket socket = accept_from(listener_);
         if (!socket) {
             const bool exhausted =

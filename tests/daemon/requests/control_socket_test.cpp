@@ -93,7 +93,7 @@ struct Fixture {
     }
     void open() {
         control.call([&] {
-            door = std::make_unique<ControlSocket>(context, path, "", control.loop, service);
+            door = std::make_unique<ControlSocket>(context, path, "", service);
             control.loop.add(
                 {[&] { return door ? std::vector<int>{door->descriptor()} : std::vector<int>(); },
                  [&] {
@@ -112,8 +112,7 @@ struct Fixture {
     }
     // Another daemon's socket at the same path.
     void open_second(const std::string& where, const std::string& group = "") {
-        ControlLoop loop;
-        const ControlSocket second(context, where, group, loop, service);
+        const ControlSocket second(context, where, group, service);
     }
 };
 
@@ -219,10 +218,9 @@ TEST_SUITE("ControlSocket") {
     }
 
     TEST_CASE_FIXTURE(Fixture, "a flood is taken a turn at a time, and all of it in the end") {
-        ControlLoop loop;
         ScriptedService scripted;
         const std::string other = temporary.folder / "flooded.sock";
-        ControlSocket flooded(context, other, "", loop, scripted);
+        ControlSocket flooded(context, other, "", scripted);
         std::vector<std::unique_ptr<Client>> clients;
         for (int i = 0; i < 40; ++i) {
             clients.push_back(std::make_unique<Client>(context, other));
@@ -364,8 +362,7 @@ TEST_SUITE("ControlSocket") {
         REQUIRE(own != nullptr);
         const std::string name = own->gr_name;
         const std::string where = temporary.folder / "shared" / "control.sock";
-        ControlLoop loop;
-        const ControlSocket second(context, where, name, loop, service);
+        const ControlSocket second(context, where, name, service);
         CHECK(mode(where) == 0660);
         CHECK(mode(temporary.folder / "shared") == 0750);
     }

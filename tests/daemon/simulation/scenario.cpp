@@ -15,8 +15,8 @@ using std::chrono::seconds;
 
 namespace {
 
-constexpr auto kStorm = seconds(25);      // in which things go wrong
-constexpr auto kPatience = seconds(150);  // for all requests to end, afterwards
+constexpr auto kStorm = seconds(25);         // in which things go wrong
+constexpr auto kEndPatience = seconds(150);  // for all requests to end, afterwards
 
 }  // namespace
 
@@ -325,7 +325,7 @@ bool Scenario::waiting() const {
 std::vector<std::string> Scenario::run() {
     world_.run(kStorm + seconds(2));
     heal();
-    world_.run_until([this] { return !waiting(); }, kPatience);
+    world_.run_until([this] { return !waiting(); }, kEndPatience);
     check_stories();
     if (!wrong_.empty()) return wrong_;
     check_cluster();

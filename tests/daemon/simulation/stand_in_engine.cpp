@@ -18,7 +18,7 @@ namespace {
 constexpr std::uint32_t kCollectives = 3;  // heads, FFN columns, vocabulary rows
 constexpr std::uint32_t kLoadingChunks = 4;
 constexpr auto kLoading = milliseconds(200);  // a chunk
-constexpr auto kPatience = std::chrono::seconds(10);
+constexpr auto kPartnerPatience = std::chrono::seconds(10);
 constexpr auto kHello = milliseconds(200);
 // A whole model's weights: a step of one device of speed 1e9 takes 60 ms.
 constexpr std::uint64_t kWeightBytes = 60'000'000;
@@ -194,7 +194,7 @@ void StandInEngine::load_on() {
 void StandInEngine::join() {
     const std::size_t others = current_->spec.peers.size() - 1;
     if (current_->met.size() < others) {
-        if (around_.time.now() - current_->since > kPatience) {
+        if (around_.time.now() - current_->since > kPartnerPatience) {
             PlanOutcome outcome{"some devices did not join", Fault::peers, {}};
             for (const mesh::Peer& peer : current_->spec.peers) {
                 const std::size_t index = around_.index_of(peer.id);
@@ -320,8 +320,8 @@ bool StandInEngine::gather() {
         tell(Packet::Kind::partial, std::move(mine));
     }
     if (parts.size() < size) {
-        if (around_.time.now() - current_->since < kPatience) {
-            wake(kPatience - (around_.time.now() - current_->since));
+        if (around_.time.now() - current_->since < kPartnerPatience) {
+            wake(kPartnerPatience - (around_.time.now() - current_->since));
             return false;
         }
         PlanOutcome outcome{"a device stayed silent", Fault::peers, {}};
