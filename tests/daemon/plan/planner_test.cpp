@@ -187,8 +187,8 @@ TEST_SUITE("planner") {
 
     TEST_CASE("sums go in two hops where that saves more time on the wire than the wait takes") {
         const auto time = [](std::uint64_t waits, double bytes) {
-            return static_cast<double>(waits * kExchangeNanoseconds) +
-                   bytes * static_cast<double>(kNanosecondsPerByte);
+            return static_cast<double>(waits * planner::kExchangeNanoseconds) +
+                   bytes * static_cast<double>(planner::kNanosecondsPerByte);
         };
         CHECK(planner::scatter_rows(1, 2176) == 0);
         CHECK(planner::scatter_rows(2, 1 << 20) == 0);
