@@ -32,6 +32,7 @@ ALLOWED = {
     "daemon/shard": ["daemon/model"],
     "daemon/planner": ["kernels", "daemon/model", "daemon/shard"],
     "daemon/exec": ["kernels", "daemon/model", "daemon/shard"],
+    "daemon/measure": MODEL,
     "daemon/loop": [],
     "daemon/pieces": ["mesh/wire", "mesh/messages", "daemon/model", "daemon/loop"],
     "daemon/engine": MESH + MODEL + ["daemon/loop", "daemon/pieces"],
@@ -43,7 +44,7 @@ ALLOWED = {
                     "daemon/engine", "daemon/plan", "daemon/requests"],
     # The request messages are what the HTTP API translates.
     "daemon/http": ["config", "mesh/wire", "mesh/messages", "daemon/requests"],
-    "daemon": ["config"] + MESH + MODEL + ["daemon/loop", "daemon/pieces", "daemon/engine",
+    "daemon": ["config"] + MESH + MODEL + ["daemon/measure", "daemon/loop", "daemon/pieces", "daemon/engine",
                                            "daemon/plan", "daemon/requests", "daemon/core",
                                            "daemon/http"],
     "cli": ["config"] + MESH,
