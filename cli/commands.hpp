@@ -43,6 +43,11 @@ int plan(const Common& common, const PlanOptions& options);
 int models(const Common& common);
 int load(const Common& common, const std::string& model);
 
+struct BenchOptions {
+    bool show = false;  ///< measure nothing
+};
+int bench(const Common& common, const BenchOptions& options);
+
 struct TokenizeOptions {
     std::string model;
     TextSource text;

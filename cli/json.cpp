@@ -133,6 +133,34 @@ Json body(const messages::StatusReply& s) {
             {"warnings", warnings}};
 }
 
+Json rates(const messages::ProductRates& r) {
+    return {{"one_row", r.one_row}, {"many_rows", r.many_rows}, {"in_file", r.in_file}};
+}
+
+Json body(const messages::BenchReply& b) {
+    const messages::DeviceProfile& p = b.profile;
+    return {{"event", "bench"},
+            {"origin", name(b.origin)},
+            {"date", b.date},
+            {"cpu", b.cpu},
+            {"isa", b.isa},
+            {"threads", b.threads},
+            {"cpus", b.cpus},
+            {"memory_total", b.memory_total},
+            {"version", b.version},
+            {"not_stored", b.not_stored},
+            {"products",
+             {{"f32", rates(p.f32)},
+              {"f16", rates(p.f16)},
+              {"q8", rates(p.q8)},
+              {"q4", rates(p.q4)},
+              {"k", rates(p.k)}}},
+            {"attend_one", p.attend_one},
+            {"attend_many", p.attend_many},
+            {"elements", p.elements},
+            {"layer_seconds", p.layer_seconds}};
+}
+
 std::string line(const Json& json) {
     return json.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
 }
@@ -171,6 +199,18 @@ const char* name(messages::ErrorCode code) noexcept {
             return "forbidden";
         case messages::ErrorCode::context_length:
             return "context_length";
+    }
+    return "unknown";
+}
+
+const char* name(messages::ProfileOrigin origin) noexcept {
+    switch (origin) {
+        case messages::ProfileOrigin::guessed:
+            return "guessed";
+        case messages::ProfileOrigin::measured:
+            return "measured";
+        case messages::ProfileOrigin::given:
+            return "given";
     }
     return "unknown";
 }

@@ -15,6 +15,8 @@ std::string json_error_line(int exit_code, const std::string& message);
 
 /// "not_found"
 const char* name(mesh::messages::ErrorCode code) noexcept;
+/// "measured"
+const char* name(mesh::messages::ProfileOrigin origin) noexcept;
 /// "length"
 const char* name(mesh::messages::StopReason reason) noexcept;
 

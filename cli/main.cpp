@@ -117,6 +117,15 @@ void add_plan(CLI::App& app, PlanOptions& o, Action& action) {
     sub->callback([&] { action = [&](const Common& common) { return plan(common, o); }; });
 }
 
+void add_bench(CLI::App& app, BenchOptions& o, Action& action) {
+    CLI::App* sub = command(app, "bench", "Measure this device, which must be idle",
+                            "It takes some seconds. ONE ROW is bytes of weights a second, as "
+                            "tokens are generated; MANY ROWS are multiply-adds, as prompts are "
+                            "read. The daemon keeps it, and shares follow it.");
+    sub->add_flag("--show", o.show, "Show what was measured last, and measure nothing");
+    sub->callback([&] { action = [&](const Common& common) { return bench(common, o); }; });
+}
+
 void add_models(CLI::App& app, std::string& model, Action& action) {
     CLI::App* list = command(app, "models", "List the models that the cluster has", "");
     list->callback([&] { action = [](const Common& common) { return models(common); }; });
@@ -299,6 +308,7 @@ int main(int argc, char** argv) {
     RunOptions run_options;
     StatusOptions status_options;
     PlanOptions plan_options;
+    BenchOptions bench_options;
     TokenizeOptions tokenize_options;
     DetokenizeOptions detokenize_options;
     std::string model;
@@ -318,6 +328,7 @@ int main(int argc, char** argv) {
     add_run(app, run_options, action);
     add_status(app, status_options, action);
     add_plan(app, plan_options, action);
+    add_bench(app, bench_options, action);
     add_models(app, model, action);
     add_tokens(app, tokenize_options, detokenize_options, action);
     add_key(app, key_file, action);

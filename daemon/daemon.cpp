@@ -61,8 +61,8 @@ Daemon::Daemon(config::Settings settings)
       state_lock_(settings_.device.state_dir),
       kernels_(choose_kernels(settings_.device.cpu)),
       placement_(place_threads(settings_.device.threads)),
-      speed_(settings_.device.speed_bytes != 0 ? static_cast<double>(settings_.device.speed_bytes)
-                                               : measure_speed(kernels_, placement_)),
+      measurement_(loop_, measurer_, kernels_, placement_, settings_.device.state_dir,
+                   settings_.device.speed_bytes),
       memory_(settings_.device.memory_limit_bytes),
       identity_(mesh::load_or_create_identity(settings_.device.state_dir)),
       key_(mesh::load_cluster_key(settings_.cluster.key_file)),
@@ -75,7 +75,8 @@ Daemon::Daemon(config::Settings settings)
               std::filesystem::path(settings_.device.state_dir) / "pieces", model_links()),
       node_(mesh::Node::start(context_, identity_, key_, node_config(settings_), description(),
                               mesh_events())),
-      core_({loop_, *node_, *engine_, models_, texts_}, device(), {settings_.models, settings_.plan, {}, {}}),
+      core_({loop_, *node_, *engine_, models_, texts_, &measurement_}, device(),
+            {settings_.models, settings_.plan, {}, {}}),
       control_(std::make_unique<ControlSocket>(context_.zmq(), settings_.control.socket,
                                                settings_.control.group, core_.service())) {
     if (settings_.http.enabled) {
@@ -89,6 +90,7 @@ Daemon::~Daemon() {
     catalogue_.stop();
     worker_.stop();
     texts_.stop();
+    measurer_.stop();
     engine_.reset();
     control_.reset();
     node_->leave();
@@ -140,7 +142,7 @@ mesh::DeviceDescription Daemon::description() const {
     d.cpu = kernels_.name;
     d.version = version();
     d.priority = settings_.device.priority;
-    d.speed = speed_;
+    d.speed = measurement_.speed();
     d.data_endpoint = "tcp://*:" + std::to_string(engine_->data_port());
     return d;
 }

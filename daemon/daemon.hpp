@@ -21,6 +21,7 @@
 #include "daemon/pieces/catalogue.hpp"
 #include "daemon/pieces/model_provider.hpp"
 #include "daemon/requests/control_socket.hpp"
+#include "daemon/stored_measurement.hpp"
 #include "mesh/discovery/cluster_key.hpp"
 #include "mesh/node.hpp"
 #include "mesh/transport/identity_store.hpp"
@@ -64,13 +65,13 @@ class Daemon {
     const mesh::transport::StateLock state_lock_;
     const kernels::Table& kernels_;
     const Placement placement_;
-    const double speed_;
-    const MemoryBudget memory_;  // after the measurement, whose memory is given back
-    const mesh::Identity identity_;
-    const mesh::ClusterKey key_;
     ControlLoop loop_;
     Timer stall_shown_;
-    Worker worker_, texts_{"texts"};
+    Worker worker_, texts_{"texts"}, measurer_{"measure"};
+    StoredMeasurement measurement_;
+    const MemoryBudget memory_;  // after the first measurement, whose memory is given back
+    const mesh::Identity identity_;
+    const mesh::ClusterKey key_;
     Catalogue catalogue_;
     mesh::ZmqContext context_;
     std::unique_ptr<Engine> engine_;

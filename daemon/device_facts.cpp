@@ -34,10 +34,8 @@ constexpr std::uint64_t kMostMatrix = std::uint64_t{128} << 20;
 constexpr std::uint64_t kFloorMatrix = std::uint64_t{1} << 20;
 
 std::uint32_t measured_rows() {
-    const long cache = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
-    const std::uint64_t bytes = speed_matrix_bytes(static_cast<std::uint64_t>(std::max(cache, 0L)),
-                                                   read_memory().available);
-    return static_cast<std::uint32_t>(bytes / kCols / kernels::kPanelRows * kernels::kPanelRows);
+    return static_cast<std::uint32_t>(speed_matrix_bytes_here() / kCols / kernels::kPanelRows *
+                                      kernels::kPanelRows);
 }
 
 // Weight bytes per second of the quickest of some passes over a matrix, stored and multiplied as a
@@ -91,13 +89,23 @@ std::uint64_t speed_matrix_bytes(std::uint64_t cache_bytes, std::uint64_t availa
     return available == 0 ? kLeastMatrix : std::clamp(available / 8, kFloorMatrix, wished);
 }
 
+std::uint64_t speed_matrix_bytes_here() {
+    const long cache = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
+    return speed_matrix_bytes(static_cast<std::uint64_t>(std::max(cache, 0L)),
+                              read_memory().available);
+}
+
+double rounded_speed(double bytes_per_second) {
+    return std::exp2(std::round(std::log2(bytes_per_second) * 2) / 2);
+}
+
 double measure_speed(const kernels::Table& kernels, const Placement& placement) {
     // On a thread of its own: the caller's CPUs stay as they are.
     const double speed = std::async(std::launch::async, [&] {
                              exec::run_on(placement.allowed);
                              return measured_speed(kernels, placement.threads);
                          }).get();
-    return std::exp2(std::round(std::log2(speed) * 2) / 2);
+    return rounded_speed(speed);
 }
 
 const kernels::Table& choose_kernels(const std::string& cpu) {

@@ -22,15 +22,20 @@ Placement place_threads(std::uint32_t threads);
 
 std::string host_name();
 
-/// Bytes of Q8_0 weights that the placement's threads multiply by a vector in a second, to the
-/// nearest power of the square root of two: near-equal devices are then planned as equal, and noise
-/// does not move work about. Takes about two tenths of a second and speed_matrix_bytes of memory.
-/// Throws std::bad_alloc and std::system_error (no thread).
+/// Bytes of Q8_0 weights that the placement's threads multiply by a vector in a second, rounded.
+/// Takes about two tenths of a second and speed_matrix_bytes of memory. Throws std::bad_alloc and
+/// std::system_error (no thread).
 double measure_speed(const kernels::Table& kernels, const Placement& placement);
+
+/// To the nearest power of the square root of two: near-equal devices are then taken as equal, and
+/// noise does not move work about.
+double rounded_speed(double bytes_per_second);
 
 /// Bytes of the matrix that the measurement multiplies: twice the largest cache, since a model's
 /// weights come from memory, 16 to 128 MiB; but never more than an eighth of what is available.
 std::uint64_t speed_matrix_bytes(std::uint64_t cache_bytes, std::uint64_t available);
+/// The same of this device, now.
+std::uint64_t speed_matrix_bytes_here();
 
 /// The table of a configured instruction set; "auto" is the best one. Throws config::ConfigError,
 /// which lists what this CPU has, when the name is unknown or the CPU lacks it.

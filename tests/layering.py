@@ -32,6 +32,7 @@ ALLOWED = {
     "daemon/shard": ["daemon/model"],
     "daemon/planner": ["kernels", "daemon/model", "daemon/shard"],
     "daemon/exec": ["kernels", "daemon/model", "daemon/shard"],
+    "daemon/measure": MODEL,
     "daemon/loop": [],
     "daemon/log": [],
     "daemon/pieces": ["mesh/wire", "mesh/messages", "daemon/model", "daemon/loop", "daemon/log"],
@@ -45,7 +46,7 @@ ALLOWED = {
                     "daemon/pieces", "daemon/engine", "daemon/plan", "daemon/requests"],
     # The request messages are what the HTTP API translates.
     "daemon/http": ["config", "mesh/wire", "mesh/messages", "daemon/requests"],
-    "daemon": ["config"] + MESH + MODEL + ["daemon/loop", "daemon/log", "daemon/pieces",
+    "daemon": ["config"] + MESH + MODEL + ["daemon/measure", "daemon/loop", "daemon/log", "daemon/pieces",
                                            "daemon/engine", "daemon/plan", "daemon/requests",
                                            "daemon/core", "daemon/http"],
     "cli": ["config", "daemon/model", "daemon/shard", "daemon/planner"] + MESH,

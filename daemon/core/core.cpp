@@ -29,6 +29,7 @@ DaemonCore::DaemonCore(const Ports& ports, Device device, const Settings& settin
       member_(ports.loop, ports.models, ports.engine, member_links()),
       root_(ports.loop, ports.models, ports.engine, PlanRules{settings.models, settings.plan},
             root_links(), settings.plans),
+      measuring_(ports.loop, ports.measurement, measuring_links()),
       router_ports_(router_ports()),
       router_(ports.loop, ports.texts, *router_ports_, settings.models.default_model,
               settings.requests) {}
@@ -36,6 +37,7 @@ DaemonCore::DaemonCore(const Ports& ports, Device device, const Settings& settin
 void DaemonCore::start() {
     refresh();
     watch_mesh();
+    measuring_.start();
 }
 
 void DaemonCore::refresh() {
@@ -66,6 +68,7 @@ mesh::DeviceDescription DaemonCore::description() const {
         announcement.steps = effort.steps;
         announcement.compute_seconds = effort.seconds;
     }
+    announcement.profile = measuring_.profile();
     ports_.models.announce(announcement);
     d.models = mesh::messages::encode(mesh::messages::PlanFrame{0, std::move(announcement)});
     return d;

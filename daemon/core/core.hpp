@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "config/settings.hpp"
+#include "daemon/core/measuring.hpp"
 #include "daemon/engine/engine.hpp"
 #include "daemon/loop/loop.hpp"
 #include "daemon/pieces/models.hpp"
@@ -34,6 +35,7 @@ class DaemonCore {
         Engine& engine;
         Models& models;
         Background& texts;  ///< texts to tokens and back, and nothing that takes longer
+        SelfMeasurement* measurement = nullptr;  ///< null: there is none
     };
     /// What is known of this device, as of now.
     struct Device {
@@ -95,6 +97,7 @@ class DaemonCore {
     PlanMember::Links member_links();
     std::unique_ptr<PlanLinks> root_links();
     std::unique_ptr<RequestPorts> router_ports();
+    Measuring::Links measuring_links();
 
     mesh::DeviceDescription description() const;
     mesh::messages::ModelsReply models() const;
@@ -123,6 +126,7 @@ class DaemonCore {
     Outbox outbox_;
     PlanMember member_;
     PlanRoot root_;
+    Measuring measuring_;
     std::unique_ptr<RequestPorts> router_ports_;
     RequestRouter router_;
     std::optional<Unfit> unfit_;

@@ -124,9 +124,18 @@ struct DaemonCore::RouterPorts final : RequestPorts {
         return core.root_.submit(std::move(job), model, load_only);
     }
     void cancel(JobId job) override { core.root_.cancel(job); }
+    void bench(const mesh::messages::BenchRequest& request, Told told) override {
+        core.measuring_.ask(request, std::move(told));
+    }
+    void stop_bench() override { core.measuring_.cancel(); }
 
     DaemonCore& core;
 };
+
+Measuring::Links DaemonCore::measuring_links() {
+    return {[this] { return root_.pending(); }, [this] { return ports_.engine.effort().steps; },
+            [this] { describe(); }};
+}
 
 std::unique_ptr<RequestPorts> DaemonCore::router_ports() {
     return std::make_unique<RouterPorts>(*this);

@@ -49,13 +49,12 @@ void DaemonCore::warn_left_out(const LeftOutDevices& devices) {
 void DaemonCore::warn_slow(const std::map<mesh::DeviceId, double>& slow) {
     std::vector<Warning> list;
     for (const auto& [id, factor] : slow) {
-        list.push_back(
-            {"slow-device", Severity::warning, id.hex(),
-             fmt::format("it computes {:.0f} times slower than it measured at its start, "
-                         "and gets a smaller share from the next plan on",
-                         factor),
-             "look for other work on it, heat or a weak power supply; start shoald "
-             "again to measure anew, or correct device.speed_bytes"});
+        list.push_back({"slow-device", Severity::warning, id.hex(),
+                        fmt::format("it computes {:.0f} times slower than it measured, "
+                                    "and gets a smaller share from the next plan on",
+                                    factor),
+                        "look for other work on it, heat or a weak power supply; measure it anew "
+                        "with shoal bench when it is idle, or correct device.speed_bytes"});
     }
     warnings_.replace("slow-device", std::move(list));
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "daemon/log/log.hpp"
+#include "daemon/plan/device_profile.hpp"
 #include "daemon/plan/planner.hpp"
 
 namespace shoal {
@@ -274,9 +275,10 @@ Situation PlanRoot::situation() const {
     Situation out;
     for (mesh::Member& m : cluster.followers) {
         const mesh::DeviceId id = m.id;
+        auto profile = profile_of(m.description);
         out.devices.push_back({std::move(m), links_->name(id), speeds_.correction(id),
                                failures_.exclusions().reason(id, now),
-                               failures_.exclusions().suspicious(id)});
+                               failures_.exclusions().suspicious(id), profile});
     }
     out.apart = std::move(cluster.apart);
     for (const auto& [id, device] : plan_.devices()) out.planned.insert(id);

@@ -105,15 +105,20 @@ bool is_called(const Candidate& candidate, const std::string& name) {
            name == candidate.member.id.hex();
 }
 
+// As measured, or guessed from the one number that every device says.
+planner::DeviceProfile profile_of(const Candidate& candidate) {
+    const double speed = candidate.member.description.speed;
+    return candidate.profile ? *candidate.profile
+                             : planner::DeviceProfile::guess(speed > 0 ? speed : kUnknownSpeed);
+}
+
 planner::Cluster cluster_of(const std::vector<Candidate>& candidates,
                             const config::PlanSettings& settings) {
     planner::Cluster cluster;
     for (const Candidate& c : candidates) {
         planner::PlanDevice& device = cluster.devices.emplace_back();
         device.name = c.member.description.name;
-        const double speed = c.member.description.speed;
-        device.profile =
-            planner::DeviceProfile::guess(speed > 0 ? speed : kUnknownSpeed).slowed(c.slower);
+        device.profile = profile_of(c).slowed(c.slower);
         device.memory_bytes = c.member.description.memory_available;
         for (const std::string& entry : settings.share) {
             const auto share = config::parse_share(entry);

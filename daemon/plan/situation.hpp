@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/planner/profile.hpp"
 #include "mesh/node.hpp"
 #include "mesh/wire/identity.hpp"
 
@@ -33,6 +34,8 @@ struct Candidate {
     double slower = 1;                   ///< so many times slower than it said (SpeedWatch)
     std::optional<std::string> fault{};  ///< why it is left out for now (Exclusions)
     bool suspicious = false;             ///< it failed not long ago; it may take part again
+    /// Measured, or guessed from its speed; nothing: it does not tell. Always plausible.
+    std::optional<planner::DeviceProfile> profile{};
 };
 
 /// All that a plan depends on but the model and the settings. What comes to count for it (the

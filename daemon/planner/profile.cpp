@@ -1,6 +1,22 @@
 #include "daemon/planner/profile.hpp"
 
 namespace shoal::planner {
+namespace {
+
+// Of anything that is done in a second; and seconds of a layer.
+constexpr double kLeastRate = 1e3, kMostRate = 1e18;
+constexpr double kLeastSeconds = 1e-9, kMostSeconds = 10;
+
+// False for NaN as well.
+bool within(double value, double least, double most) {
+    return value >= least && value <= most;
+}
+
+bool is_rate(double value) {
+    return within(value, kLeastRate, kMostRate);
+}
+
+}  // namespace
 
 // Proportions of an ARM Cortex-A76 with four cores, whose memory gives 11 GB/s: products of one
 // row wait for memory, those of many rows for arithmetic (tests/bench/README.md, by llvm-mca).
@@ -21,6 +37,14 @@ DeviceProfile DeviceProfile::guess(double bytes_per_second) {
     p.elements = 0.5e9 * unit;
     p.layer_seconds = 10e-6;
     return p;
+}
+
+bool plausible(const DeviceProfile& p) noexcept {
+    for (const Rates& r : p.rates) {
+        if (!is_rate(r.one_row) || !is_rate(r.many_rows) || !is_rate(r.in_file)) return false;
+    }
+    return is_rate(p.attend_one) && is_rate(p.attend_many) && is_rate(p.elements) &&
+           within(p.layer_seconds, kLeastSeconds, kMostSeconds);
 }
 
 DeviceProfile DeviceProfile::slowed(double factor) const {

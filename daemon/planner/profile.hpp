@@ -103,6 +103,10 @@ struct DeviceProfile {
     DeviceProfile slowed(double factor) const;
 };
 
+/// All numbers are finite, above 0 and within what devices of any time to come can do: whatever
+/// comes from elsewhere passes this before it is calculated with.
+bool plausible(const DeviceProfile& profile) noexcept;
+
 /// A link between two devices.
 struct Link {
     double exchange_seconds = 250e-6;  ///< both send each other a small frame at once, and have it

@@ -11,6 +11,7 @@
 
 namespace shoal {
 
+using mesh::messages::BenchRequest;
 using mesh::messages::CancelRequest;
 using mesh::messages::Done;
 using mesh::messages::Door;
@@ -58,6 +59,9 @@ void Attached::cancel(Ticket ticket) noexcept {
                 return desk_.cancel({ports_.self(), ticket});
             case Stage::asked:
                 return withdraw(ticket);
+            case Stage::measuring:
+                give_up(ticket, ErrorCode::cancelled, "cancelled");
+                return ports_.stop_bench();
         }
     });
 }
@@ -71,10 +75,18 @@ void Attached::begin(Ticket ticket, Request request, Door door, Sink sink) {
     if (std::holds_alternative<StatusRequest>(request) && (!root_ || *root_ == ports_.self())) {
         return sink(seen_from_here(ports_.status()));
     }
+    if (const auto* bench = std::get_if<BenchRequest>(&request)) {
+        return measure(ticket, *bench, std::move(sink));
+    }
     const std::string* model = model_of(request);
     const bool path = model != nullptr && is_path(*model);
     records_[ticket] = {std::move(request), std::move(sink)};
     path ? read(ticket) : place(ticket);
+}
+
+void Attached::measure(Ticket ticket, const BenchRequest& request, Sink sink) {
+    records_[ticket] = {request, std::move(sink), Stage::measuring};
+    ports_.bench(request, [this, ticket](const Event& event) { deliver(ticket, event); });
 }
 
 // A file of this device, wherever it lies: from here on by its hash.

@@ -69,6 +69,13 @@ class RequestPorts {
     /// A job for the plan, whose events then come; as in PlanRoot.
     [[nodiscard]] virtual bool submit(Job job, const KnownModel& model, bool load_only) = 0;
     virtual void cancel(JobId job) = 0;
+
+    /// Measures this device, or says what it measured: progress, then one final event, perhaps
+    /// before this returns.
+    using Told = std::function<void(const mesh::messages::Event&)>;
+    virtual void bench(const mesh::messages::BenchRequest& request, Told told) = 0;
+    /// What bench() began and has not ended is not wanted any more.
+    virtual void stop_bench() = 0;
 };
 
 }  // namespace shoal

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "mesh/messages/device_profile_fields.hpp"
 #include "mesh/messages/record_codec.hpp"
 #include "mesh/messages/warning_fields.hpp"
 
@@ -125,6 +126,7 @@ void fields(F&& f, S& s) {
     f(67, "steps", s.steps);
     f(68, "compute_seconds", s.compute_seconds);
     f(69, "problems", s.problems, kMaxAnnouncedProblems);
+    f(70, "profile", s.profile);
 }
 
 namespace {

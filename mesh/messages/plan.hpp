@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "mesh/messages/device_profile.hpp"
 #include "mesh/messages/slice.hpp"
 #include "mesh/messages/warning.hpp"
 #include "mesh/wire/codec.hpp"
@@ -128,6 +129,7 @@ struct Announcement {
     std::uint64_t steps = 0;
     double compute_seconds = 0;  ///< of arithmetic in these steps
     std::vector<AnnouncedProblem> problems;
+    DeviceProfile profile;  ///< all zeros: an older version, which tells its speed alone
 };
 
 using PlanMessage = std::variant<PlanOffer, PlanProgress, PlanLoaded, PlanStart, PlanEnd,

@@ -3,6 +3,7 @@
 // again for something else; REQUESTS.md has the rules for adding one. Private to requests.cpp.
 #pragma once
 
+#include "mesh/messages/device_profile_fields.hpp"
 #include "mesh/messages/record_codec.hpp"
 #include "mesh/messages/requests.hpp"
 #include "mesh/messages/warning_fields.hpp"
@@ -16,6 +17,10 @@ struct EnumRange<ErrorCode> {
 template <>
 struct EnumRange<StopReason> {
     static constexpr StopReason first = StopReason::end, last = StopReason::cancelled;
+};
+template <>
+struct EnumRange<ProfileOrigin> {
+    static constexpr ProfileOrigin first = ProfileOrigin::guessed, last = ProfileOrigin::given;
 };
 
 // F is called as f(key, name, member) or, for what can be long, f(key, name, member, limit) or
@@ -75,6 +80,11 @@ void fields(F&& f, S& s) {
 template <typename F, Of<CancelRequest> S>
 void fields(F&& f, S& s) {
     f(0, "request", s.request);
+}
+
+template <typename F, Of<BenchRequest> S>
+void fields(F&& f, S& s) {
+    f(0, "show", s.show);
 }
 
 template <typename F, Of<Progress> S>
@@ -208,6 +218,20 @@ void fields(F&& f, S& s) {
     f(16, "prefill_tokens_per_second", s.prefill_tokens_per_second);
     f(64, "reading_models", s.reading_models);
     f(65, "warnings", s.warnings, kMaxListedWarnings);
+}
+
+template <typename F, Of<BenchReply> S>
+void fields(F&& f, S& s) {
+    f(0, "profile", s.profile);
+    f(1, "origin", s.origin);
+    f(2, "date", s.date, kMaxRequestBytes);
+    f(3, "cpu", s.cpu, kMaxRequestBytes);
+    f(4, "isa", s.isa, kMaxRequestBytes);
+    f(5, "version", s.version, kMaxRequestBytes);
+    f(6, "threads", s.threads);
+    f(7, "cpus", s.cpus, kMaxListedCpus);
+    f(8, "memory_total", s.memory_total);
+    f(9, "not_stored", s.not_stored, kMaxRequestBytes);
 }
 
 }  // namespace shoal::mesh::messages

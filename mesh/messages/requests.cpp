@@ -10,9 +10,9 @@ namespace shoal::mesh::messages {
 namespace {
 
 constexpr std::array kRequestNames{"generate", "tokenize", "detokenize", "status",
-                                   "models",   "load",     "cancel"};
-constexpr std::array kEventNames{"progress", "token", "done",         "failed",
-                                 "tokens",   "text",  "models_reply", "status_reply"};
+                                   "models",   "load",     "cancel",     "bench"};
+constexpr std::array kEventNames{"progress", "token",        "done",         "failed",     "tokens",
+                                 "text",     "models_reply", "status_reply", "bench_reply"};
 static_assert(kRequestNames.size() == std::variant_size_v<Request>);
 static_assert(kEventNames.size() == std::variant_size_v<Event>);
 static_assert(kMaxRequestBytes == kMaxFrameBytes && kMaxPromptTokens == kMaxArrayEntries);

@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "mesh/messages/device_profile.hpp"
 #include "mesh/messages/slice.hpp"
 #include "mesh/messages/warning.hpp"
 #include "mesh/wire/codec.hpp"
@@ -30,6 +31,7 @@ inline constexpr std::size_t kMaxModelBytes = 4096;  ///< a name, a hash or a pa
 inline constexpr std::size_t kMaxListedModels = 4096;
 inline constexpr std::size_t kMaxListedDevices = 1024;
 inline constexpr std::size_t kMaxListedWarnings = 4096;
+inline constexpr std::size_t kMaxListedCpus = 4096;
 
 /// Defaults: greedy is temperature 0. A value that switches a filter off is its default.
 struct Sampling {
@@ -76,9 +78,14 @@ struct LoadRequest {
 struct CancelRequest {
     std::uint64_t request = 0;
 };
+/// Measure what this device does in a second, for which it must be idle; or say what it measured
+/// last. Over the control socket only.
+struct BenchRequest {
+    bool show = false;  ///< measure nothing
+};
 
 using Request = std::variant<Generate, TokenizeRequest, DetokenizeRequest, StatusRequest,
-                             ModelsRequest, LoadRequest, CancelRequest>;
+                             ModelsRequest, LoadRequest, CancelRequest, BenchRequest>;
 
 /// Why something was refused or failed; the text says what, where and what to do.
 enum class ErrorCode : std::uint8_t {
@@ -176,8 +183,26 @@ struct StatusReply {
     std::vector<Warning> warnings;  ///< what any device finds wrong, the gravest first
 };
 
+/// How a device came by its profile.
+enum class ProfileOrigin : std::uint8_t {
+    guessed = 1,   ///< from its speed with one type of weights
+    measured = 2,  ///< as BenchReply's other members say
+    given = 3,     ///< from the setting device.speed_bytes
+};
+/// What a device does in a second. What follows `origin` is of a measurement, and empty without.
+struct BenchReply {
+    DeviceProfile profile;
+    ProfileOrigin origin = ProfileOrigin::guessed;
+    std::string date;  ///< UTC: "2026-11-29T16:40:00Z"
+    std::string cpu, isa, version;
+    std::uint32_t threads = 0;
+    std::vector<std::uint32_t> cpus;  ///< their numbers, which the threads may run on
+    std::uint64_t memory_total = 0;
+    std::string not_stored;  ///< why it is lost at the daemon's end; empty: it is not
+};
+
 using Event = std::variant<Progress, Token, Done, Failed, TokenizeReply, DetokenizeReply,
-                           ModelsReply, StatusReply>;
+                           ModelsReply, StatusReply, BenchReply>;
 
 /// True for the event that ends a request.
 bool is_final(const Event& event) noexcept;

@@ -141,6 +141,12 @@ Problem check(const LoadRequest& l, Door door) {
     return check_model(l.model, door);
 }
 
+Problem check(const BenchRequest&, Door door) {
+    if (door == Door::control) return {};
+    return Failed{ErrorCode::forbidden,
+                  "measuring a device is for the command line on the device itself"};
+}
+
 Problem check(const StatusRequest&, Door) {
     return {};
 }

@@ -39,6 +39,10 @@ bool contains(std::span<const std::byte> bytes, const std::string& hex) {
     return std::search(bytes.begin(), bytes.end(), wanted.begin(), wanted.end()) != bytes.end();
 }
 
+DeviceProfile sample_profile() {
+    return {{1, 2, 3}, {4, 5, 6}, {7, 8, 9}, {10, 11, 12}, {13, 14, 15}, 16, 17, 18, 1e-5};
+}
+
 std::vector<PlanFrame> samples() {
     const PlanRef plan{7, {1, 2, 3}, 4};
     return {
@@ -52,7 +56,12 @@ std::vector<PlanFrame> samples() {
         {0, Announcement{{{{1}, "name", "llama", "Q4_0", 5, 6, 7}},
                          true,
                          {{"disk-full", Severity::error, "0a", "no room", "make some"}},
-                         {{8}, {9}}}},
+                         {{8}, {9}},
+                         3,
+                         4,
+                         0.5,
+                         {},
+                         sample_profile()}},
     };
 }
 
@@ -75,6 +84,18 @@ TEST_CASE("every plan message survives the wire") {
     REQUIRE(offer.devices.size() == 2);
     CHECK(offer.devices[1].endpoint == "tcp://*:1234");
     CHECK(offer.devices[1].slice == sample_offer().devices[1].slice);
+}
+
+TEST_CASE("a device's profile travels with its announcement, and is missing in an older one") {
+    Announcement said;
+    said.profile = sample_profile();
+    const auto got = decode_plan(encode({0, said}));
+    REQUIRE(got);
+    CHECK(std::get<Announcement>(got->body).profile == sample_profile());
+    // [1, 7, 0, {0: []}], as a version without profiles could say it.
+    const auto older = decode_plan(std::as_bytes(std::span("\x94\x01\x07\x00\x81\x00\x90", 7)));
+    REQUIRE(older);
+    CHECK(std::get<Announcement>(older->body).profile == DeviceProfile());
 }
 
 TEST_CASE("an offer's device has these bytes: its slice is eight numbers with keys of their own") {

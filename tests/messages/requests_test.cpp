@@ -92,7 +92,25 @@ std::vector<Request> all_requests() {
             StatusRequest{},
             ModelsRequest{},
             LoadRequest{"/models/tiny.gguf"},
-            CancelRequest{77}};
+            CancelRequest{77},
+            BenchRequest{true}};
+}
+
+DeviceProfile full_profile() {
+    return {{1, 2, 3}, {4, 5, 6}, {7, 8, 9}, {10, 11, 12}, {13, 14, 15}, 16, 17, 18, 0.25};
+}
+
+BenchReply full_bench() {
+    return {full_profile(),
+            ProfileOrigin::measured,
+            "2026-11-29T16:40:00Z",
+            "Cortex-A76",
+            "dotprod",
+            "0.1.0",
+            4,
+            {0, 2, 4, 6},
+            1ULL << 33,
+            "disk full"};
 }
 
 std::vector<Event> all_events() {
@@ -103,7 +121,8 @@ std::vector<Event> all_events() {
             TokenizeReply{{1, 2}, {"a", "b"}},
             DetokenizeReply{"text"},
             ModelsReply{{full_model(), ModelInfo{}}},
-            full_status()};
+            full_status(),
+            full_bench()};
 }
 
 std::string text_of(const RequestFrame& f) {
@@ -190,6 +209,21 @@ TEST_SUITE("requests") {
         CHECK(status.devices[1].rank == -1);
         CHECK(status.reading_models);
         CHECK(status.warnings == full_status().warnings);
+        const auto bench = decode_event(encode(EventFrame{1, full_bench()}));
+        REQUIRE(static_cast<bool>(bench));
+        CHECK(std::get<BenchReply>(bench->body).profile == full_profile());
+        CHECK(std::get<BenchReply>(bench->body).cpus == full_bench().cpus);
+    }
+
+    TEST_CASE("a device is measured over the control socket alone") {
+        for (const bool show : {false, true}) {
+            CHECK_FALSE(validate(BenchRequest{show}, Door::control));
+            for (const Door door : {Door::http, Door::mesh}) {
+                const auto failed = validate(BenchRequest{show}, door);
+                REQUIRE(failed.has_value());
+                CHECK(failed->code == ErrorCode::forbidden);
+            }
+        }
     }
 
     TEST_CASE("a frame says which attempt it belongs to, if it is one of several") {
@@ -272,10 +306,10 @@ TEST_SUITE("requests") {
         version.head(2, 3).pack.pack_map(0);
         CHECK(request_error(version.bytes()).reason == Reason::wrong_version);
         Raw type;
-        type.head(1, 7).pack.pack_map(0);
+        type.head(1, 8).pack.pack_map(0);
         CHECK(request_error(type.bytes()).reason == Reason::unknown_type);
         Raw event_type;
-        event_type.head(1, 8).pack.pack_map(0);
+        event_type.head(1, 9).pack.pack_map(0);
         CHECK(event_error(event_type.bytes()).reason == Reason::unknown_type);
         CHECK(request_error({}).reason == Reason::truncated);
         CHECK(request_error(raw({0xC1})).reason == Reason::bad_value);

@@ -74,6 +74,33 @@ struct Fixture {
 }  // namespace
 
 TEST_SUITE("Attached") {
+    TEST_CASE_FIXTURE(Fixture, "this device is measured here, whoever leads, or nobody") {
+        const auto ticket = start(BenchRequest{true});
+        REQUIRE(ports.benches.size() == 1);
+        CHECK(ports.benches[0].first.show);
+        ports.benches[0].second(Progress{"measuring", 1, 2});
+        CHECK_FALSE(story(ticket).over());
+        router.on_root_changed(kTwo);
+        router.on_member_lost(kTwo);
+        ports.benches[0].second(BenchReply{});
+        CHECK(story(ticket).over());
+        CHECK(std::holds_alternative<BenchReply>(story(ticket).events.back()));
+        CHECK(ports.requests.empty());
+        CHECK(router.pending() == 0);
+        cancel(ticket);
+        CHECK(ports.stopped_benches == 0);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a measurement whose client goes is stopped, and no more is said") {
+        const auto ticket = start(BenchRequest{});
+        cancel(ticket);
+        CHECK(code(ticket) == ErrorCode::cancelled);
+        CHECK(ports.stopped_benches == 1);
+        const auto said = story(ticket).events.size();
+        ports.benches.at(0).second(BenchReply{});
+        CHECK(story(ticket).events.size() == said);
+    }
+
     TEST_CASE_FIXTURE(Fixture, "a request waits for a root for its time, and nothing longer") {
         const auto ticket = start(generate("tiny"));
         time.pass(milliseconds(29'999));

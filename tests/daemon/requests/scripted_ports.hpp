@@ -49,6 +49,10 @@ class ScriptedPorts final : public RequestPorts {
         return true;
     }
     void cancel(JobId job) override { cancelled.push_back(job); }
+    void bench(const mesh::messages::BenchRequest& request, Told told) override {
+        benches.emplace_back(request, std::move(told));
+    }
+    void stop_bench() override { ++stopped_benches; }
 
     /// Some device announces a model.
     void announce(const std::string& name) {
@@ -83,6 +87,8 @@ class ScriptedPorts final : public RequestPorts {
     std::vector<Opened> vocabularies;
     std::vector<Submitted> jobs;
     std::vector<JobId> cancelled;
+    std::vector<std::pair<mesh::messages::BenchRequest, Told>> benches;
+    int stopped_benches = 0;
 };
 
 /// A generation of a model, by its name.
