@@ -86,7 +86,7 @@ double stream_elements(const kernels::Table& kernels, exec::ThreadPool& pool,
                        const Passes& passes) {
     model::Hparams hp;
     hp.dim = kStreamDim;
-    exec::Residual residual(hp, kernels, pool, exec::PayloadType::q8_0, kStreamRows, false);
+    exec::Residual residual(hp, kernels, pool, exec::PayloadType::q8_0, 0, kStreamRows, false);
     exec::Matrix reader;
     reader.type = kernels::DType::q8_0;
     reader.rows = 1;

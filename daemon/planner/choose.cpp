@@ -43,9 +43,6 @@ Chooser::Chooser(const model::GgufHeader& header, const model::Hparams& hp, cons
 
 std::vector<shard::Device> Chooser::devices_of(const std::vector<std::size_t>& members,
                                                const Weighting& w) const {
-    const shard::Demand demand = terms_.demand(members.size());
-    const shard::Slice all{
-        {0, work_.n_heads}, {0, work_.n_kv_heads}, {0, work_.n_ff}, {0, work_.n_vocab}};
     std::vector<shard::Device> devices;
     for (const std::size_t m : members) {
         const PlanDevice& device = cluster_.devices[m];
@@ -59,11 +56,7 @@ std::vector<shard::Device> Chooser::devices_of(const std::vector<std::size_t>& m
                   pace(&shard::Pace::ffn_column, w[1]), pace(&shard::Pace::vocab_row, w[2])};
         d.memory_bytes = device.memory_bytes;
         d.embedding = m == 0;
-        if (device.most >= 1) continue;
-        const std::uint64_t none = cutter_.needed_bytes({}, d, demand);
-        const auto part = static_cast<double>(cutter_.needed_bytes(all, d, demand) - none);
-        const std::uint64_t most = none + static_cast<std::uint64_t>(device.most * part);
-        d.memory_bytes = d.memory_bytes == 0 ? most : std::min(d.memory_bytes, most);
+        d.most = device.most;
     }
     return devices;
 }
@@ -91,6 +84,12 @@ std::optional<Alternative> Chooser::cut(std::vector<std::size_t> members,
 Alternative Chooser::refined(Alternative some) const {
     static constexpr std::array kWeights{Weights{1, 1}, Weights{1, 0}, Weights{0, 1}};
     if (some.members.size() == 1) return some;
+    const bool few = some.members.size() <= kEveryChoice;
+    const auto take = [&](std::optional<Alternative> other) {
+        if (!other) return;
+        if (few) polish(*other);
+        if (other->seconds < some.seconds) some = *std::move(other);
+    };
     Weighting best{};
     std::array<double, 3> least{};
     least.fill(some.seconds);
@@ -104,11 +103,9 @@ Alternative Chooser::refined(Alternative some) const {
             least[i] = parts[i];
             best[i] = weights;
         }
-        if (other->seconds < some.seconds) some = *std::move(other);
+        take(std::move(other));
     }
-    auto mixed = cut(some.members, best);
-    if (mixed && mixed->seconds < some.seconds) some = *std::move(mixed);
-    if (some.members.size() <= kEveryChoice) polish(some);
+    take(cut(some.members, best));
     return some;
 }
 
@@ -122,13 +119,11 @@ void Chooser::polish(Alternative& some) const {
         const Seconds s = predict.request(slices, terms_.request);
         return std::array{s.attention, s.ffn, s.lm_head};
     };
-    const auto fits = [&](std::size_t rank, const shard::Slice& slice) {
-        const shard::Device& device = devices[rank];
-        return device.memory_bytes == 0 ||
-               cutter_.needed_bytes(slice, device, demand) <= device.memory_bytes;
-    };
-    for (const shard::Part part : shard::kParts) {
-        const std::uint32_t unit = cutter_.unit(part, devices.size());
+    using enum shard::Part;
+    for (const auto& [part, unit] : {std::pair{heads, work_.n_heads / work_.n_kv_heads},
+                                     {heads, 1U},
+                                     {ffn, cutter_.unit(ffn, devices.size())},
+                                     {vocab, 1U}}) {
         std::uint32_t most = 0;
         for (const shard::Slice& slice : some.slices) {
             most = std::max(most, shard::range_of(slice, part).size() / unit);
@@ -145,7 +140,8 @@ void Chooser::polish(Alternative& some) const {
                     if (now >= seconds * (1 - 1e-6)) continue;
                     moved = true;
                     for (std::size_t r = 0; r < devices.size(); ++r) {
-                        moved = moved && ((*other)[r] == some.slices[r] || fits(r, (*other)[r]));
+                        moved = moved && ((*other)[r] == some.slices[r] ||
+                                          cutter_.fits((*other)[r], devices[r], demand));
                     }
                     if (!moved) continue;
                     some.slices = *other;

@@ -119,7 +119,7 @@ struct PlanDevice {
     std::string name;
     DeviceProfile profile;
     std::uint64_t memory_bytes = 0;  ///< for slice, KV cache and buffers; 0: no limit
-    double most = 1;                 ///< at most this part of the model's weights
+    double most = 1;                 ///< at most this part of heads, FFN columns and vocabulary
     bool operator==(const PlanDevice&) const = default;
 };
 

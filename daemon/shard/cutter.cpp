@@ -28,6 +28,8 @@ double mib(std::uint64_t bytes) {
     return static_cast<double>(bytes) / (1 << 20);
 }
 
+constexpr std::array<double, kParts.size()> kUnlimited{kNoLimit, kNoLimit, kNoLimit};
+
 constexpr std::size_t index(Part part) noexcept {
     return static_cast<std::size_t>(part);
 }
@@ -109,6 +111,27 @@ std::uint64_t Cutter::needed_bytes(const Slice& slice, const Device& device,
     return bytes;
 }
 
+// What each device may take of each part, short of its memory.
+Cutter::Limits Cutter::limits_of(std::span<const Device> devices, const Demand& demand) const {
+    const Slice all{{0, hp_.n_heads}, {0, hp_.n_kv_heads}, {0, hp_.n_ff}, {0, hp_.n_vocab}};
+    Limits limits(devices.size(), kUnlimited);
+    for (std::size_t r = 0; r < devices.size(); ++r) {
+        if (devices[r].most >= 1) continue;
+        for (const Part part : kParts) {
+            limits[r][index(part)] = devices[r].most * part_bytes(all, part, demand);
+        }
+    }
+    return limits;
+}
+
+bool Cutter::fits(const Slice& slice, const Device& device, const Demand& demand) const {
+    const auto limits = limits_of({&device, 1}, demand)[0];
+    for (const Part part : kParts) {
+        if (part_bytes(slice, part, demand) > limits[index(part)]) return false;
+    }
+    return excess(slice, device, demand) == 0;
+}
+
 // Bytes that a slice takes beyond the device's memory.
 std::uint64_t Cutter::excess(const Slice& slice, const Device& device, const Demand& demand) const {
     if (device.memory_bytes == 0) return 0;
@@ -161,7 +184,7 @@ std::optional<std::vector<Slice>> Cutter::cut_within(std::span<const Device> dev
 std::optional<std::vector<Slice>> Cutter::cut_giving(std::span<const Device> devices,
                                                      const Demand& demand,
                                                      std::span<const Part> order) const {
-    Limits limits(devices.size(), {kNoLimit, kNoLimit, kNoLimit});
+    Limits limits = limits_of(devices, demand);
     for (std::size_t round = 0; round < kMemoryRounds + kParts.size() * devices.size(); ++round) {
         auto slices = cut_within(devices, demand, limits);
         if (!slices) return std::nullopt;
@@ -203,11 +226,11 @@ std::vector<Slice> Cutter::cut_by_memory(std::span<const Device> devices,
         device.pace = {query_head_ / room, kv_head_bytes(demand) / room, ffn_column_ / room,
                        vocab_row_ / room};
     }
-    const auto slices =
-        cut_within(by_memory, demand, Limits(devices.size(), {kNoLimit, kNoLimit, kNoLimit}));
+    auto slices = cut_within(by_memory, demand, limits_of(devices, demand));
+    if (!slices) slices = cut_within(by_memory, demand, Limits(devices.size(), kUnlimited));
     std::string complaint;
     for (std::size_t r = 0; r < devices.size(); ++r) {
-        if (excess((*slices)[r], devices[r], demand) == 0) continue;
+        if (fits((*slices)[r], devices[r], demand)) continue;
         complaint += fmt::format(
             "{}{} needs {:.1f} MiB (weights {:.1f}, KV cache and buffers included) of {:.1f} MiB",
             complaint.empty() ? "" : "; ", devices[r].name,
@@ -234,13 +257,16 @@ std::vector<Slice> Cutter::cut(std::span<const Device> devices, const Demand& de
         }
         return of_heads + of_ffn + of_vocab;
     };
-    const Limits none(devices.size(), {kNoLimit, kNoLimit, kNoLimit});
-    const std::vector<Slice> free = *cut_within(devices, demand, none);
+    const auto free = cut_within(devices, demand, limits_of(devices, demand));
+    if (!free) {
+        throw PlanError("the most that devices may take (plan.share) leaves a part of " + hp_.name +
+                        " to nobody; allow more");
+    }
     bool fits = true;
     for (std::size_t r = 0; r < devices.size(); ++r) {
-        fits = fits && excess(free[r], devices[r], demand) == 0;
+        fits = fits && excess((*free)[r], devices[r], demand) == 0;
     }
-    if (fits) return free;
+    if (fits) return *free;
     // Which part frees the most memory for the least work depends on cache and types.
     using enum Part;
     static constexpr std::array kOrders{

@@ -30,6 +30,7 @@ struct Device {
     Pace pace{};
     std::uint64_t memory_bytes = 0;  ///< what slice, KV cache and buffers may take; 0: no limit
     bool embedding = false;          ///< must hold the embedding table as well (a root)
+    double most = 1;                 ///< at most this part of heads, columns and rows each
 };
 
 /// What the slices must leave room for besides weights.
@@ -73,6 +74,8 @@ class Cutter {
     /// Devices without limits that are all alike.
     std::vector<Device> equal_devices(std::size_t count) const;
 
+    /// Whether a device may have a slice: by its memory, and by the most that it takes.
+    bool fits(const Slice& slice, const Device& device, const Demand& demand) const;
     /// Bytes that a device takes with its slice: weights, KV cache, buffers.
     std::uint64_t needed_bytes(const Slice& slice, const Device& device,
                                const Demand& demand) const;
@@ -93,6 +96,7 @@ class Cutter {
                                                  const Demand& demand,
                                                  std::span<const Part> order) const;
     std::vector<Slice> cut_by_memory(std::span<const Device> devices, const Demand& demand) const;
+    Limits limits_of(std::span<const Device> devices, const Demand& demand) const;
     std::uint64_t excess(const Slice& slice, const Device& device, const Demand& demand) const;
     double part_bytes(const Slice& slice, Part part, const Demand& demand) const noexcept;
     double kv_head_bytes(const Demand& demand) const noexcept;

@@ -201,7 +201,7 @@ TEST_CASE("what is no command, option or argument is named, with what is near") 
     CHECK(error({"stat"}).find("did you mean `shoal status`?") != std::string::npos);
     const std::string chat = error({"chat"});
     CHECK(chat.starts_with("shoal: there is no command \"chat\".\n"));
-    CHECK(contains(chat, "run, status, bench, models, load, tokenize, detokenize, key, help"));
+    CHECK(contains(chat, "run, status, plan, bench, models, load, tokenize, detokenize, key, help"));
     CHECK(error({"-q", "lod", "m"})
               .starts_with("shoal: there is no command \"lod\"; did you mean `shoal load`?"));
     CHECK(contains(error({"key", "mew"}), "no command \"mew\"; did you mean `shoal key new`?"));

@@ -58,7 +58,10 @@ SmallDaemon::SmallDaemon(Options given)
                                           options.carries, engine_events())),
       models(control.loop, worker, catalogue, state.folder / "pieces", provider_links()),
       core({control.loop, mesh, *engine, models, texts}, device(),
-           {options.settings, {}, options.plan_patience, options.patience}) {
+           {options.settings,
+            {{}, {}, mesh::messages::kMaxPlanDevices},
+            options.plan_patience,
+            options.patience}) {
     for (const auto& path : options.models) catalogue.add(path);
     control.call([&] { core.start(); });
     if (options.root) elect(self);

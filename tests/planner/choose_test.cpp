@@ -164,13 +164,14 @@ double least(const Case& c, const Chooser& chooser, const std::vector<std::size_
     return best;
 }
 
-TEST_CASE("no cut among small devices is 2 % quicker than the one that is chosen") {
+TEST_CASE("no cut among few devices is 2 % quicker than the chosen one, 4 % with short memory") {
     std::size_t compared = 0;
-    for (std::uint32_t seed = 0; seed < 300; ++seed) {
+    for (std::uint32_t seed = 0; seed < 200; ++seed) {
         CAPTURE(seed);
         Random random(seed);
         Case c(random, 2 + seed % 2, 3);
-        if (seed % 3 == 0) c.limit_memory(random, random.between(1.1, 2));
+        const bool short_memory = seed % 3 == 0;
+        if (short_memory) c.limit_memory(random, random.between(1.1, 2));
         const Chooser chooser = c.chooser();
         std::vector<std::size_t> members(c.cluster.devices.size());
         std::iota(members.begin(), members.end(), 0);
@@ -181,7 +182,7 @@ TEST_CASE("no cut among small devices is 2 % quicker than the one that is chosen
             least(c, chooser, members, (hp.n_ff / 32 + 9) / 10 * 32, (hp.n_vocab + 9) / 10);
         if (best == shard::kNoLimit) continue;
         REQUIRE(some);
-        CHECK(some->seconds <= best * 1.02);
+        CHECK(some->seconds <= best * (short_memory ? 1.04 : 1.02));
         ++compared;
     }
     CHECK(compared > 80);

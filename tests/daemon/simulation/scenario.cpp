@@ -23,8 +23,6 @@ constexpr auto kEndPatience = seconds(150);  // for all requests to end, afterwa
 Scenario::Scenario(std::uint64_t seed, Coverage& coverage, bool verbose)
     : world_(seed, coverage, verbose) {
     world_.settings.models.queue = world_.chance(0.1) ? 2 : 64;
-    // Alone, a device is quickest with models as small as these.
-    world_.settings.plan.min_devices = world_.chance(0.9) ? 1024 : 1;
     world_.settings.plans = {};
     world_.network.set_reachable([this](std::size_t a, std::size_t b) {
         return split_.contains(a) == split_.contains(b) && !cut_.contains(std::minmax(a, b));
