@@ -12,10 +12,10 @@ namespace {
 using exec::KvCache;
 
 constexpr std::uint32_t kKvHeads = 8, kGroup = 4, kHeadDim = 64;
-constexpr std::uint32_t kHeads = kKvHeads * kGroup;
+constexpr std::uint32_t kQueryHeads = kKvHeads * kGroup;
 constexpr exec::SequenceId kSequence = 1;
 // Rows of a prompt that attend to this many positions, and those before them in the step.
-constexpr std::uint32_t kManyPositions = 512, kManyRows = 64;
+constexpr std::uint32_t kManyPositions = 512, kRowsTogether = 64;
 
 // One layer's cache of one sequence, with its attention.
 class Attended {
@@ -23,9 +23,9 @@ class Attended {
     Attended(const kernels::Table& kernels, exec::ThreadPool& pool, std::uint32_t positions,
              std::uint32_t rows)
         : cache_({1, kKvHeads, kHeadDim, kernels::KvType::f16}, positions),
-          attention_(kernels, pool, cache_, {{0, kHeads}, {0, kKvHeads}, {}, {}}, kGroup, positions,
-                     rows),
-          q_(std::size_t{rows} * kHeads * kHeadDim, 0.5F),
+          attention_(kernels, pool, cache_, {{0, kQueryHeads}, {0, kKvHeads}, {}, {}}, kGroup,
+                     positions, rows),
+          q_(std::size_t{rows} * kQueryHeads * kHeadDim, 0.5F),
           out_(q_.size()) {
         // The cache has as many blocks as the sequence takes.
         static_cast<void>(cache_.reserve(kSequence, 0, positions));
@@ -42,10 +42,10 @@ class Attended {
 
     double rate(const Passes& passes) {
         const double seconds = passes.quickest(
-            [&] { attention_.run(0, rows_, q_.data(), out_.data(), kHeads * kHeadDim); });
+            [&] { attention_.run(0, rows_, q_.data(), out_.data(), kQueryHeads * kHeadDim); });
         double attended = 0;
         for (const exec::AttendRow& row : rows_) attended += row.position + 1.0;
-        return attended * kHeads * kHeadDim / seconds;
+        return attended * kQueryHeads * kHeadDim / seconds;
     }
 
   private:
@@ -66,7 +66,7 @@ double attend_one(const kernels::Table& kernels, exec::ThreadPool& pool, std::ui
 }
 
 double attend_many(const kernels::Table& kernels, exec::ThreadPool& pool, const Passes& passes) {
-    return Attended(kernels, pool, kManyPositions + kManyRows, kManyRows).rate(passes);
+    return Attended(kernels, pool, kManyPositions + kRowsTogether, kRowsTogether).rate(passes);
 }
 
 }  // namespace shoal::measure

@@ -26,8 +26,7 @@ shard::Pace pace_of(const ModelWork& work, const DeviceProfile& p, double steps,
 
 Chooser::Chooser(const model::GgufHeader& header, const model::Hparams& hp, const Cluster& cluster,
                  const Terms& terms)
-    : header_(header),
-      cluster_(cluster),
+    : cluster_(cluster),
       terms_(terms),
       work_(work_of(header, hp)),
       cutter_(header, hp) {
@@ -46,9 +45,9 @@ std::vector<shard::Device> Chooser::devices_of(const std::vector<std::size_t>& m
     std::vector<shard::Device> devices;
     for (const std::size_t m : members) {
         const PlanDevice& device = cluster_.devices[m];
-        const auto& [prompt, answer] = paces_[m];
+        const Paces& paces = paces_[m];
         const auto pace = [&](double shard::Pace::*unit, const Weights& weights) {
-            return weights.prompt * prompt.*unit + weights.answer * answer.*unit;
+            return weights.prompt * paces.prompt.*unit + weights.answer * paces.answer.*unit;
         };
         shard::Device& d = devices.emplace_back();
         d.name = device.name;

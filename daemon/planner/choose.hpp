@@ -86,7 +86,6 @@ class Chooser {
     std::vector<std::optional<Alternative>> one_by_one() const;
     bool alike(std::size_t a, std::size_t b) const;
 
-    const model::GgufHeader& header_;
     const Cluster& cluster_;
     const Terms& terms_;
     ModelWork work_;

@@ -50,9 +50,9 @@ TEST_CASE("K and V that several devices compute are counted") {
     // of V, that another one computes as well, with 32 devices 96.
     const planner::ShapedModel model = planner::model_of(kLlama8B);
     const planner::ModelWork work = planner::work_of(model.header, model.hparams);
-    for (const auto& [devices, extra] : {std::pair{1, 0.0}, {8, 0.0}, {16, 64.0}, {32, 96.0}}) {
-        const auto slices = shard::cut_evenly(model.header, model.hparams, devices);
-        CHECK(planner::redundant_kv_outputs(work, slices) == extra);
+    for (const auto& each : {std::pair{1, 0.0}, {8, 0.0}, {16, 64.0}, {32, 96.0}}) {
+        const auto slices = shard::cut_evenly(model.header, model.hparams, each.first);
+        CHECK(planner::redundant_kv_outputs(work, slices) == each.second);
     }
 }
 

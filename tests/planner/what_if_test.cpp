@@ -91,11 +91,11 @@ TEST_CASE("what is wrong in a file is said with its line") {
         {"link = 3\n" + kDevices, "link: a table belongs here"},
         {"[[[", "boards.toml:1: "},
     };
-    for (const auto& [text, expected] : cases) {
-        CAPTURE(text);
-        const std::string said = refusal(text);
+    for (const auto& each : cases) {
+        CAPTURE(each.first);
+        const std::string said = refusal(each.first);
         CAPTURE(said);
-        CHECK(said.find(expected) != std::string::npos);
+        CHECK(said.find(each.second) != std::string::npos);
     }
 }
 
