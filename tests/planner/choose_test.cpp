@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "daemon/shard/cut.hpp"
+#include "tests/instrumented.hpp"
 #include "tests/planner/random_cluster.hpp"
 
 namespace shoal::tests {
@@ -84,7 +85,7 @@ struct Case {
 
 TEST_CASE("every plan gives each head, column and row to one device, within its memory") {
     std::size_t planned = 0, limited = 0;
-    for (std::uint32_t seed = 0; seed < 1500; ++seed) {
+    for (std::uint32_t seed = 0; seed < by_speed(1500U, 150U); ++seed) {
         CAPTURE(seed);
         Random random(seed);
         Case c(random, random.whole(1, 12));
@@ -112,8 +113,8 @@ TEST_CASE("every plan gives each head, column and row to one device, within its 
             REQUIRE(c.needed(slice, r == 0, best.members.size()) <= memory);
         }
     }
-    CHECK(planned > 1200);
-    CHECK(limited > 1000);
+    CHECK(planned > by_speed(1200U, 120U));
+    CHECK(limited > by_speed(1000U, 100U));
 }
 
 // The least sum of the longest of each part, over all cuts within the memory.
@@ -166,7 +167,7 @@ double least(const Case& c, const Chooser& chooser, const std::vector<std::size_
 
 TEST_CASE("no cut among few devices is 2 % quicker than the chosen one, 4 % with short memory") {
     std::size_t compared = 0;
-    for (std::uint32_t seed = 0; seed < 200; ++seed) {
+    for (std::uint32_t seed = 0; seed < by_speed(200U, 20U); ++seed) {
         CAPTURE(seed);
         Random random(seed);
         Case c(random, 2 + seed % 2, 3);
@@ -185,11 +186,11 @@ TEST_CASE("no cut among few devices is 2 % quicker than the chosen one, 4 % with
         CHECK(some->seconds <= best * (short_memory ? 1.04 : 1.02));
         ++compared;
     }
-    CHECK(compared > 80);
+    CHECK(compared > by_speed(80U, 8U));
 }
 
 TEST_CASE("one device after the other finds choices as good as looking at every one") {
-    for (std::uint32_t seed = 0; seed < 60; ++seed) {
+    for (std::uint32_t seed = 0; seed < by_speed(60U, 10U); ++seed) {
         CAPTURE(seed);
         Random random(seed);
         Case c(random, Chooser::kEveryChoice);
@@ -203,7 +204,7 @@ TEST_CASE("one device after the other finds choices as good as looking at every 
 }
 
 TEST_CASE("a faster device or link never makes the plan slower") {
-    for (std::uint32_t seed = 0; seed < 300; ++seed) {
+    for (std::uint32_t seed = 0; seed < by_speed(300U, 50U); ++seed) {
         CAPTURE(seed);
         Random random(seed);
         Case c(random, random.whole(2, 5));
