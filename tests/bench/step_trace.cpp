@@ -46,6 +46,7 @@ struct Options {
     std::string transport = "zmtp";
     bool clear = false;
     int spin_us = -1;
+    std::uint32_t scatter_rows = 0;
 };
 
 enum Stage : std::size_t { kCompute, kSend, kReceive, kLook, kSleep, kRest, kStages };
@@ -225,6 +226,7 @@ void device(Plan& plan, std::uint32_t rank, const Options& o) {
     exec::ExecutorOptions options;
     options.max_rows = std::max<std::uint32_t>(o.prompt, 16);
     options.max_outputs = 1;
+    options.scatter_rows = std::min(o.scatter_rows, options.max_rows);
     options.kv_positions = (o.prompt + o.generate + 32 + exec::KvCache::kBlockPositions) /
                            exec::KvCache::kBlockPositions * exec::KvCache::kBlockPositions;
     exec::Executor executor(plan.hp, plan.slices[rank], weights, kernels, pool, options);
@@ -305,6 +307,8 @@ int main(int argc, char** argv) {
     app.add_option("--transport", o.transport, "zmtp or libzmq")
         ->check(CLI::IsMember({"zmtp", "libzmq"}));
     app.add_flag("--clear", o.clear, "without encryption");
+    app.add_option("--scatter-rows", o.scatter_rows,
+                   "from so many rows on sums go in two hops; 0: never");
     app.add_option("--spin", o.spin_us, "microseconds to look before sleeping");
     CLI11_PARSE(app, argc, argv);
     try {
