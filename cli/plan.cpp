@@ -2,10 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
@@ -17,20 +13,6 @@
 
 namespace shoal::cli {
 namespace {
-
-constexpr std::size_t kMostBytes = 1u << 20;
-
-std::string read_file(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    std::string text(std::istreambuf_iterator<char>(in), {});
-    if (!in.is_open() || in.bad()) {
-        throw Error(kUsage, fmt::format("cannot read {}: {}", path, std::strerror(errno)));
-    }
-    if (text.size() > kMostBytes) {
-        throw Error(kUsage, fmt::format("{} is longer than {} bytes", path, kMostBytes));
-    }
-    return text;
-}
 
 planner::ShapedModel model_of(const planner::WhatIf& what_if, const PlanOptions& options) {
     if (!options.model.empty()) {
@@ -186,7 +168,8 @@ int plan(const Common& common, const PlanOptions& options) {
     planner::Report report;
     std::string name;
     try {
-        what_if = planner::read_what_if(read_file(options.what_if), options.what_if);
+        what_if = planner::read_what_if(
+            read_text({std::nullopt, options.what_if}, "description of devices"), options.what_if);
         const planner::ShapedModel model = model_of(what_if, options);
         name = model.hparams.name;
         report = planner::report(model.header, model.hparams, what_if.cluster,

@@ -105,20 +105,14 @@ bool is_called(const Candidate& candidate, const std::string& name) {
            name == candidate.member.id.hex();
 }
 
-// As measured, or guessed from the one number that every device says.
-planner::DeviceProfile profile_of(const Candidate& candidate) {
-    const double speed = candidate.member.description.speed;
-    return candidate.profile ? *candidate.profile
-                             : planner::DeviceProfile::guess(speed > 0 ? speed : kUnknownSpeed);
-}
-
 planner::Cluster cluster_of(const std::vector<Candidate>& candidates,
                             const config::PlanSettings& settings) {
     planner::Cluster cluster;
     for (const Candidate& c : candidates) {
         planner::PlanDevice& device = cluster.devices.emplace_back();
         device.name = c.member.description.name;
-        device.profile = profile_of(c).slowed(c.slower);
+        device.profile =
+            c.profile.value_or(planner::DeviceProfile::guess(kUnknownSpeed)).slowed(c.slower);
         device.memory_bytes = c.member.description.memory_available;
         for (const std::string& entry : settings.share) {
             const auto share = config::parse_share(entry);
@@ -161,13 +155,6 @@ LeftOutDevices exclude(std::vector<Candidate>& devices, const config::PlanSettin
     return out;
 }
 
-// Whether some of the devices can hold the model with a context.
-bool fits(const planner::Chooser& chooser) {
-    const auto choices = chooser.by_count();
-    return std::any_of(choices.begin(), choices.end(),
-                       [](const auto& choice) { return choice.has_value(); });
-}
-
 LeftOut why_left_out(const mesh::Member& member, const std::string& model,
                      const planner::Chooser::Reason& reason) {
     if (reason.spare) {
@@ -202,7 +189,7 @@ Planned plan_model(const OpenModel& model, const PlanRules& rules, const Situati
     const auto fits_with = [&](std::uint64_t positions) {
         offer.kv_positions = positions;
         terms.demand = demand_of(hp, offer, kv);
-        return fits(chooser);
+        return chooser.fits();
     };
     // As much context as memory allows, down to what is still of use.
     if (!fits_with(wanted)) {

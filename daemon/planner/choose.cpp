@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 
 namespace shoal::planner {
 namespace {
@@ -26,10 +27,7 @@ shard::Pace pace_of(const ModelWork& work, const DeviceProfile& p, double steps,
 
 Chooser::Chooser(const model::GgufHeader& header, const model::Hparams& hp, const Cluster& cluster,
                  const Terms& terms)
-    : cluster_(cluster),
-      terms_(terms),
-      work_(work_of(header, hp)),
-      cutter_(header, hp) {
+    : cluster_(cluster), terms_(terms), work_(work_of(header, hp)), cutter_(header, hp) {
     const Request& r = terms.request;
     const double rows = std::clamp(r.prompt, 1U, terms.form.batch_rows);
     for (const PlanDevice& device : cluster.devices) {
@@ -114,40 +112,41 @@ void Chooser::polish(Alternative& some) const {
     const auto devices = devices_of(some.members, {});
     const shard::Demand demand = terms_.demand(some.members.size());
     const Predictor predict = predictor(some);
-    const auto parts = [&](const std::vector<shard::Slice>& slices) {
+    const auto seconds = [&](const std::vector<shard::Slice>& slices, shard::Part part) {
         const Seconds s = predict.request(slices, terms_.request);
-        return std::array{s.attention, s.ffn, s.lm_head};
+        return std::array{s.attention, s.ffn, s.lm_head}[static_cast<std::size_t>(part)];
+    };
+    const auto allowed = [&](const std::vector<shard::Slice>& slices) {
+        for (std::size_t r = 0; r < devices.size(); ++r) {
+            if (slices[r] == some.slices[r]) continue;
+            if (!cutter_.fits(slices[r], devices[r], demand)) return false;
+        }
+        return true;
+    };
+    // So many of a part from one device to another, where that helps; false: nowhere.
+    const auto move = [&](shard::Part part, std::uint32_t count) {
+        const double now = seconds(some.slices, part) * (1 - 1e-6);
+        for (std::size_t from = 0; from < devices.size(); ++from) {
+            for (std::size_t to = 0; to < devices.size(); ++to) {
+                auto other = cutter_.moved(some.slices, part, from, to, count);
+                if (!other || seconds(*other, part) >= now || !allowed(*other)) continue;
+                some.slices = *std::move(other);
+                return true;
+            }
+        }
+        return false;
     };
     using enum shard::Part;
     for (const auto& [part, unit] : {std::pair{heads, work_.n_heads / work_.n_kv_heads},
                                      {heads, 1U},
                                      {ffn, cutter_.unit(ffn, devices.size())},
                                      {vocab, 1U}}) {
-        std::uint32_t most = 0;
+        std::uint32_t most = 1;
         for (const shard::Slice& slice : some.slices) {
             most = std::max(most, shard::range_of(slice, part).size() / unit);
         }
-        double seconds = parts(some.slices)[static_cast<std::size_t>(part)];
-        for (std::uint32_t step = std::bit_floor(std::max(most, 1U)); step > 0;) {
-            bool moved = false;
-            for (std::size_t from = 0; from < devices.size() && !moved; ++from) {
-                for (std::size_t to = 0; to < devices.size() && !moved; ++to) {
-                    if (from == to) continue;
-                    const auto other = cutter_.moved(some.slices, part, from, to, step * unit);
-                    if (!other) continue;
-                    const double now = parts(*other)[static_cast<std::size_t>(part)];
-                    if (now >= seconds * (1 - 1e-6)) continue;
-                    moved = true;
-                    for (std::size_t r = 0; r < devices.size(); ++r) {
-                        moved = moved && ((*other)[r] == some.slices[r] ||
-                                          cutter_.fits((*other)[r], devices[r], demand));
-                    }
-                    if (!moved) continue;
-                    some.slices = *other;
-                    seconds = now;
-                }
-            }
-            if (!moved) step /= 2;
+        for (std::uint32_t step = std::bit_floor(most); step > 0;) {
+            if (!move(part, step * unit)) step /= 2;
         }
     }
     some.seconds = predict.request(some.slices, terms_.request).sum();
@@ -227,8 +226,25 @@ std::vector<std::optional<Alternative>> Chooser::one_by_one() const {
     return best;
 }
 
+std::vector<std::size_t> Chooser::all() const {
+    std::vector<std::size_t> members(cluster_.devices.size());
+    std::iota(members.begin(), members.end(), 0);
+    return members;
+}
+
+bool Chooser::fits() const {
+    if (cut(all(), {})) return true;
+    const auto some = choices();
+    return std::any_of(some.begin(), some.end(), [](const auto& choice) { return !!choice; });
+}
+
+// The best of each number of devices, before shares are refined.
+std::vector<std::optional<Alternative>> Chooser::choices() const {
+    return cluster_.devices.size() <= kEveryChoice ? every_choice() : one_by_one();
+}
+
 std::vector<std::optional<Alternative>> Chooser::by_count() const {
-    auto best = cluster_.devices.size() <= kEveryChoice ? every_choice() : one_by_one();
+    auto best = choices();
     for (auto& some : best) {
         if (some) some = refined(*std::move(some));
     }
@@ -248,9 +264,7 @@ Alternative Chooser::best(const std::vector<std::optional<Alternative>>& by_coun
     }
     if (best != nullptr) return *best;
     // It fits no choice: say what all of them lack.
-    std::vector<std::size_t> all;
-    for (std::size_t i = 0; i < cluster_.devices.size(); ++i) all.push_back(i);
-    static_cast<void>(cutter_.cut(devices_of(all, {}), terms_.demand(all.size())));
+    static_cast<void>(cutter_.cut(devices_of(all(), {}), terms_.demand(all().size())));
     throw shard::PlanError("no choice of devices can hold the model");
 }
 

@@ -45,6 +45,8 @@ class Chooser {
     Chooser(const model::GgufHeader& header, const model::Hparams& hparams, const Cluster& cluster,
             const Terms& terms);
 
+    /// Whether some choice of devices can hold the model.
+    bool fits() const;
     /// The best cut among these devices, or nothing when the model does not fit them.
     std::optional<Alternative> among(std::vector<std::size_t> members) const;
     /// The best choice of each number of devices, from one on; none where the model does not fit.
@@ -82,6 +84,8 @@ class Chooser {
     Alternative refined(Alternative some) const;
     void polish(Alternative& some) const;
     std::optional<Alternative> joined(const Alternative& some, std::size_t device) const;
+    std::vector<std::size_t> all() const;
+    std::vector<std::optional<Alternative>> choices() const;
     std::vector<std::optional<Alternative>> every_choice() const;
     std::vector<std::optional<Alternative>> one_by_one() const;
     bool alike(std::size_t a, std::size_t b) const;

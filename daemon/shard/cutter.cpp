@@ -213,7 +213,8 @@ std::optional<std::vector<Slice>> Cutter::cut_giving(std::span<const Device> dev
     return std::nullopt;
 }
 
-// Shares in proportion to memory, whatever they take. Throws PlanError when that does not fit.
+// Shares in proportion to memory, whatever they take. Requires: limits_of() leave a cut. Throws
+// PlanError when that does not fit.
 std::vector<Slice> Cutter::cut_by_memory(std::span<const Device> devices,
                                          const Demand& demand) const {
     std::vector<Device> by_memory(devices.begin(), devices.end());
@@ -226,11 +227,10 @@ std::vector<Slice> Cutter::cut_by_memory(std::span<const Device> devices,
         device.pace = {query_head_ / room, kv_head_bytes(demand) / room, ffn_column_ / room,
                        vocab_row_ / room};
     }
-    auto slices = cut_within(by_memory, demand, limits_of(devices, demand));
-    if (!slices) slices = cut_within(by_memory, demand, Limits(devices.size(), kUnlimited));
+    const auto slices = cut_within(by_memory, demand, limits_of(devices, demand));
     std::string complaint;
     for (std::size_t r = 0; r < devices.size(); ++r) {
-        if (fits((*slices)[r], devices[r], demand)) continue;
+        if (excess((*slices)[r], devices[r], demand) == 0) continue;
         complaint += fmt::format(
             "{}{} needs {:.1f} MiB (weights {:.1f}, KV cache and buffers included) of {:.1f} MiB",
             complaint.empty() ? "" : "; ", devices[r].name,

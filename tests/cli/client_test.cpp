@@ -199,9 +199,12 @@ TEST_CASE("what is no command, option or argument is named, with what is near") 
         error({"statsu"})
             .starts_with("shoal: there is no command \"statsu\"; did you mean `shoal status`?\n"));
     CHECK(error({"stat"}).find("did you mean `shoal status`?") != std::string::npos);
+    const std::string endless = error({"plan", "--what-if", "/dev/zero"});
+    CHECK(contains(endless, "/dev/zero has more than"));
     const std::string chat = error({"chat"});
     CHECK(chat.starts_with("shoal: there is no command \"chat\".\n"));
-    CHECK(contains(chat, "run, status, plan, bench, models, load, tokenize, detokenize, key, help"));
+    CHECK(
+        contains(chat, "run, status, plan, bench, models, load, tokenize, detokenize, key, help"));
     CHECK(error({"-q", "lod", "m"})
               .starts_with("shoal: there is no command \"lod\"; did you mean `shoal load`?"));
     CHECK(contains(error({"key", "mew"}), "no command \"mew\"; did you mean `shoal key new`?"));

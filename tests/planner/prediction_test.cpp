@@ -68,6 +68,24 @@ TEST_CASE("an exchange takes its latency and the bytes of the slowest device") {
           doctest::Approx(200e-6 + 0.03).epsilon(0.01));
 }
 
+TEST_CASE("many rows take two hops where those are quicker, few take one") {
+    const planner::ShapedModel model = planner::model_of(kLlama8B);
+    const planner::ModelWork work = planner::work_of(model.header, model.hparams);
+    Cluster cluster = cluster_of(4, 11e9);
+    cluster.usual = {250e-6, 125e6};
+    const auto members = first(4);
+    const auto slices = shard::cut_evenly(model.header, model.hparams, 4);
+    const Predictor predict(work, cluster, members, {});
+    const double row = 4096 * 34.0 / 32;
+    for (const double rows : {1.0, 256.0}) {
+        const double hop =
+            rows == 1 ? predict.all_gather(row) : 2 * predict.all_gather(rows * row / 4);
+        // Besides the all-reduces the order goes out; no row has an output.
+        const double exchange = predict.step(slices, {rows, 0, 0}).exchange;
+        CHECK(exchange == doctest::Approx(64 * hop + predict.all_gather(rows * row)));
+    }
+}
+
 TEST_CASE("a prompt's time grows with its length, and a token's with the context") {
     const planner::ShapedModel model = planner::model_of(kLlama8B);
     const planner::ModelWork work = planner::work_of(model.header, model.hparams);

@@ -16,6 +16,7 @@ inline Candidate candidate(std::uint8_t number) {
     out.name = "device " + std::to_string(number);
     out.member.description.name = out.name;
     out.member.description.speed = 1;
+    out.profile = planner::DeviceProfile::guess(1);
     return out;
 }
 

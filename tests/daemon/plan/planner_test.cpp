@@ -57,7 +57,7 @@ TEST_SUITE("planner") {
         const std::uint32_t less = columns(2);
         CHECK(less < even / 3);
         taking.devices[2].slower = 1;
-        taking.devices[2].member.description.speed = 0.1;
+        taking.devices[2].profile = planner::DeviceProfile::guess(0.1);
         CHECK(columns(2) == less);
     }
 
@@ -110,7 +110,7 @@ TEST_SUITE("planner") {
 
     TEST_CASE_FIXTURE(Fixture, "who would only slow the others is a spare, with the reason") {
         // Memory is quick and the network is not: one device is quickest for a tiny model.
-        for (Candidate& c : taking.devices) c.member.description.speed = 10e9;
+        for (Candidate& c : taking.devices) c.profile = planner::DeviceProfile::guess(10e9);
         const Planned alone = plan();
         check(alone.offer);
         REQUIRE(alone.offer.devices.size() == 1);
