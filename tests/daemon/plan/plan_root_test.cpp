@@ -2,9 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
+#include "daemon/plan/device_profile.hpp"
 #include "daemon/plan/offer.hpp"
 #include "tests/daemon/small_daemon.hpp"
 #include "tests/instrumented.hpp"
@@ -282,6 +284,22 @@ TEST_SUITE("PlanRoot") {
         loaded(kThree);
         REQUIRE(ends(id));
         CHECK(left_out(kTwo).find("loading") != std::string::npos);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "shares follow the profile that a device announces") {
+        build(3);
+        mesh::messages::Announcement announcement;
+        announcement.profile = message_of(planner::DeviceProfile::guess(0.5e9));
+        node->join(other_device(2), announcement);
+        const std::uint64_t id = submit(greedy("hello", 5));
+        REQUIRE(offered(kThree, 1));
+        std::map<mesh::DeviceId, std::uint32_t> columns;
+        const PlanOffer offer = node->plan().value();
+        for (const PlanDevice& device : offer.devices) {
+            columns[{device.id}] = device.slice.ffn.end - device.slice.ffn.begin;
+        }
+        CHECK(columns.at(kTwo) < columns.at(kThree) / 3);
+        CHECK_FALSE(story(id).over());
     }
 
     TEST_CASE_FIXTURE(Fixture, "of two devices that miss each other the slower is left out") {
