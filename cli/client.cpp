@@ -61,8 +61,8 @@ void try_socket(const std::string& path) {
     const int error = result == 0 ? 0 : errno;
     close(fd);
     constexpr const char* kStart =
-        "Start it with `shoald --config FILE`; another socket is chosen by --socket or "
-        "SHOAL_SOCKET.";
+        "Start it with `sudo systemctl start shoald`, or one of your own with `shoald --config "
+        "FILE`; another socket is chosen by --socket or SHOAL_SOCKET.";
     switch (error) {
         case 0:
             return;
@@ -162,6 +162,8 @@ void Client::probe() {
 
 Client::Wake Client::wait(Clock::time_point until, messages::EventFrame& frame) {
     for (;;) {
+        // Before events: those of a quick answer would keep a signal waiting until its end.
+        if (signals_.pending()) return Wake::signal;
         if (receive(frame)) return Wake::event;
         if (disconnected()) {
             // What was sent before the end is still there.
@@ -214,11 +216,15 @@ Client::Wake Client::sleep(Clock::duration pause) {
     return Wake::event;
 }
 
-Client::Outcome Client::ask(const messages::Request& request,
-                            const std::function<void(const messages::Event&)>& on_event) {
+void Client::check(const messages::Request& request) {
     if (auto wrong = messages::validate(request, messages::Door::control)) {
         throw Error(kUsage, one_line(wrong->message));
     }
+}
+
+Client::Outcome Client::ask(const messages::Request& request,
+                            const std::function<void(const messages::Event&)>& on_event) {
+    check(request);
     last_heard_ = Clock::now();
     Outcome outcome;
     const std::uint64_t id = send(request);

@@ -33,6 +33,8 @@ class Client {
         bool output_closed = false;
     };
 
+    /// Throws Error (kUsage) when the request is invalid, without asking the daemon.
+    static void check(const mesh::messages::Request& request);
     /// Sends the request and hands its events, but for the final one, to `on_event` as they come.
     /// A signal or a reader of standard output that has gone cancels the request; then the final
     /// event is waited for briefly. Throws Error when the request is invalid (kUsage), the daemon

@@ -18,16 +18,35 @@ struct TextSource {
     std::string file;
 };
 
+/// How the tokens of an answer are chosen, and where it ends.
+struct AnswerOptions {
+    mesh::messages::Sampling sampling;
+    std::optional<std::uint64_t> seed;  ///< nothing: a random one
+    std::uint32_t max_tokens = 0;       ///< 0: until the model ends
+    std::vector<std::string> stop;
+};
+
 struct RunOptions {
     std::string model;
     TextSource prompt;
-    mesh::messages::Sampling sampling;
-    std::optional<std::uint64_t> seed;  ///< nothing: a random one
-    std::uint32_t max_tokens = 0;
-    std::vector<std::string> stop;
+    AnswerOptions answer;
     bool ignore_eos = false;
+    bool raw = false;        ///< go on from the prompt, also with a chat model
+    bool chat_only = false;  ///< of `chat`: a model that is none is refused, and little is said
+    std::string system;      ///< of a chat model; empty: none
+    std::string schema;      ///< a file; empty: none
+    bool stats = false;
 };
 int run(const Common& common, const RunOptions& options);
+
+struct ChatOptions {
+    std::string model;  ///< empty: the daemon's default
+    AnswerOptions answer;
+    std::string system;
+    bool stats = false;  ///< after each answer
+};
+/// A conversation at a terminal; from a pipe one message, which is answered.
+int chat(const Common& common, const ChatOptions& options);
 
 struct StatusOptions {
     std::optional<double> watch_seconds;  ///< nothing: once
@@ -35,8 +54,9 @@ struct StatusOptions {
 int status(const Common& common, const StatusOptions& options);
 
 struct PlanOptions {
-    std::string model;    ///< a GGUF file; empty: the shape that the file describes
-    std::string what_if;  ///< a TOML file
+    std::string model;    ///< as of `run`; with a file: a GGUF file, or empty: what it describes
+    std::string what_if;  ///< a TOML file; empty: of the cluster
+    std::uint32_t devices = 0;  ///< show the best plan for so many; 0: the one that is chosen
 };
 int plan(const Common& common, const PlanOptions& options);
 
@@ -70,6 +90,13 @@ int key_fingerprint(const Common& common, const std::string& file);
 /// messages. Throws Error(kUsage) when there is none, when it is empty or larger than a prompt
 /// may be.
 std::string read_text(const TextSource& source, const std::string& what);
+/// A file's bytes. Throws Error(kUsage) naming it when it cannot be read or is larger than `limit`.
+std::string read_file(const std::string& file, std::size_t limit);
+/// A JSON schema from a file. Throws Error(kUsage) naming the file when it cannot be read, is too
+/// large or is no JSON.
+std::string read_schema(const std::string& file);
+/// The request that asks for such an answer; the model and what is asked are left to the caller.
+mesh::messages::Generate request_for(const AnswerOptions& options);
 /// A model as the daemon wants it: a name, or an absolute path when the user named a file.
 /// Throws Error(kNotFound) for a path to nothing.
 std::string model_name(const std::string& given);

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "cli/commands.hpp"
+#include "cli/conversation.hpp"
 #include "cli/exit_codes.hpp"
 
 namespace shoal::cli {
@@ -16,8 +17,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Everything up to the limit of a prompt and one byte more.
-std::string read_all(int fd, const std::string& from) {
+/// Everything up to a limit and one byte more.
+std::string read_all(int fd, const std::string& from,
+                     std::size_t limit = messages::kMaxPromptBytes) {
     std::string text;
     char buffer[1 << 16];
     for (;;) {
@@ -28,15 +30,38 @@ std::string read_all(int fd, const std::string& from) {
             throw Error(kUsage, fmt::format("cannot read {}: {}", from, std::strerror(errno)));
         }
         text.append(buffer, static_cast<std::size_t>(size));
-        if (text.size() > messages::kMaxPromptBytes + 1) {
+        if (text.size() > limit + 1) {
             throw Error(kUsage, fmt::format("{} has more than {} bytes, which is the most that a "
                                             "request may have",
-                                            from, messages::kMaxPromptBytes));
+                                            from, limit));
         }
     }
 }
 
 }  // namespace
+
+std::string read_file(const std::string& file, std::size_t limit) {
+    const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        throw Error(kUsage, fmt::format("cannot open {}: {}", file, std::strerror(errno)));
+    }
+    try {
+        std::string text = read_all(fd, file, limit);
+        close(fd);
+        return text;
+    } catch (...) {
+        close(fd);
+        throw;
+    }
+}
+
+std::string read_schema(const std::string& file) {
+    std::string text = read_file(file, messages::kMaxGrammarBytes);
+    if (const auto problem = json_problem(text)) {
+        throw Error(kUsage, fmt::format("{} is no JSON schema: {}", file, *problem));
+    }
+    return text;
+}
 
 std::string read_text(const TextSource& source, const std::string& what) {
     std::string text;
@@ -45,18 +70,7 @@ std::string read_text(const TextSource& source, const std::string& what) {
             throw Error(kUsage,
                         fmt::format("give the {} as an argument or as a file, not both", what));
         }
-        const int fd = open(source.file.c_str(), O_RDONLY | O_CLOEXEC);
-        if (fd < 0) {
-            throw Error(kUsage,
-                        fmt::format("cannot open {}: {}", source.file, std::strerror(errno)));
-        }
-        try {
-            text = read_all(fd, source.file);
-        } catch (...) {
-            close(fd);
-            throw;
-        }
-        close(fd);
+        text = read_file(source.file, messages::kMaxPromptBytes);
     } else if (source.argument && *source.argument != "-") {
         return *source.argument;
     } else if (!source.argument && isatty(STDIN_FILENO) == 1) {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/exit_codes.hpp"
+#include "cli/plan_report.hpp"
 
 namespace shoal::cli {
 namespace messages = mesh::messages;
@@ -15,22 +16,37 @@ Json body(const messages::Progress& p) {
     return {{"event", "progress"}, {"what", p.what}, {"done", p.done}, {"total", p.total}};
 }
 
+/// What only answers of chats have.
+void add_chat(Json& json, const std::string& reasoning,
+              const std::vector<messages::ToolCall>& calls) {
+    if (!reasoning.empty()) json["reasoning"] = reasoning;
+    if (calls.empty()) return;
+    for (const auto& c : calls) {
+        json["calls"].push_back({{"id", c.id}, {"name", c.name}, {"arguments", c.arguments}});
+    }
+}
+
 Json body(const messages::Token& t) {
-    return {{"event", "token"}, {"index", t.index}, {"id", t.id}, {"text", t.text}};
+    Json json{{"event", "token"}, {"index", t.index}, {"id", t.id}, {"text", t.text}};
+    add_chat(json, t.reasoning, t.calls);
+    return json;
 }
 
 Json body(const messages::Done& d) {
-    return {{"event", "done"},
-            {"reason", name(d.reason)},
-            {"text", d.text},
-            {"model", d.model},
-            {"devices", d.devices},
-            {"prompt_tokens", d.prompt_tokens},
-            {"generated_tokens", d.generated_tokens},
-            {"load_seconds", d.load_seconds},
-            {"queue_seconds", d.queue_seconds},
-            {"prefill_seconds", d.prefill_seconds},
-            {"decode_seconds", d.decode_seconds}};
+    Json json{{"event", "done"},
+              {"reason", name(d.reason)},
+              {"text", d.text},
+              {"model", d.model},
+              {"devices", d.devices},
+              {"prompt_tokens", d.prompt_tokens},
+              {"generated_tokens", d.generated_tokens},
+              {"load_seconds", d.load_seconds},
+              {"queue_seconds", d.queue_seconds},
+              {"prefill_seconds", d.prefill_seconds},
+              {"decode_seconds", d.decode_seconds}};
+    if (d.reasoning_tokens > 0) json["reasoning_tokens"] = d.reasoning_tokens;
+    add_chat(json, d.reasoning, d.calls);
+    return json;
 }
 
 Json body(const messages::Failed& f) {
@@ -60,6 +76,25 @@ Json body(const messages::ModelsReply& reply) {
         if (!m.problem.empty()) models.back()["problem"] = m.problem;
     }
     return {{"event", "models"}, {"models", models}, {"reading_models", reply.reading_models}};
+}
+
+Json body(const messages::DescribeReply& d) {
+    return {{"event", "model"},
+            {"name", d.info.name},
+            {"hash", d.info.hash},
+            {"architecture", d.info.architecture},
+            {"quantisation", d.info.quantisation},
+            {"context", d.info.context},
+            {"chat_template", d.chat_template},
+            {"thinks", d.thinks},
+            {"calls_tools", d.calls_tools},
+            {"fills_in", d.fills_in}};
+}
+
+Json body(const messages::PromptTokens& p) {
+    Json tokens = Json::array();
+    for (const auto& t : p.tokens) tokens.push_back({{"id", t.id}, {"text", t.text}});
+    return {{"event", "prompt"}, {"first", p.first}, {"tokens", tokens}};
 }
 
 Json range(const messages::Range& r) {
@@ -106,11 +141,23 @@ Json warning(const messages::Warning& w) {
             {"remedy", w.remedy}};
 }
 
+Json measured(const messages::MeasuredLink& l) {
+    return {{"devices", {l.first, l.second}},
+            {"exchange_us", l.exchange_seconds * 1e6},
+            {"bytes_per_second", {l.there_bytes_per_second, l.back_bytes_per_second}},
+            {"measured", l.date},
+            {"addresses", {l.first_address, l.second_address}},
+            {"transport", l.transport},
+            {"cipher", l.cipher}};
+}
+
 Json body(const messages::StatusReply& s) {
     Json devices = Json::array();
     for (const auto& d : s.devices) devices.push_back(device(d));
     Json warnings = Json::array();
     for (const auto& w : s.warnings) warnings.push_back(warning(w));
+    Json links = Json::array();
+    for (const auto& l : s.links) links.push_back(measured(l));
     return {{"event", "status"},
             {"version", s.version},
             {"cluster", s.cluster},
@@ -130,6 +177,7 @@ Json body(const messages::StatusReply& s) {
             {"prefill_tokens_per_second", s.prefill_tokens_per_second},
             {"reading_models", s.reading_models},
             {"devices", devices},
+            {"links", links},
             {"warnings", warnings}};
 }
 
@@ -159,6 +207,10 @@ Json body(const messages::BenchReply& b) {
             {"attend_many", p.attend_many},
             {"elements", p.elements},
             {"layer_seconds", p.layer_seconds}};
+}
+
+Json body(const messages::PlanReply& p) {
+    return Json::parse(plan_json(report_of(p)));
 }
 
 std::string line(const Json& json) {

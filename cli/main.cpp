@@ -19,6 +19,7 @@ namespace shoal::cli {
 namespace {
 
 constexpr const char* kFooter = R"(Examples:
+  shoal chat                                     talk with the model that there is
   shoal status                                   who is there and who computes what
   shoal run ./llama.gguf "Once upon a time"      a model file on this device
   git log -1 | shoal run llama                   the pipe is the prompt
@@ -53,43 +54,69 @@ void add_model(CLI::App& app, std::string& model) {
         ->required();
 }
 
+/// Options of everything that gives an answer.
+void add_answer(CLI::App& app, AnswerOptions& o) {
+    auto& s = o.sampling;
+    app.add_option("-n,--max-tokens", o.max_tokens,
+                   "Most tokens to generate; 0: until the model ends")
+        ->capture_default_str();
+    app.add_option("-t,--temperature", s.temperature, "0 always takes the likeliest token")
+        ->capture_default_str();
+    app.add_option("--top-k", s.top_k, "Choose among this many tokens; 0: all")
+        ->capture_default_str();
+    app.add_option("--top-p", s.top_p, "Choose among tokens of this total probability; 1: all")
+        ->capture_default_str();
+    app.add_option("--min-p", s.min_p,
+                   "Leave out tokens less likely than this part of the likeliest; 0: none")
+        ->capture_default_str();
+    app.add_option("--repeat-penalty", s.repeat_penalty, "Above 1 discourages repetition")
+        ->capture_default_str();
+    app.add_option("--presence-penalty", s.presence_penalty,
+                   "Taken once from the logit of every token seen")
+        ->capture_default_str();
+    app.add_option("--frequency-penalty", s.frequency_penalty,
+                   "Taken from a token's logit for each time it was seen")
+        ->capture_default_str();
+    app.add_option("--penalty-last-n", s.penalty_last_n, "Tokens that the penalties look back on")
+        ->capture_default_str();
+    app.add_option("--seed", o.seed, "The same seed gives the same answer; default: a random one");
+    app.add_option("--stop", o.stop, "End before this text; may be given several times")
+        ->allow_extra_args(false);
+}
+
 void add_run(CLI::App& app, RunOptions& o, Action& action) {
     CLI::App* sub = command(app, "run", "Answer a prompt; the text streams to standard output",
+                            "A chat model gets the prompt as a message, any other goes on from "
+                            "it.\n"
                             "Without PROMPT, with - or in a pipe, the prompt is read from "
                             "standard input; one newline at its end is left out.\n"
                             "Example: shoal run llama \"Tell me a story\" -n 100 --seed 7");
     add_model(*sub, o.model);
-    sub->add_option("PROMPT", o.prompt.argument, "The text to go on from");
+    sub->add_option("PROMPT", o.prompt.argument, "The question, or the text to go on from");
     sub->add_option("-f,--file", o.prompt.file, "Read the prompt from this file");
-    auto& s = o.sampling;
-    sub->add_option("-n,--max-tokens", o.max_tokens,
-                    "Most tokens to generate; 0: until the model ends")
-        ->capture_default_str();
-    sub->add_option("-t,--temperature", s.temperature, "0 always takes the likeliest token")
-        ->capture_default_str();
-    sub->add_option("--top-k", s.top_k, "Choose among this many tokens; 0: all")
-        ->capture_default_str();
-    sub->add_option("--top-p", s.top_p, "Choose among tokens of this total probability; 1: all")
-        ->capture_default_str();
-    sub->add_option("--min-p", s.min_p,
-                    "Leave out tokens less likely than this part of the likeliest; 0: none")
-        ->capture_default_str();
-    sub->add_option("--repeat-penalty", s.repeat_penalty, "Above 1 discourages repetition")
-        ->capture_default_str();
-    sub->add_option("--presence-penalty", s.presence_penalty,
-                    "Taken once from the logit of every token seen")
-        ->capture_default_str();
-    sub->add_option("--frequency-penalty", s.frequency_penalty,
-                    "Taken from a token's logit for each time it was seen")
-        ->capture_default_str();
-    sub->add_option("--penalty-last-n", s.penalty_last_n, "Tokens that the penalties look back on")
-        ->capture_default_str();
-    sub->add_option("--seed", o.seed, "The same seed gives the same answer; default: a random one");
-    sub->add_option("--stop", o.stop, "End before this text; may be given several times")
-        ->allow_extra_args(false);
+    add_answer(*sub, o.answer);
     sub->add_flag("--ignore-eos", o.ignore_eos,
                   "Go on when the model wants to end (for measurements)");
+    sub->add_flag("--raw", o.raw, "Go on from the text itself, also with a chat model");
+    sub->add_option("--system", o.system, "Tell a chat model first what to be")->type_name("TEXT");
+    sub->add_option("--schema", o.schema, "Answer with JSON that the JSON schema in FILE describes")
+        ->type_name("FILE");
+    sub->add_flag("--stats", o.stats, "Tell on standard error what the answer took, at length");
     sub->callback([&] { action = [&](const Common& common) { return run(common, o); }; });
+}
+
+void add_chat(CLI::App& app, ChatOptions& o, Action& action) {
+    CLI::App* sub = command(app, "chat", "Talk with a chat model",
+                            "At a terminal /help lists what can be typed beside messages. From a "
+                            "pipe standard input is one message, which is answered.\n"
+                            "Example: shoal chat qwen --system \"Answer briefly.\"");
+    sub->add_option("MODEL", o.model,
+                    "Name or hash of a model (see `shoal models`), or a GGUF file on this device; "
+                    "without it the daemon's default");
+    add_answer(*sub, o.answer);
+    sub->add_option("--system", o.system, "Tell the model first what to be")->type_name("TEXT");
+    sub->add_flag("--stats", o.stats, "Tell after each answer what it took");
+    sub->callback([&] { action = [&](const Common& common) { return chat(common, o); }; });
 }
 
 void add_status(CLI::App& app, StatusOptions& o, Action& action) {
@@ -105,16 +132,33 @@ void add_status(CLI::App& app, StatusOptions& o, Action& action) {
 }
 
 void add_plan(CLI::App& app, PlanOptions& o, Action& action) {
-    CLI::App* sub = command(app, "plan", "Predict what a model would do on devices of your choice",
-                            "The file is TOML: [[device]] with name, count, memory_gb and "
-                            "gigabytes_per_second of its memory, [link], [plan] and, without "
-                            "MODEL, [model]. Needs no daemon.\n"
-                            "Example: shoal plan --what-if four-boards.toml");
-    sub->add_option("MODEL", o.model, "A GGUF file; without: the [model] of the file");
+    CLI::App* sub =
+        command(app, "plan", "Predict how fast a model would be, by number of devices",
+                "Of the cluster: by what its devices measured, and the root's "
+                "settings; nothing is loaded.\n"
+                "Of devices in a file, for which no daemon is needed: the file is TOML, "
+                "[[device]] with name, count, memory_gb and gigabytes_per_second of its "
+                "memory, [link], [plan] and, without MODEL, [model].\n"
+                "Examples: shoal plan llama\n"
+                "          shoal plan --what-if four-boards.toml");
+    sub->add_option("MODEL", o.model,
+                    "Name or hash of a model (see `shoal models`), or a GGUF file on this device; "
+                    "'' is the daemon's default. With --what-if a GGUF file, or nothing for the "
+                    "[model] of the file");
+    sub->add_option("--devices", o.devices,
+                    "Show who takes which part with so many devices, rather than with as many as "
+                    "are best")
+        ->type_name("N")
+        ->check(CLI::Range(1U, static_cast<unsigned>(mesh::messages::kMaxListedDevices))
+                    .description(""));
     sub->add_option("--what-if", o.what_if, "Devices, links and a model as TOML")
-        ->type_name("FILE")
-        ->required();
-    sub->callback([&] { action = [&](const Common& common) { return plan(common, o); }; });
+        ->type_name("FILE");
+    sub->callback([sub, &o, &action] {
+        if (sub->count("MODEL") == 0 && o.what_if.empty()) {
+            throw CLI::RequiredError("MODEL, or --what-if FILE");
+        }
+        action = [&](const Common& common) { return plan(common, o); };
+    });
 }
 
 void add_bench(CLI::App& app, BenchOptions& o, Action& action) {
@@ -305,6 +349,7 @@ int main(int argc, char** argv) {
 
     Common common;
     common.socket = config::ControlSettings{}.socket;
+    ChatOptions chat_options;
     RunOptions run_options;
     StatusOptions status_options;
     PlanOptions plan_options;
@@ -312,7 +357,7 @@ int main(int argc, char** argv) {
     TokenizeOptions tokenize_options;
     DetokenizeOptions detokenize_options;
     std::string model;
-    std::string key_file = config::ClusterSettings{}.key_file;
+    std::string key_file = config::cluster_key_file({});
     std::vector<std::string> help_words;
     Action action;
 
@@ -325,6 +370,7 @@ int main(int argc, char** argv) {
     app.require_subcommand(0, 1);
     app.allow_extras();
     add_common(app, common);
+    add_chat(app, chat_options, action);
     add_run(app, run_options, action);
     add_status(app, status_options, action);
     add_plan(app, plan_options, action);

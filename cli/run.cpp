@@ -1,101 +1,106 @@
 // shoal run: a prompt in, text out as it comes.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <random>
 
+#include "cli/answer_stats.hpp"
+#include "cli/answer_view.hpp"
 #include "cli/commands.hpp"
+#include "cli/conversation.hpp"
 #include "cli/exit_codes.hpp"
-#include "cli/json.hpp"
 
 namespace shoal::cli {
 namespace messages = mesh::messages;
 namespace {
 
-std::string rate(std::uint32_t tokens, double seconds) {
-    if (!(seconds > 0)) return "";
-    return fmt::format(" ({:.1f} tokens/s)", tokens / seconds);
+/// Whether the prompt is a message to a chat model; nothing when that cannot be known, which the
+/// session's code tells. Throws Error when the options want what the model has not.
+std::optional<bool> is_chat(Session& session, const std::string& model, const RunOptions& options,
+                            bool quiet) {
+    if (options.raw) return false;
+    const auto about = session.describe(model);
+    if (!about) return std::nullopt;
+    const bool own = !about->chat_template.empty(), chat = own || options.chat_only;
+    const std::string name = one_line(about->info.name.empty() ? model : about->info.name);
+    if (!chat && !options.system.empty()) {
+        throw Error(kUsage, fmt::format("{} has no chat template, so there is no place for "
+                                        "--system; write it into the prompt",
+                                        name));
+    }
+    if (!own && options.chat_only && !quiet) complain(without_template(name));
+    if (chat && !options.chat_only && !quiet && terminal_of(STDERR_FILENO).interactive) {
+        complain(
+            fmt::format("{} is a chat model, so the prompt is asked as a message; --raw "
+                        "goes on from its text",
+                        name));
+    }
+    return chat;
 }
 
-std::string plural(std::uint32_t count, std::string_view word) {
-    return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
-}
-
-/// One or two lines for people who want to know how fast it was.
-std::string summary(const messages::Done& done, std::uint64_t seed, bool sampled) {
-    std::string text = fmt::format(
-        "{} in {}{}; prompt of {} in {}{}", plural(done.generated_tokens, "token"),
-        seconds_text(done.decode_seconds), rate(done.generated_tokens, done.decode_seconds),
-        plural(done.prompt_tokens, "token"), seconds_text(done.prefill_seconds),
-        rate(done.prompt_tokens, done.prefill_seconds));
-    if (done.load_seconds >= 0.005) {
-        text += fmt::format("; loaded in {}", seconds_text(done.load_seconds));
-    }
-    if (done.queue_seconds >= 0.005) {
-        text += fmt::format("; waited {}", seconds_text(done.queue_seconds));
-    }
-    text += fmt::format("; {} on {}", one_line(done.model), plural(done.devices, "device"));
-    if (sampled) text += fmt::format("; seed {}", seed);
-    switch (done.reason) {
-        case messages::StopReason::end:
-            break;
-        case messages::StopReason::length:
-            text += "; stopped at the length limit";
-            break;
-        case messages::StopReason::stop:
-            text += "; stopped at a stop text";
-            break;
-        case messages::StopReason::cancelled:
-            text += "; cancelled";
-            break;
-    }
-    return text;
+/// Makes the prompt a message, which the model's template will put into its form.
+void make_chat(messages::Generate& generate, const std::string& system) {
+    Conversation conversation;
+    conversation.instruct(system);
+    conversation.say(std::move(generate.prompt));
+    generate.prompt.clear();
+    generate.chat = conversation.request({});
 }
 
 }  // namespace
 
-int run(const Common& common, const RunOptions& options) {
+messages::Generate request_for(const AnswerOptions& options) {
     messages::Generate generate;
-    generate.model = model_name(options.model);
-    generate.prompt = read_text(options.prompt, "prompt");
     generate.max_tokens = options.max_tokens;
     generate.sampling = options.sampling;
     std::random_device random;
     generate.sampling.seed =
         options.seed.value_or(std::uint64_t{random()} << 32 | std::uint64_t{random()});
     generate.stop = options.stop;
+    return generate;
+}
+
+int run(const Common& common, const RunOptions& options) {
+    if (options.raw && !options.system.empty()) {
+        throw Error(kUsage, "--system is for chats, and --raw asks for none; leave one out");
+    }
+    messages::Generate generate = request_for(options.answer);
+    generate.model = model_name(options.model);
     generate.ignore_eos = options.ignore_eos;
+    if (!options.schema.empty()) {
+        generate.constraint = {messages::Constraint::Kind::json_schema,
+                               read_schema(options.schema)};
+    }
+    generate.prompt = read_text(options.prompt, options.chat_only ? "message" : "prompt");
+    Client::check(generate);
 
     Session session(common);
-    std::uint32_t expected = 0;
-    const auto show = [&](const std::string& text) {
-        if (common.json || text.empty()) return;
-        session.progress().clear();
-        // A model can write anything, so also what commands a terminal.
-        session.output().write(session.terminal().interactive ? harmless(text) : text);
-    };
-    const auto on_token = [&](const messages::Event& event) {
-        const auto& token = Session::expect<messages::Token>(event);
-        if (token.index != expected) {
-            throw Error(kFailed, fmt::format("part of the answer is missing: token {} came where "
-                                             "{} was due",
-                                             token.index, expected));
-        }
-        ++expected;
-        show(token.text);
-    };
+    const auto chat = is_chat(session, generate.model, options, common.quiet);
+    if (!chat) return session.code();
+    if (*chat) make_chat(generate, options.system);
+    const Look look = common.json                               ? Look::nothing
+                      : *chat && session.terminal().interactive ? Look::chat
+                                                                : Look::text;
+    AnswerView view(session.output(), session.progress(), session.terminal(), look);
     std::optional<messages::Event> final;
     try {
-        final = session.ask(generate, on_token);
+        final = session.ask(generate, [&](const messages::Event& event) {
+            view.add(Session::expect<messages::Token>(event));
+        });
     } catch (const Error&) {
         // The message starts on a line of its own, and so does what the user types next.
         session.end_line();
         throw;
     }
-    if (final) show(Session::expect<messages::Done>(*final).text);
+    if (final) view.add(Session::expect<messages::Done>(*final));
     session.end_line();
-    if (final && !common.quiet) {
-        complain(summary(Session::expect<messages::Done>(*final), generate.sampling.seed,
-                         generate.sampling.temperature > 0));
+    if (!final) return session.code();
+    const auto& done = Session::expect<messages::Done>(*final);
+    const bool sampled = generate.sampling.temperature > 0;
+    if (options.stats) {
+        print_error(stats(done, generate.sampling.seed, sampled));
+    } else if (!common.quiet && !options.chat_only) {
+        complain(summary(done, generate.sampling.seed, sampled));
     }
     return session.code();
 }

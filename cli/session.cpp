@@ -10,9 +10,12 @@
 namespace shoal::cli {
 namespace messages = mesh::messages;
 
-void complain(std::string_view message) {
-    const std::string text = fmt::format("shoal: {}\n", harmless(message));
+void print_error(std::string_view text) {
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+void complain(std::string_view message) {
+    print_error(fmt::format("shoal: {}\n", harmless(message)));
 }
 
 Session::Session(const Common& common)
@@ -55,7 +58,11 @@ std::optional<messages::Event> Session::ask(const messages::Request& request,
         }
     });
     progress_.clear();
-    if (outcome.final && common_.json) output_.write(json_line(*outcome.final));
+    const bool failed_here =
+        outcome.final && std::holds_alternative<messages::Failed>(*outcome.final);
+    if (outcome.final && common_.json && (print_result_ || failed_here)) {
+        output_.write(json_line(*outcome.final));
+    }
     if (outcome.signal != 0) {
         code_ = kSignalled + outcome.signal;
     } else if (outcome.output_closed || output_.closed()) {
@@ -70,6 +77,14 @@ std::optional<messages::Event> Session::ask(const messages::Request& request,
     // The end of a request that the user stopped may still hold its timing.
     const bool done = outcome.final && std::holds_alternative<messages::Done>(*outcome.final);
     return done ? std::move(outcome.final) : std::nullopt;
+}
+
+std::optional<messages::DescribeReply> Session::describe(const std::string& model) {
+    print_result_ = false;
+    const auto final = ask(messages::DescribeRequest{model});
+    print_result_ = true;
+    if (!final) return std::nullopt;
+    return expect<messages::DescribeReply>(*final);
 }
 
 bool Session::interrupted_within(std::chrono::milliseconds time) {

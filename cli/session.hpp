@@ -39,6 +39,9 @@ class Session {
                                              const OnEvent& on_event);
     std::optional<mesh::messages::Event> ask(const mesh::messages::Request& request);
 
+    /// What a model is, as ask() gives events; in JSON mode only a failure is printed.
+    std::optional<mesh::messages::DescribeReply> describe(const std::string& model);
+
     /// The final event as the alternative that belongs to the request.
     /// Throws Error when the daemon answered with another.
     template <typename T>
@@ -64,6 +67,7 @@ class Session {
     int report(const mesh::messages::Failed& failed);
 
     const Common& common_;
+    bool print_result_ = true;
     Signals signals_;
     Terminal terminal_;
     Output output_;
@@ -72,6 +76,8 @@ class Session {
     int code_ = 0;
 };
 
+/// Text on standard error as it is, which must be harmless.
+void print_error(std::string_view text);
 /// Text on standard error: "shoal: " and the message.
 void complain(std::string_view message);
 

@@ -1,5 +1,6 @@
 #include "cli/signals.hpp"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -26,6 +27,11 @@ Signals::Signals() {
 
 Signals::~Signals() {
     close(fd_);
+}
+
+bool Signals::pending() const noexcept {
+    pollfd item{fd_, POLLIN, 0};
+    return poll(&item, 1, 0) > 0;
 }
 
 int Signals::take() noexcept {

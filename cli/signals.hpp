@@ -14,6 +14,8 @@ class Signals {
     Signals& operator=(const Signals&) = delete;
 
     int descriptor() const noexcept { return fd_; }
+    /// A signal has arrived that was not taken.
+    bool pending() const noexcept;
     /// The number of a signal that has arrived, 0 when none.
     int take() noexcept;
 

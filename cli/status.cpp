@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "cli/commands.hpp"
 #include "cli/table.hpp"
@@ -170,11 +171,33 @@ std::string work_line(const messages::StatusReply& status) {
     return text;
 }
 
+/// What the links were measured to do, all together; nothing while none was.
+std::string links_line(const messages::StatusReply& status) {
+    if (status.links.empty()) return "";
+    double least_wait = HUGE_VAL, most_wait = 0, least_speed = HUGE_VAL, most_speed = 0;
+    for (const auto& link : status.links) {
+        least_wait = std::min(least_wait, link.exchange_seconds);
+        most_wait = std::max(most_wait, link.exchange_seconds);
+        for (const double speed : {link.there_bytes_per_second, link.back_bytes_per_second}) {
+            least_speed = std::min(least_speed, speed);
+            most_speed = std::max(most_speed, speed);
+        }
+    }
+    const auto alive =
+        status.devices.size() - static_cast<std::size_t>(std::ranges::count(
+                                    status.devices, false, &messages::DeviceInfo::alive));
+    return fmt::format("Links    {} of {} measured: an exchange takes {} ms, {} MB/s each way",
+                       status.links.size(), alive * (alive - 1) / 2,
+                       span_text(least_wait * 1e3, most_wait * 1e3),
+                       span_text(least_speed / 1e6, most_speed / 1e6));
+}
+
 std::string status_text(const messages::StatusReply& status, const Terminal& terminal) {
     constexpr std::size_t kIndent = 9;  // behind "Cluster  "
     std::string text;
-    for (const auto& line : {cluster_line(status), model_line(status), work_line(status)}) {
-        text += wrapped(terminal, line, kIndent) + '\n';
+    for (const auto& line :
+         {cluster_line(status), model_line(status), work_line(status), links_line(status)}) {
+        if (!line.empty()) text += wrapped(terminal, line, kIndent) + '\n';
     }
     text += '\n' + device_table(status, terminal).text(terminal);
     if (!status.warnings.empty()) text += '\n';

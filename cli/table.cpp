@@ -1,5 +1,7 @@
 #include "cli/table.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -71,6 +73,11 @@ std::string Table::text(const Terminal& terminal) const {
     for (const auto& row : rows) line(row, {"│ ", " │ ", " │"});
     line(rule, {"└─", "─┴─", "─┘"});
     return out;
+}
+
+std::string span_text(double least, double most) {
+    const std::string from = fmt::format("{:.3g}", least), to = fmt::format("{:.3g}", most);
+    return from == to ? from : from + " to " + to;
 }
 
 }  // namespace shoal::cli

@@ -23,4 +23,7 @@ struct Table {
     std::string text(const Terminal& terminal) const;
 };
 
+/// "110", or "20 to 110" when the least and the most are not the same to three digits.
+std::string span_text(double least, double most);
+
 }  // namespace shoal::cli

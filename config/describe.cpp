@@ -1,4 +1,5 @@
-// The texts made from the table of keys: names, `shoald --help`, config/shoald.toml.
+// The texts made from the table of keys: names, `shoald --help`, config/shoald.toml and its manual
+// page.
 #include <algorithm>
 
 #include "config/keys.hpp"
@@ -42,6 +43,29 @@ std::string upper(std::string_view text) {
 std::string_view leaf(std::string_view name) {
     const auto dot = name.find('.');
     return dot == std::string_view::npos ? name : name.substr(dot + 1);
+}
+
+// What is said of each key after its summary.
+std::string takes(const Key& key) {
+    return "Takes " + allowed(key) + (is_live(key) ? "; a reload applies it." : ".");
+}
+
+/// Text of a manual page: what troff would read as something else is escaped. None of ours begins
+/// with a point, which would be a request.
+std::string roff(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        if (c == '\\') {
+            out += "\\e";
+        } else if (c == '"') {
+            out += "\\(dq";
+        } else if (c == '`') {
+            out += "\\(ga";
+        } else {
+            out += c == '-' ? "\\-" : std::string(1, c);
+        }
+    }
+    return out;
 }
 
 }  // namespace
@@ -111,7 +135,8 @@ std::string example_file() {
         "Settings of shoald, Shoal's daemon. Every key stands here with its default; remove the "
         "'#' before a key to change it. A flag of the same name (--http.port=8091) or an "
         "environment variable (SHOAL_HTTP_PORT=8091) goes before this file, the flag before the "
-        "variable. Relative paths start at this file's folder.",
+        "variable. Relative paths start at this file's folder. A reload (systemctl reload shoald, "
+        "or SIGHUP) applies the keys of which that is said; the others take a restart.",
         "# ");
     std::string_view current;
     for (const Key& key : keys()) {
@@ -120,10 +145,49 @@ std::string example_file() {
             out += "\n[" + std::string(current) + "]\n";
         }
         out += '\n' + wrapped(key.summary, "# ");
-        out += wrapped("Takes " + allowed(key) + '.', "# ");
+        out += wrapped(takes(key), "# ");
         out +=
             '#' + std::string(leaf(key.name)) + " = " + toml_text(key, default_value(key)) + '\n';
     }
+    return out;
+}
+
+std::string manual_page() {
+    std::string out =
+        ".TH SHOALD.TOML 5 \"\" Shoal \"Settings of Shoal\"\n"
+        ".SH NAME\n"
+        "shoald.toml \\- settings of shoald, the daemon of Shoal\n"
+        ".SH SYNOPSIS\n"
+        ".I /etc/shoal/shoald.toml\n"
+        ".SH DESCRIPTION\n"
+        "The file is TOML: sections in brackets, and below each its keys, as\n"
+        ".I key = value\n"
+        "with texts in quotes and lists in brackets.\n"
+        "Relative paths start at the file's folder.\n"
+        "Every key has a default and may be left out.\n"
+        "A flag of the same name\n"
+        ".RB ( \\-\\-http.port=8091 )\n"
+        "or an environment variable\n"
+        ".RB ( SHOAL_HTTP_PORT=8091 )\n"
+        "goes before the file, the flag before the variable.\n"
+        ".PP\n"
+        ".B shoald \\-\\-check\n"
+        "says what is wrong with a file.\n"
+        ".B systemctl reload shoald\n"
+        "(SIGHUP) has the daemon read its settings again: it applies those of which that is said\n"
+        "below and names others that have changed, which take a restart.\n"
+        "A file that cannot be used changes nothing, and the log says why.\n";
+    std::string_view current;
+    for (const Key& key : keys()) {
+        if (section(key) != current) {
+            current = section(key);
+            out += ".SH [" + std::string(current) + "]\n";
+        }
+        out += ".TP\n.BR " + roff(leaf(key.name)) +
+               " \" = " + roff(toml_text(key, default_value(key))) + "\"\n";
+        out += roff(key.summary) + '\n' + roff(takes(key)) + '\n';
+    }
+    out += ".SH SEE ALSO\n.BR shoald (8),\n.BR shoal (1)\n";
     return out;
 }
 

@@ -11,10 +11,25 @@ namespace shoal::config {
 namespace {
 
 constexpr std::array<std::string_view, 4> kKvNames = {"auto", "f32", "f16", "q8_0"};
+constexpr std::array<std::string_view, 3> kPrefillNames = {"auto", "tensor", "sequence"};
 constexpr std::array<std::string_view, 5> kCollectivesNames = {"auto", "q8_0", "q16", "f16", "f32"};
 constexpr std::array<std::string_view, 2> kEncryptNames = {"data", "control"};
 constexpr std::array<std::string_view, 2> kDataTransportNames = {"zmtp", "libzmq"};
 constexpr std::array<std::string_view, 4> kLogNames = {"error", "warn", "info", "debug"};
+
+/// What a daemon that runs takes from its file when it is told to: whole sections, and keys.
+constexpr std::array<std::string_view, 12> kLive = {"plan",
+                                                    "log",
+                                                    "models.directories",
+                                                    "models.default",
+                                                    "models.context",
+                                                    "models.kv",
+                                                    "models.collectives",
+                                                    "models.prefill",
+                                                    "models.batch_tokens",
+                                                    "models.queue",
+                                                    "http.allowed_hosts",
+                                                    "http.allowed_origins"};
 
 constexpr std::int64_t kMaxPathBytes = 4096;
 // sockaddr_un holds 108 bytes with the terminating zero.
@@ -154,9 +169,9 @@ constexpr std::array kKeys = {
          "Instruction set of the kernels. auto: the best that the processor has; one that it "
          "lacks is an error at the start. `shoald --cpu` lists them."),
 
-    path("cluster.key_file", cluster<&C::key_file>, 1, kMaxPathBytes,
-         "The 32-byte secret that the devices of a cluster share. Make one with "
-         "`shoal key new` and copy it to every device."),
+    path("cluster.key_file", cluster<&C::key_file>, 0, kMaxPathBytes,
+         "The 32-byte secret that the devices of a cluster share: the same file on each. Empty: "
+         "cluster.key in the state folder, which the daemon makes when it is missing."),
     text("cluster.bind", cluster<&C::bind>, 1, 64, check_bind,
          "Address on which other devices reach this one. *: every address."),
     integer("cluster.port", cluster<&C::port>, "TCP port", 0, 65535,
@@ -206,6 +221,11 @@ constexpr std::array kKeys = {
            "Form in which partial sums travel between devices. auto: q16 for F32, F16 and BF16 "
            "models, q8_0 for all others, which round to eight bits anyway. q8_0 moves half the "
            "bytes of q16 and f16, f32 twice theirs. The root's choice counts."),
+    choice("models.prefill", models<&M::prefill>, kPrefillNames,
+           "How several devices share a prompt. tensor: each takes its part of the weights and all "
+           "tokens; sequence: each takes some tokens through whole layers, which moves far fewer "
+           "bytes, but needs the model's file and memory for it on those that do. auto: what is "
+           "predicted to be quicker, by length. The root's choice counts."),
     integer("models.batch_tokens", models<&M::batch_tokens>, "tokens", 1, 4096,
             "Prompt tokens that one step takes. More is faster and needs more memory."),
     integer("models.queue", models<&M::queue>, "requests", 1, 4096,
@@ -277,6 +297,19 @@ const Key* find_key(std::string_view name) noexcept {
 
 std::string_view section(const Key& key) noexcept {
     return key.name.substr(0, key.name.find('.'));
+}
+
+bool is_live(const Key& key) noexcept {
+    return std::ranges::any_of(
+        kLive, [&](std::string_view name) { return name == key.name || name == section(key); });
+}
+
+std::vector<const Key*> changed_keys(const Settings& from, const Settings& to) {
+    std::vector<const Key*> changed;
+    for (const Key& key : kKeys) {
+        if (key.read(key, from) != key.read(key, to)) changed.push_back(&key);
+    }
+    return changed;
 }
 
 Value default_value(const Key& key) {

@@ -81,9 +81,16 @@ std::optional<std::int64_t> parse_bytes(std::string_view text) noexcept;
 /// True for addresses that only this machine can reach: 127.0.0.0/8, ::1, localhost.
 bool is_loopback(std::string_view address);
 
+/// Whether a daemon that runs takes another value of it (SIGHUP).
+bool is_live(const Key& key) noexcept;
+/// The keys whose values differ.
+std::vector<const Key*> changed_keys(const Settings& from, const Settings& to);
+
 /// The explanation of every key for `shoald --help`.
 std::string help_text();
 /// The commented example: the exact text of config/shoald.toml.
 std::string example_file();
+/// The manual page shoald.toml(5): the exact text of packaging/man/shoald.toml.5.
+std::string manual_page();
 
 }  // namespace shoal::config

@@ -12,6 +12,7 @@ namespace shoal::config {
 /// The element type of the KV cache.
 enum class KvType : std::uint8_t { automatic, f32, f16, q8_0 };
 /// The form in which partial sums travel between devices.
+enum class Prefill : std::uint8_t { automatic, tensor, sequence };
 enum class Collectives : std::uint8_t { automatic, q8_0, q16, f16, f32 };
 /// What is encrypted between devices: everything, or the control channel alone.
 enum class Encrypt : std::uint8_t { data, control };
@@ -37,7 +38,7 @@ struct DeviceSettings {
 
 /// [cluster]
 struct ClusterSettings {
-    std::string key_file = "/etc/shoal/cluster.key";
+    std::string key_file;  ///< empty: cluster_key_file() says which
     std::string bind = "*";
     std::uint16_t port = 0;             ///< 0: any free port
     std::uint16_t beacon_port = 47474;  ///< UDP
@@ -59,15 +60,18 @@ struct ControlSettings {
 
 /// [models]
 struct ModelSettings {
-    std::vector<std::string> directories = {"/var/lib/shoal/models"};
+    std::vector<std::string> directories = {"/var/lib/shoal/models", "/usr/share/shoal/models"};
     std::string default_model;  ///< empty: the only one known
     std::uint32_t context = 0;  ///< 0: the model's own, as far as memory allows
     KvType kv = KvType::automatic;
     Collectives collectives = Collectives::automatic;
+    Prefill prefill = Prefill::automatic;
     std::uint32_t batch_tokens = 256;     ///< rows of one prefill step
     std::uint32_t queue = 32;             ///< requests that may wait
     std::uint32_t max_prompt_tokens = 0;  ///< 0: the context is the limit
     bool guess_pretokenizer = false;      ///< take models whose pre-tokenizer is not known
+
+    bool operator==(const ModelSettings&) const = default;
 };
 
 /// [plan]; the root's count
@@ -75,6 +79,8 @@ struct PlanSettings {
     std::vector<std::string> exclude;  ///< names or ids of devices that take no part
     std::vector<std::string> share;    ///< "name=0.25": at most this part of a model
     std::uint32_t min_devices = 1;     ///< that take part, as far as there are so many
+
+    bool operator==(const PlanSettings&) const = default;
 };
 
 /// [http]
@@ -106,5 +112,11 @@ struct Settings {
     HttpSettings http;
     LogSettings log;
 };
+
+/// The file of the cluster's key: the one that is named, else one that the daemon makes itself.
+inline std::string cluster_key_file(const Settings& settings) {
+    if (!settings.cluster.key_file.empty()) return settings.cluster.key_file;
+    return settings.device.state_dir + "/cluster.key";
+}
 
 }  // namespace shoal::config

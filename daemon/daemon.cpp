@@ -39,6 +39,20 @@ std::string address_of(const config::ClusterSettings& s) {
     }
 }
 
+mesh::ClusterKey cluster_key(const config::Settings& s) {
+    const std::string path = config::cluster_key_file(s);
+    if (!s.cluster.key_file.empty()) return mesh::load_cluster_key(path);
+    bool made = false;
+    const mesh::ClusterKey key = mesh::load_or_make_cluster_key(path, made);
+    if (made) {
+        log::info(
+            "made a cluster key, {}: this device is a cluster of its own; those that are given "
+            "the same file belong to it",
+            path);
+    }
+    return key;
+}
+
 mesh::NodeConfig node_config(const config::Settings& s) {
     mesh::NodeConfig config;
     config.bind = s.cluster.bind;
@@ -65,18 +79,19 @@ Daemon::Daemon(config::Settings settings)
                    settings_.device.speed_bytes),
       memory_(settings_.device.memory_limit_bytes),
       identity_(mesh::load_or_create_identity(settings_.device.state_dir)),
-      key_(mesh::load_cluster_key(settings_.cluster.key_file)),
+      key_(cluster_key(settings_)),
       catalogue_(settings_.device.state_dir, settings_.models.guess_pretokenizer
                                                  ? model::Tokenizer::UnknownPre::guess
                                                  : model::Tokenizer::UnknownPre::refuse),
       context_(identity_),
       engine_(make_engine()),
+      links_(std::make_unique<LinkThread>(loop_, [this] { return make_data_plane(); })),
       models_(loop_, worker_, catalogue_,
               std::filesystem::path(settings_.device.state_dir) / "pieces", model_links()),
       node_(mesh::Node::start(context_, identity_, key_, node_config(settings_), description(),
                               mesh_events())),
-      core_({loop_, *node_, *engine_, models_, texts_, &measurement_}, device(),
-            {settings_.models, settings_.plan, {}, {}}),
+      core_({loop_, *node_, *engine_, models_, texts_, plans_, &measurement_, links_.get()},
+            device(), {settings_.models, settings_.plan, {}, {}}),
       control_(std::make_unique<ControlSocket>(context_.zmq(), settings_.control.socket,
                                                settings_.control.group, core_.service())) {
     if (settings_.http.enabled) {
@@ -90,14 +105,16 @@ Daemon::~Daemon() {
     catalogue_.stop();
     worker_.stop();
     texts_.stop();
+    plans_.stop();
     measurer_.stop();
     engine_.reset();
+    links_.reset();
     control_.reset();
     node_->leave();
 }
 
-void Daemon::run(const std::function<void()>& ready) {
-    add_sources();
+void Daemon::run(const Supervisor& supervisor) {
+    add_sources(supervisor);
     log::info("shoald {}: device {} ({}, {} threads), cluster {}, control socket {}", version(),
               identity_.id.hex().substr(0, 8), kernels_.name, placement_.threads,
               key_.fingerprint(), settings_.control.socket);
@@ -108,28 +125,48 @@ void Daemon::run(const std::function<void()>& ready) {
             engine_->data_port());
     }
     if (http_) log::info("HTTP on {}:{}", settings_.http.listen, http_->port());
-    for (mesh::messages::Warning warning : check_setup(settings_)) {
-        warning.device = identity_.id.hex();
-        core_.warnings().raise(std::move(warning));
-    }
+    warn_of_setup();
     models_.watch(settings_.models.directories);
     core_.start();
-    ready();
+    supervisor.ready();
+    if (supervisor.alive_every.count() != 0) stay_alive(supervisor);
     const Watchdog watchdog(watched(), stall_reports());
     loop_.run();
 }
 
-std::array<Daemon::Listener, 2> Daemon::listeners() const noexcept {
-    return {{{node_->port(), mesh::kHandshakeTimeout},
-             {engine_->data_port(), mesh::kDataHandshakeTimeout}}};
+void Daemon::warn_of_setup() {
+    for (mesh::messages::Warning warning : check_setup(settings_)) {
+        warning.device = identity_.id.hex();
+        core_.warnings().raise(std::move(warning));
+    }
 }
 
-void Daemon::add_sources() {
+std::array<Daemon::Listener, 3> Daemon::listeners() const noexcept {
+    return {{{node_->port(), mesh::kHandshakeTimeout},
+             {engine_->data_port(), mesh::kDataHandshakeTimeout},
+             {links_->port(), mesh::kDataHandshakeTimeout}}};
+}
+
+void Daemon::add_sources(const Supervisor& supervisor) {
     loop_.add({[this] { return node_->descriptors(); }, [this] { return node_->next_deadline(); },
                [this] { node_->poll(); }, "the mesh"});
     loop_.add({[this] { return std::vector<int>{control_->descriptor()}; },
                [this] { return control_->next_deadline(); }, [this] { control_->poll(); },
                "the control socket"});
+    // The loop turns ten times a second at least.
+    loop_.add({[] { return std::vector<int>{}; },
+               [] { return ControlLoop::Clock::time_point::max(); },
+               [this, &supervisor] {
+                   if (reload_wanted_.exchange(false)) reload(supervisor);
+               },
+               "its settings"});
+}
+
+// A loop that hangs has nothing to say.
+void Daemon::stay_alive(const Supervisor& supervisor) {
+    supervisor.alive();
+    alive_due_ = loop_.after(
+        supervisor.alive_every, [this, &supervisor] { stay_alive(supervisor); }, "being alive");
 }
 
 mesh::DeviceDescription Daemon::description() const {
@@ -149,7 +186,7 @@ mesh::DeviceDescription Daemon::description() const {
 
 DaemonCore::Device Daemon::device() const {
     return {key_.fingerprint(), [this] { return description(); },
-            [this] { return address_of(settings_.cluster); }};
+            [this] { return address_of(settings_.cluster); }, utc_now};
 }
 
 std::unique_ptr<Engine> Daemon::make_engine() {
@@ -158,17 +195,18 @@ std::unique_ptr<Engine> Daemon::make_engine() {
     options.cpus = placement_.allowed;
     options.max_prompt_tokens = settings_.models.max_prompt_tokens;
     return std::make_unique<EngineThread>(
-        kernels_, options,
-        [this] {
-            mesh::DataPlaneOptions data;
-            data.bind = settings_.cluster.bind;
-            data.encrypt = settings_.cluster.encrypt == config::Encrypt::data;
-            if (settings_.cluster.data_transport == config::DataTransport::libzmq) {
-                data.transport = mesh::DataTransport::libzmq;
-            }
-            return std::make_unique<mesh::DataPlane>(context_, data);
-        },
-        engine_events());
+        kernels_, options, [this] { return make_data_plane(); }, engine_events());
+}
+
+// For plans, and beside it for measuring links.
+std::unique_ptr<mesh::DataPlane> Daemon::make_data_plane() {
+    mesh::DataPlaneOptions data;
+    data.bind = settings_.cluster.bind;
+    data.encrypt = settings_.cluster.encrypt == config::Encrypt::data;
+    if (settings_.cluster.data_transport == config::DataTransport::libzmq) {
+        data.transport = mesh::DataTransport::libzmq;
+    }
+    return std::make_unique<mesh::DataPlane>(context_, data);
 }
 
 // The engine's thread hands over to the control thread.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -14,6 +15,7 @@
 #include "daemon/device_facts.hpp"
 #include "daemon/engine/engine_thread.hpp"
 #include "daemon/http/server.hpp"
+#include "daemon/links/link_thread.hpp"
 #include "daemon/loop/control_loop.hpp"
 #include "daemon/loop/watchdog.hpp"
 #include "daemon/loop/worker.hpp"
@@ -30,6 +32,18 @@
 
 namespace shoal {
 
+/// Whoever started the daemon. Called on the control thread.
+struct Supervisor {
+    /// Everything listens; and again after `reloading`.
+    std::function<void()> ready;
+    /// The control loop turns: called this often, if at all.
+    std::function<void()> alive;
+    std::chrono::microseconds alive_every{0};
+    std::function<void()> reloading;
+    /// The settings as they are now. May throw std::runtime_error.
+    std::function<config::Settings()> settings;
+};
+
 /// Constructed, run and destroyed by one thread, which becomes the control thread.
 class Daemon {
   public:
@@ -38,36 +52,46 @@ class Daemon {
     explicit Daemon(config::Settings settings);
     ~Daemon();
 
-    /// Serves until stop(). `ready` is called once everything listens.
-    void run(const std::function<void()>& ready);
+    /// Serves until stop().
+    void run(const Supervisor& supervisor);
     /// Async-signal-safe.
     void stop() noexcept { loop_.stop(); }
+    /// Reads the settings again, soon, and takes those that can change while it runs.
+    /// Async-signal-safe.
+    void reload() noexcept { reload_wanted_ = true; }
 
     /// Where other devices connect: TCP ports, and how long a stranger may take to prove its key.
     struct Listener {
         std::uint16_t port;
         std::chrono::milliseconds handshake;
     };
-    std::array<Listener, 2> listeners() const noexcept;
+    std::array<Listener, 3> listeners() const noexcept;
 
   private:
     mesh::DeviceDescription description() const;
+    std::unique_ptr<mesh::DataPlane> make_data_plane();
     std::unique_ptr<Engine> make_engine();
     EngineEvents engine_events();
     mesh::Node::Callbacks mesh_events();
     ModelProvider::Links model_links();
     DaemonCore::Device device() const;
-    void add_sources();
+    void add_sources(const Supervisor& supervisor);
+    void stay_alive(const Supervisor& supervisor);
+    void warn_of_setup();
+    void reload(const Supervisor& supervisor);
+    void apply(const config::Settings& wanted);
     std::vector<Watchdog::Watched> watched();
     Watchdog::Reports stall_reports();
 
-    const config::Settings settings_;
+    // What is live of it changes, on the control thread, which alone reads that.
+    config::Settings settings_;
+    std::atomic<bool> reload_wanted_{false};
     const mesh::transport::StateLock state_lock_;
     const kernels::Table& kernels_;
     const Placement placement_;
     ControlLoop loop_;
-    Timer stall_shown_;
-    Worker worker_, texts_{"texts"}, measurer_{"measure"};
+    Timer stall_shown_, alive_due_;
+    Worker worker_, texts_{"texts"}, plans_{"plans"}, measurer_{"measure"};
     StoredMeasurement measurement_;
     const MemoryBudget memory_;  // after the first measurement, whose memory is given back
     const mesh::Identity identity_;
@@ -75,11 +99,15 @@ class Daemon {
     Catalogue catalogue_;
     mesh::ZmqContext context_;
     std::unique_ptr<Engine> engine_;
+    std::unique_ptr<LinkThread> links_;
     ModelProvider models_;
     std::unique_ptr<mesh::Node> node_;
     DaemonCore core_;
     std::unique_ptr<ControlSocket> control_;
     std::unique_ptr<http::HttpServer> http_;
 };
+
+/// What the log takes from now on.
+void set_log_level(config::LogLevel level);
 
 }  // namespace shoal

@@ -1,5 +1,6 @@
 #include "daemon/device_facts.hpp"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <unistd.h>
@@ -93,6 +94,12 @@ std::uint64_t speed_matrix_bytes_here() {
     const long cache = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
     return speed_matrix_bytes(static_cast<std::uint64_t>(std::max(cache, 0L)),
                               read_memory().available);
+}
+
+std::string utc_now() {
+    return fmt::format(
+        "{:%Y-%m-%dT%H:%M:%SZ}",
+        fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())));
 }
 
 double rounded_speed(double bytes_per_second) {

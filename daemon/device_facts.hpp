@@ -27,6 +27,9 @@ std::string host_name();
 /// std::system_error (no thread).
 double measure_speed(const kernels::Table& kernels, const Placement& placement);
 
+/// "2026-11-29T16:40:00Z", now.
+std::string utc_now();
+
 /// To the nearest power of the square root of two: near-equal devices are then taken as equal, and
 /// noise does not move work about.
 double rounded_speed(double bytes_per_second);

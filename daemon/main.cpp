@@ -1,11 +1,13 @@
-// shoald: reads its settings, runs the daemon, ends on SIGINT and SIGTERM.
+// shoald: reads its settings, runs the daemon, ends on SIGINT and SIGTERM; SIGHUP has it read its
+// settings again.
 #include <fmt/format.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <span>
@@ -18,6 +20,7 @@
 #include "daemon/connection_limits.hpp"
 #include "daemon/daemon.hpp"
 #include "daemon/device_facts.hpp"
+#include "daemon/log/log.hpp"
 #include "daemon/setup_check.hpp"
 #include "daemon/version.hpp"
 
@@ -29,21 +32,13 @@ constexpr std::size_t kFewDescriptors = 8192;
 
 std::atomic<shoal::Daemon*> running{nullptr};
 
-void on_signal(int) {
-    if (shoal::Daemon* daemon = running) daemon->stop();
-}
-
-void set_log_level(shoal::config::LogLevel level) {
-    using shoal::config::LogLevel;
-    switch (level) {
-        case LogLevel::error:
-            return spdlog::set_level(spdlog::level::err);
-        case LogLevel::warn:
-            return spdlog::set_level(spdlog::level::warn);
-        case LogLevel::info:
-            return spdlog::set_level(spdlog::level::info);
-        case LogLevel::debug:
-            return spdlog::set_level(spdlog::level::debug);
+void on_signal(int signal) {
+    shoal::Daemon* daemon = running;
+    if (daemon == nullptr) return;
+    if (signal == SIGHUP) {
+        daemon->reload();
+    } else {
+        daemon->stop();
     }
 }
 
@@ -58,6 +53,12 @@ std::string describe(const std::exception& error) {
     return text;
 }
 
+// One line on standard error before there is a log, or instead of it.
+void complain(bool is_error, const std::string& text) {
+    const char* journal = is_error ? "<3>" : "<4>";
+    fmt::print(stderr, "{}{}\n", shoal::log::is_journal() ? journal : "shoald: ", text);
+}
+
 // Says what would be wrong at the start, or what the settings come to.
 int check(const shoal::config::Settings& settings) {
     auto found = shoal::check_setup(settings);
@@ -65,9 +66,10 @@ int check(const shoal::config::Settings& settings) {
     found.insert(found.end(), peers.begin(), peers.end());
     bool fine = true;
     for (const auto& w : found) {
-        fmt::print(stderr, "shoald: {}: {}\n", name(w.severity), w.text);
+        const bool is_error = w.severity == shoal::mesh::messages::Severity::error;
+        complain(is_error, fmt::format("{}: {}", name(w.severity), w.text));
         if (!w.remedy.empty()) fmt::print(stderr, "    {}\n", w.remedy);
-        fine = fine && w.severity != shoal::mesh::messages::Severity::error;
+        fine = fine && !is_error;
     }
     if (!fine) return 1;
     fmt::print("configuration is {}: {}\n", found.empty() ? "fine" : "usable",
@@ -75,10 +77,29 @@ int check(const shoal::config::Settings& settings) {
     return 0;
 }
 
-int serve(const shoal::config::Settings& settings) {
+// systemd, if it started us.
+shoal::Supervisor supervisor(const shoal::config::Sources& sources) {
+    shoal::Supervisor systemd;
+    systemd.ready = [] { sd_notify(0, "READY=1"); };
+    std::uint64_t patience_us = 0;
+    if (sd_watchdog_enabled(0, &patience_us) > 0) {
+        systemd.alive = [] { sd_notify(0, "WATCHDOG=1"); };
+        systemd.alive_every = std::chrono::microseconds(patience_us / 3);
+    }
+    systemd.reloading = [] {
+        const auto now = std::chrono::steady_clock::now().time_since_epoch();
+        sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+                   static_cast<long long>(
+                       std::chrono::duration_cast<std::chrono::microseconds>(now).count()));
+    };
+    systemd.settings = [sources] { return shoal::config::load_settings(sources); };
+    return systemd;
+}
+
+int serve(const shoal::config::Settings& settings, const shoal::config::Sources& sources) {
     const std::size_t descriptors = shoal::raise_descriptor_limit();
     if (descriptors < kFewDescriptors) {
-        spdlog::warn(
+        shoal::log::warn(
             "this process may open {} files only, so few devices and clients can connect; raise "
             "the hard limit, with LimitNOFILE= or ulimit -Hn, to {} or more",
             descriptors, kFewDescriptors);
@@ -94,10 +115,12 @@ int serve(const shoal::config::Settings& settings) {
     action.sa_handler = on_signal;
     sigaction(SIGINT, &action, nullptr);
     sigaction(SIGTERM, &action, nullptr);
-    daemon.run([] { sd_notify(0, "READY=1"); });
+    // At a terminal the signal says that it was closed.
+    if (isatty(STDERR_FILENO) == 0) sigaction(SIGHUP, &action, nullptr);
+    daemon.run(supervisor(sources));
     running = nullptr;
     sd_notify(0, "STOPPING=1");
-    spdlog::info("stopping");
+    shoal::log::info("stopping");
     return 0;
 }
 
@@ -105,8 +128,7 @@ int serve(const shoal::config::Settings& settings) {
 
 int main(int argc, char** argv) {
     std::signal(SIGPIPE, SIG_IGN);
-    spdlog::set_default_logger(spdlog::stderr_color_mt("shoald"));
-    spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+    shoal::log::start();
     using namespace shoal::config;
     try {
         const std::vector<const char*> arguments(argv + 1, argv + argc);
@@ -119,7 +141,8 @@ int main(int argc, char** argv) {
             fmt::print("shoald {}\n", shoal::version());
             return 0;
         }
-        const Settings settings = load_settings({line.file, environment_texts(), line.flags});
+        const Sources sources{line.file, environment_texts(), line.flags};
+        const Settings settings = load_settings(sources);
         if (line.cpu) {
             std::fputs(
                 (line.json ? shoal::cpu_json(settings.device) : shoal::cpu_text(settings.device))
@@ -131,13 +154,13 @@ int main(int argc, char** argv) {
             static_cast<void>(shoal::choose_kernels(settings.device.cpu));
             return check(settings);
         }
-        set_log_level(settings.log.level);
-        return serve(settings);
+        shoal::set_log_level(settings.log.level);
+        return serve(settings, sources);
     } catch (const ConfigError& error) {
-        fmt::print(stderr, "shoald: {}\n", error.what());
+        complain(true, error.what());
         return kExitUsage;
     } catch (const std::exception& error) {
-        fmt::print(stderr, "shoald: {}\n", describe(error));
+        complain(true, describe(error));
         return 1;
     }
 }

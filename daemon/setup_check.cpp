@@ -51,9 +51,16 @@ std::string not_writable(fs::path folder) {
     return fmt::format("{}: {}", folder.string(), reason(errno));
 }
 
-void check_key(const config::ClusterSettings& s, Findings& out) {
+/// Whether the daemon will make its own cluster key.
+bool makes_key(const config::Settings& s) {
+    std::error_code ignored;
+    return s.cluster.key_file.empty() && !fs::exists(config::cluster_key_file(s), ignored);
+}
+
+void check_key(const config::Settings& s, Findings& out) {
+    if (makes_key(s)) return;
     try {
-        static_cast<void>(mesh::load_cluster_key(s.key_file));
+        static_cast<void>(mesh::load_cluster_key(config::cluster_key_file(s)));
     } catch (const std::runtime_error& e) {
         add(out, "cluster-key", Severity::error, e.what(), "");
     }
@@ -82,7 +89,9 @@ void check_models(const config::ModelSettings& s, Findings& out) {
             fs::is_directory(folder, ignored) && access(folder.c_str(), R_OK | X_OK) == 0;
         if (!fine) missing.push_back(folder);
     }
-    if (missing.empty()) return;
+    // Nobody said that there should be both of the folders that are searched by default.
+    const bool named = s.directories != config::ModelSettings{}.directories;
+    if (missing.empty() || (!named && missing.size() < s.directories.size())) return;
     add(out, "models-folder", Severity::warning,
         fmt::format("no models are found in {}, which {}", fmt::join(missing, " and "),
                     missing.size() == 1 ? "is no folder that can be read"
@@ -158,7 +167,7 @@ void check_api_key(const config::HttpSettings& s, Findings& out) {
 
 std::vector<Warning> check_setup(const config::Settings& settings) {
     Findings out;
-    check_key(settings.cluster, out);
+    check_key(settings, out);
     check_state(settings.device, out);
     check_control(settings.control, out);
     check_models(settings.models, out);
@@ -189,8 +198,10 @@ std::string setup_text(const config::Settings& s) {
     const std::string name = s.device.name.empty() ? host_name() : s.device.name;
     std::string text = fmt::format(
         "device {}, cluster {}, state in {}, control socket {} for {}", name,
-        mesh::load_cluster_key(s.cluster.key_file).fingerprint(), s.device.state_dir,
-        s.control.socket, s.control.group.empty() ? "this user" : "group " + s.control.group);
+        makes_key(s) ? "of its own, whose key it makes when it starts"
+                     : mesh::load_cluster_key(config::cluster_key_file(s)).fingerprint(),
+        s.device.state_dir, s.control.socket,
+        s.control.group.empty() ? "this user" : "group " + s.control.group);
     text += s.models.directories.empty()
                 ? ", no folder of models"
                 : fmt::format(", models in {}", fmt::join(s.models.directories, ", "));

@@ -1,6 +1,5 @@
 #include "daemon/stored_measurement.hpp"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <chrono>
 #include <exception>
@@ -9,6 +8,7 @@
 #include <new>
 #include <utility>
 
+#include "daemon/device_facts.hpp"
 #include "daemon/exec/cpu_topology.hpp"
 #include "daemon/exec/thread_pool.hpp"
 #include "daemon/log/log.hpp"
@@ -16,6 +16,7 @@
 #include "daemon/memory_budget.hpp"
 #include "daemon/plan/device_profile.hpp"
 #include "daemon/version.hpp"
+#include "mesh/disk/whole_file.hpp"
 #include "mesh/transport/state_file.hpp"
 
 namespace shoal {
@@ -32,12 +33,6 @@ std::string text_of(const char* path) {
     file.read(text.data(), static_cast<std::streamsize>(text.size()));
     text.resize(static_cast<std::size_t>(file.gcount()));
     return text;
-}
-
-std::string now() {
-    return fmt::format(
-        "{:%Y-%m-%dT%H:%M:%SZ}",
-        fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())));
 }
 
 // What is measured, or why not. Runs on a thread of the background, whose CPUs are then those of
@@ -148,13 +143,13 @@ std::stop_source StoredMeasurement::measure(Progress progress, Measured done) {
 void StoredMeasurement::adopt(const Profile& profile, std::function<void()> stored) {
     const auto plausible = profile_of(profile);
     if (!plausible) return stored();
-    record_ = {*plausible, conditions_, now()};
+    record_ = {*plausible, conditions_, utc_now()};
     origin_ = ProfileOrigin::measured;
     background_.post(std::function<void()>(
         [this, &loop = loop_, path = path_, record = record_, stored = std::move(stored)] {
             std::string problem;
             try {
-                mesh::transport::replace_state_file(path, measure::to_text(record), 0600);
+                disk::replace_file(path, measure::to_text(record), 0600);
             } catch (const std::exception& error) {
                 problem = error.what();
             }

@@ -30,7 +30,9 @@ bool has_avx2() noexcept {
     unsigned a = 0, b = 0, c = 0, d = 0;
     return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
 }
+#endif
 
+#ifdef SHOAL_KERNELS_AVX512
 bool has_avx_vnni() noexcept {
     constexpr unsigned kAvxVnni = 1u << 4;
     unsigned a = 0, b = 0, c = 0, d = 0;
@@ -77,6 +79,8 @@ const Table* table_for(Isa isa) noexcept {
 #ifdef SHOAL_KERNELS_AVX2
         case Isa::avx2:
             return has_avx2() ? &x86::kAvx2Table : nullptr;
+#endif
+#ifdef SHOAL_KERNELS_AVX512
         case Isa::avx_vnni:
             return has_avx_vnni() ? &x86::kAvxVnniTable : nullptr;
         case Isa::avx512:

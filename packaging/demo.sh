@@ -203,6 +203,6 @@ done
 ask load "$model"
 ask status
 echo
-ask run "$model" --max-tokens "$max_tokens" --temperature "$temperature" --seed "$seed" \
+ask run --raw "$model" --max-tokens "$max_tokens" --temperature "$temperature" --seed "$seed" \
     -- "$prompt" >&3
 fine=yes

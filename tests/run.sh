@@ -14,6 +14,7 @@ Runs all test suites, or those named (see `meson test --list`).
   --test-args ARGS   arguments for `meson test`, split at spaces
   --label NAME       name of this build in the table (default: the build folder's)
   --results FILE     append the counts to FILE instead of printing the table
+  --build-only       compile, and run nothing
   --packages LIST    further Debian packages that are needed
   --no-install       do not install missing packages
   --help             this text
@@ -31,6 +32,7 @@ test_args=()
 label=
 results=
 install=yes
+build_only=no
 suites=()
 
 need() { # option, values left
@@ -49,6 +51,7 @@ while [ $# -gt 0 ]; do
         --label) need "$1" $#; label=$2; shift ;;
         --results) need "$1" $#; results=$(realpath -m "$2"); shift ;;
         --packages) need "$1" $#; read -ra more <<<"$2"; packages+=("${more[@]}"); shift ;;
+        --build-only) build_only=yes ;;
         --no-install) install=no ;;
         --help | -h) usage; exit 0 ;;
         -*) echo "tests/run.sh: unknown option $1; see --help" >&2; exit 2 ;;
@@ -66,14 +69,18 @@ trap 'rm -f "$table"' EXIT
 
 log=$build/meson-logs/testlog.json
 
-build_and_test() {
-    rm -f "$log"
+build() {
     if [ -f "$build/meson-private/coredata.dat" ]; then
         meson setup --reconfigure "$build" "${setup_args[@]}" || return 1
     else
         meson setup "$build" "${setup_args[@]}" || return 1
     fi
-    ninja -C "$build" "${targets[@]}" || return 1
+    ninja -C "$build" "${targets[@]}"
+}
+
+build_and_test() {
+    rm -f "$log"
+    build || return 1
     # The verdict comes from the counts below.
     meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier 4 \
         "${test_args[@]}" "${suites[@]}" || true
@@ -82,6 +89,10 @@ build_and_test() {
 }
 
 [ "$install" = no ] || packaging/build-deps.sh "${packages[@]}"
+if [ "$build_only" = yes ]; then
+    build </dev/null
+    exit
+fi
 if ! build_and_test </dev/null; then
     echo "$label build 0 1 0 0.0" >>"$table"
 fi

@@ -30,9 +30,15 @@ DaemonCore::DaemonCore(const Ports& ports, Device device, const Settings& settin
       root_(ports.loop, ports.models, ports.engine, PlanRules{settings.models, settings.plan},
             root_links(), settings.plans),
       measuring_(ports.loop, ports.measurement, measuring_links()),
+      survey_(ports.loop, ports.links, survey_links()),
       router_ports_(router_ports()),
-      router_(ports.loop, ports.texts, *router_ports_, settings.models.default_model,
+      router_(ports.loop, ports.texts, ports.plans, *router_ports_, settings.models.default_model,
               settings.requests) {}
+
+void DaemonCore::set(const config::ModelSettings& models, const config::PlanSettings& plan) {
+    root_.set_rules({models, plan});
+    router_.set_default_model(models.default_model);
+}
 
 void DaemonCore::start() {
     refresh();
@@ -69,6 +75,7 @@ mesh::DeviceDescription DaemonCore::description() const {
         announcement.compute_seconds = effort.seconds;
     }
     announcement.profile = measuring_.profile();
+    announcement.link_port = survey_.port();
     ports_.models.announce(announcement);
     d.models = mesh::messages::encode(mesh::messages::PlanFrame{0, std::move(announcement)});
     return d;
@@ -80,6 +87,7 @@ void DaemonCore::on_joined(const mesh::Member& member) {
     known_[member.id] = {member, std::nullopt};
     describe();  // whom we see
     root_.on_member_joined(member.id);
+    survey_.on_joined(member.id);
 }
 
 void DaemonCore::on_updated(const mesh::Member& member) {
@@ -93,6 +101,7 @@ void DaemonCore::on_lost(const mesh::DeviceId& id) {
     forget_long_lost();
     outbox_.drop(id);
     describe();
+    survey_.on_lost(id);
     root_.on_member_lost(id);
     router_.on_member_lost(id);
 }
@@ -102,8 +111,10 @@ void DaemonCore::on_root_changed(const std::optional<mesh::DeviceId>& root, mesh
               root ? (*root == self_ ? "this device" : root->hex().substr(0, 8)) : "none");
     if (root == self_) {
         root_.become_root(term);
+        survey_.become_root(term);
     } else {
         root_.resign();
+        survey_.resign();
     }
     member_.abandon();
     router_.on_root_changed(root);
@@ -135,6 +146,13 @@ std::string DaemonCore::name_of(const mesh::DeviceId& id) const {
     return it == known_.end() || it->second.member.description.name.empty()
                ? id.hex().substr(0, 8)
                : it->second.member.description.name;
+}
+
+std::string DaemonCore::address_of(const mesh::DeviceId& id) const {
+    for (const mesh::Member& m : ports_.mesh.members()) {
+        if (m.id == id) return m.address;
+    }
+    return "";
 }
 
 // Status shows devices for a while after they were lost.
@@ -186,6 +204,7 @@ mesh::messages::StatusReply DaemonCore::status() const {
     parts.states = &root_.devices();
     parts.speed = ports_.engine.speed();
     parts.queued = root_.queued();
+    parts.links = &survey_.known();
     return cluster_status(parts);
 }
 
@@ -196,12 +215,7 @@ PlanMember::Links DaemonCore::member_links() {
         // What cannot be sent is lost with its receiver: membership tells.
         static_cast<void>(send(to, {0, message}));
     };
-    links.address = [this](const mesh::DeviceId& id) -> std::string {
-        for (const mesh::Member& m : ports_.mesh.members()) {
-            if (m.id == id) return m.address;
-        }
-        return "";
-    };
+    links.address = [this](const mesh::DeviceId& id) { return address_of(id); };
     links.vocabulary_warning = [this](const std::string& text) { warn_vocabulary(text); };
     return links;
 }
@@ -214,13 +228,17 @@ struct DaemonCore::RootLinks final : PlanLinks {
         Cluster out;
         out.followers = core.followers();
         out.apart = apart_pairs(out.followers);
+        out.links = core.survey_.known();
         out.settled =
             out.followers.size() == core.ports_.mesh.members().size() && out.apart.empty();
         return out;
     }
     std::string name(const mesh::DeviceId& id) const override { return core.name_of(id); }
-    bool held(const mesh::ModelHash& hash) const override {
-        return core.ports_.models.holds(hash) || !core.holders(hash).empty();
+    std::set<mesh::DeviceId> holders(const mesh::ModelHash& hash) const override {
+        const auto others = core.holders(hash);
+        std::set<mesh::DeviceId> out(others.begin(), others.end());
+        if (core.ports_.models.holds(hash)) out.insert(core.self_);
+        return out;
     }
     std::map<mesh::DeviceId, Effort> efforts(const mesh::PlanId& plan) const override {
         return efforts_in(core.ports_.mesh.members(), plan.number);

@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "config/settings.hpp"
+#include "daemon/core/link_survey.hpp"
 #include "daemon/core/measuring.hpp"
 #include "daemon/engine/engine.hpp"
+#include "daemon/links/link_tester.hpp"
 #include "daemon/loop/loop.hpp"
 #include "daemon/pieces/models.hpp"
 #include "daemon/plan/plan_member.hpp"
@@ -35,7 +37,9 @@ class DaemonCore {
         Engine& engine;
         Models& models;
         Background& texts;  ///< texts to tokens and back, and nothing that takes longer
+        Background& plans;  ///< what plans would do, and nothing else
         SelfMeasurement* measurement = nullptr;  ///< null: there is none
+        LinkTester* links = nullptr;             ///< null: no links are measured
     };
     /// What is known of this device, as of now.
     struct Device {
@@ -44,6 +48,8 @@ class DaemonCore {
         std::function<mesh::DeviceDescription()> description;
         /// As others know it; empty: as the mesh says.
         std::function<std::string()> address;
+        /// UTC, as "2026-11-29T16:40:00Z"; null where there are no links to measure.
+        std::function<std::string()> date{};
     };
     struct Settings {
         config::ModelSettings models;
@@ -56,6 +62,9 @@ class DaemonCore {
 
     /// Says who this device is, and goes on from there. Before the mesh's first event.
     void start();
+
+    /// Other settings, for what begins from now on.
+    void set(const config::ModelSettings& models, const config::PlanSettings& plan);
 
     /// For clients of this device.
     http::Service& service() noexcept { return router_; }
@@ -98,12 +107,14 @@ class DaemonCore {
     std::unique_ptr<PlanLinks> root_links();
     std::unique_ptr<RequestPorts> router_ports();
     Measuring::Links measuring_links();
+    LinkSurvey::Links survey_links();
 
     mesh::DeviceDescription description() const;
     mesh::messages::ModelsReply models() const;
     mesh::messages::StatusReply status() const;
     std::vector<mesh::Member> followers() const;
     std::string name_of(const mesh::DeviceId& id) const;
+    std::string address_of(const mesh::DeviceId& id) const;  // empty: it is no member
     void forget_long_lost();
 
     void refresh();
@@ -127,6 +138,7 @@ class DaemonCore {
     PlanMember member_;
     PlanRoot root_;
     Measuring measuring_;
+    LinkSurvey survey_;
     std::unique_ptr<RequestPorts> router_ports_;
     RequestRouter router_;
     std::optional<Unfit> unfit_;

@@ -36,6 +36,8 @@ class Measuring {
     /// The client that was told of progress last wants nothing more.
     void cancel();
 
+    /// A measurement goes on, or is about to begin.
+    bool running() const noexcept { return running_; }
     /// All zeros when nothing is known.
     mesh::messages::DeviceProfile profile() const;
 

@@ -70,6 +70,8 @@ void DaemonCore::on_plan_message(const mesh::DeviceId& from, mesh::messages::Pla
             core.ports_.models.on_piece_reply(from, id, std::move(m));
         }
         void operator()(Announcement&) {}
+        void operator()(LinkTest& m) { core.survey_.on_test(from, m, core.ports_.mesh.term()); }
+        void operator()(LinkResult& m) { core.survey_.on_result(from, m); }
     };
     std::visit(Visitor{*this, from, frame.id}, frame.body);
 }
@@ -112,15 +114,17 @@ struct DaemonCore::RouterPorts final : RequestPorts {
     void add(const std::string& path, Added done) override {
         core.ports_.models.add(path, std::move(done));
     }
-    void vocabulary(const KnownModel& model, Opened done) override {
+    void open(const KnownModel& model, Reading reading, Opened done) override {
         Models::Want want;
         want.owner = this;
         want.model = model;
-        want.tokenizer = true;
+        want.tokenizer = reading == Reading::vocabulary;
         want.done = std::move(done);
         core.ports_.models.get(std::move(want));
     }
+    Forecast forecast() const override { return core.root_.forecast(); }
     bool submit(Job job, const KnownModel& model, bool load_only) override {
+        core.survey_.disturb();
         return core.root_.submit(std::move(job), model, load_only);
     }
     void cancel(JobId job) override { core.root_.cancel(job); }
@@ -135,6 +139,30 @@ struct DaemonCore::RouterPorts final : RequestPorts {
 Measuring::Links DaemonCore::measuring_links() {
     return {[this] { return root_.pending(); }, [this] { return ports_.engine.effort().steps; },
             [this] { describe(); }};
+}
+
+LinkSurvey::Links DaemonCore::survey_links() {
+    LinkSurvey::Links links;
+    links.self = self_;
+    links.view = [this] {
+        LinkSurvey::View view;
+        const std::vector<mesh::Member> members = followers();
+        for (const mesh::Member& m : members) {
+            view.devices.push_back(
+                {m.id, m.public_key, m.id == self_ ? "" : m.address, announcement_of(m).link_port});
+        }
+        for (const Pair& pair : apart_pairs(members)) view.apart.insert(pair);
+        return view;
+    };
+    links.idle = [this] { return root_.idle() && !measuring_.running(); };
+    links.busy = [this] { return ports_.engine.speed().running != 0 || measuring_.running(); };
+    links.address = [this](const mesh::DeviceId& id) { return address_of(id); };
+    links.send = [this](const mesh::DeviceId& to, const mesh::messages::PlanMessage& message) {
+        static_cast<void>(send(to, {0, message}));
+    };
+    links.date = device_.date;
+    links.complete = [this] { root_.on_links_measured(); };
+    return links;
 }
 
 std::unique_ptr<RequestPorts> DaemonCore::router_ports() {

@@ -41,8 +41,7 @@ void Batch::add(Job job) {
     auto task = [promise, room, job = std::move(job), sequence = next_sequence_++,
                  model = spec_.model, wake = wake_](const std::stop_token& stop) mutable {
         try {
-            promise->set_value(Generation::begin(std::move(job), sequence, *model->tokenizer,
-                                                 model->hparams, room, stop));
+            promise->set_value(Generation::begin(std::move(job), sequence, *model, room, stop));
         } catch (...) {
             promise->set_exception(std::current_exception());
         }
@@ -113,8 +112,12 @@ void Batch::admit() {
 
 void Batch::finish(std::size_t index) {
     Generation& generation = *running_[index];
-    emit_(generation.job().id,
-          generation.done(spec_.model->name, static_cast<std::uint32_t>(spec_.peers.size())));
+    if (generation.failed()) {
+        emit_(generation.job().id, *generation.failed());
+    } else {
+        emit_(generation.job().id,
+              generation.done(spec_.model->name, static_cast<std::uint32_t>(spec_.peers.size())));
+    }
     // One that never ran holds nothing, and any number of them may end between two steps.
     if (generation.sequence().computed != 0) root_.release(generation.sequence().id);
     reserved_blocks_ -= blocks_of(generation.reserved_positions());
@@ -128,41 +131,51 @@ exec::Status Batch::step() {
     // Sequences with one row go first, so that a long prompt does not hold up running answers.
     batch_.clear();
     batch_index_.clear();
-    std::uint64_t prompt_rows = 0;
+    std::size_t decoding = 0;
     for (const bool prefilling : {false, true}) {
+        decoding = batch_.size();
         for (std::size_t i = 0; i < running_.size(); ++i) {
             if (running_[i]->prefilling() != prefilling) continue;
             batch_.push_back(&running_[i]->sequence());
             batch_index_.push_back(i);
-            if (prefilling) prompt_rows += running_[i]->sequence().tokens.size();
         }
     }
-    std::uint64_t before = 0;
-    for (const exec::Sequence* s : batch_) before += s->computed;
+    // Those that prefill come last; a step need not have rows of them (exec::Root::step).
+    const auto in_prompts = [&] {
+        std::uint64_t rows = 0;
+        for (std::size_t i = decoding; i < batch_.size(); ++i) rows += batch_[i]->computed;
+        return rows;
+    };
+    const std::uint64_t before = in_prompts();
     const Clock::time_point start = Clock::now();
     if (const exec::Status status = root_.step(batch_, chosen_); status != exec::Status::ok) {
         return status;
     }
-    std::uint64_t rows = 0;
-    for (const exec::Sequence* s : batch_) rows += s->computed;
-    measure(prompt_rows == 0 ? 0 : rows - before, chosen_.size(), Clock::now() - start);
+    measure(in_prompts() - before, chosen_.size(), Clock::now() - start);
+    hand_out();
+    return exec::Status::ok;
+}
 
-    std::vector<std::size_t> finished;
+// What the step brought: tokens of prompts, then those that were chosen, then ends.
+void Batch::hand_out() {
+    for (const auto& generation : running_) {
+        if (const auto tokens = generation->advance()) emit_(generation->job().id, *tokens);
+    }
     for (const exec::Chosen& c : chosen_) {
         Generation& generation = *running_[batch_index_[c.sequence]];
-        mesh::messages::Token token = generation.accept(c.token);
+        mesh::messages::Token token = generation.accept(c.token, c.scores);
         if (token.index == generation.resumed_tokens()) token.model = spec_.model->name;
         ++generated_;
         emit_(generation.job().id, token);
-        if (generation.finished()) finished.push_back(batch_index_[c.sequence]);
     }
-    std::sort(finished.rbegin(), finished.rend());
-    for (const std::size_t index : finished) finish(index);
-    return exec::Status::ok;
+    for (std::size_t i = running_.size(); i-- != 0;) {
+        if (running_[i]->finished()) finish(i);
+    }
 }
 
 void Batch::measure(std::uint64_t prompt_rows, std::size_t decoded, Clock::duration took) {
     const double seconds = std::max(1e-9, std::chrono::duration<double>(took).count());
+    if (prompt_rows == 0 && decoded == 0) return;
     if (prompt_rows != 0) {
         prefill_speed_ = static_cast<double>(prompt_rows) / seconds;
     } else {

@@ -60,6 +60,7 @@ class Batch {
     bool first_has_begun() const;
     bool take_next();
     void finish(std::size_t index);
+    void hand_out();
     void measure(std::uint64_t prompt_rows, std::size_t decoded, Clock::duration took);
 
     const PlanSpec& spec_;

@@ -6,7 +6,7 @@
 
 namespace shoal {
 
-/// A device's arithmetic in a plan so far.
+/// A device's arithmetic in a plan so far, of the steps that are shared out as its slices are.
 struct Effort {
     std::uint64_t steps = 0;
     double seconds = 0;  ///< between collectives, without waiting

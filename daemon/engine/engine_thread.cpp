@@ -48,6 +48,7 @@ PlanOutcome outcome_of(mesh::ExchangeFailure failure, std::string why) {
 // A slice in memory, ready to run.
 struct EngineThread::Loaded {
     exec::SliceWeights weights;
+    std::unique_ptr<exec::WholeWeights> whole;  // null where it has no share of rows
     std::unique_ptr<exec::Executor> executor;
 };
 
@@ -177,21 +178,28 @@ std::unique_ptr<EngineThread::Loaded> EngineThread::load_slice(const PlanSpec& s
                                                                const std::stop_token& ending) {
     const OpenModel& model = *spec.model;
     const shard::Slice& slice = spec.slices[spec.rank];
+    const exec::RowShares& rows = spec.options.row_shares;
+    const bool takes_rows = spec.options.sequence_rows != 0 && rows.shares[spec.rank] != 0;
+    const auto progress = [&](std::uint64_t done, std::uint64_t total) {
+        if (ending.stop_requested()) throw PlanEnded();
+        events_.loading(spec.id, done, total);
+    };
     auto loaded = std::make_unique<Loaded>();
     loaded->weights =
-        exec::SliceWeights::load(*model.source, model.hparams, slice, kernels_, *pool_,
-                                 [&](std::uint64_t done, std::uint64_t total) {
-                                     if (ending.stop_requested()) throw PlanEnded();
-                                     events_.loading(spec.id, done, total);
-                                 });
-    loaded->executor = std::make_unique<exec::Executor>(model.hparams, slice, loaded->weights,
-                                                        kernels_, *pool_, spec.options);
+        exec::SliceWeights::load(*model.source, model.hparams, slice, kernels_, *pool_, progress);
+    if (takes_rows) {
+        loaded->whole = std::make_unique<exec::WholeWeights>(exec::WholeWeights::load(
+            *model.source, model.hparams, kernels_, *pool_, spec.whole_bytes, progress));
+    }
+    loaded->executor =
+        std::make_unique<exec::Executor>(model.hparams, slice, loaded->weights, kernels_, *pool_,
+                                         spec.options, spec.rank, loaded->whole.get());
     HeldBytes held;
     held.weights = loaded->weights.bytes();
     held.planned_weights = shard::slice_weight_bytes(model.source->header(), model.hparams, slice);
     held.kv_cache = loaded->executor->cache().bytes();
-    held.buffers =
-        exec::Executor::buffer_bytes(model.hparams, slice, spec.options, pool_->threads());
+    held.buffers = exec::Executor::buffer_bytes(model.hparams, slice, spec.options,
+                                                pool_->threads(), spec.rank);
     events_.loaded(spec.id, held);
     return loaded;
 }

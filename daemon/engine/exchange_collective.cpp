@@ -43,12 +43,13 @@ exec::Status ExchangeCollective::all_to_all(std::span<const std::span<const std:
 
 exec::Status ExchangeCollective::broadcast(std::span<const std::byte> payload,
                                            std::span<const std::byte>& received) {
-    if (computing_.count() != 0) {
+    if (computing_.count() != 0 && !uneven_) {
         ++effort_.steps;
         effort_.nanoseconds += static_cast<std::uint64_t>(
             std::chrono::duration_cast<std::chrono::nanoseconds>(computing_).count());
-        computing_ = {};
     }
+    computing_ = {};
+    uneven_ = false;
     const auto status = status_of(exchange_.broadcast(kRoot, payload, received));
     left_ = Clock::now();
     return status;

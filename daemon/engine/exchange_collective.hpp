@@ -18,6 +18,7 @@ class ExchangeCollective final : public exec::Collective {
 
     std::uint32_t rank() const noexcept override { return exchange_.rank(); }
     std::uint32_t size() const noexcept override { return exchange_.size(); }
+    void uneven() noexcept override { uneven_ = true; }
     exec::Status all_gather(std::span<const std::byte> mine,
                             std::vector<std::span<const std::byte>>& theirs) override;
     exec::Status all_to_all(std::span<const std::span<const std::byte>> mine,
@@ -36,6 +37,7 @@ class ExchangeCollective final : public exec::Collective {
     EffortCounter& effort_;
     Clock::time_point left_;       // the last collective
     Clock::duration computing_{};  // in this step so far
+    bool uneven_ = false;          // this step is
 };
 
 }  // namespace shoal

@@ -5,13 +5,17 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <variant>
+#include <vector>
 
-#include "daemon/engine/text_stream.hpp"
+#include "daemon/engine/answer_grammar.hpp"
+#include "daemon/engine/answer_stream.hpp"
 #include "daemon/exec/runner.hpp"
 #include "daemon/model/tokenizer.hpp"
+#include "daemon/pieces/open_model.hpp"
 #include "mesh/messages/requests.hpp"
 
 namespace shoal {
@@ -41,17 +45,22 @@ class Generation {
     /// stopped.
     using Begun = std::variant<std::unique_ptr<Generation>, mesh::messages::Failed>;
 
-    /// Tokenises the prompt and replays resume_ids, which takes long when they are long: not for
-    /// the engine's thread.
-    static Begun begin(Job job, exec::SequenceId sequence, const model::Tokenizer& tokenizer,
-                       const model::Hparams& hparams, const Room& room,
+    /// Makes a prompt of a conversation, tokenises it, compiles a grammar and replays resume_ids,
+    /// which takes long when they are long: not for the engine's thread. `model` outlives the
+    /// generation and has a tokenizer.
+    static Begun begin(Job job, exec::SequenceId sequence, const OpenModel& model, const Room& room,
                        const std::stop_token& stop = {});
 
+    /// After each step, before accept(): the tokens of the prompt that are to be shown by now, as
+    /// many as the step scored. A request without an answer ends with its prompt.
+    std::optional<mesh::messages::PromptTokens> advance();
     /// Take the chosen token; the event to show.
-    mesh::messages::Token accept(model::TokenId id);
+    mesh::messages::Token accept(model::TokenId id, std::span<const exec::Logprob> scores = {});
     void cancel() noexcept { reason_ = mesh::messages::StopReason::cancelled; }
-    bool finished() const noexcept { return reason_.has_value(); }
-    /// The final event. Requires: finished().
+    bool finished() const noexcept { return reason_ || failed_; }
+    /// Why it cannot go on: nothing is left that its grammar allows.
+    const std::optional<mesh::messages::Failed>& failed() const noexcept { return failed_; }
+    /// The final event. Requires: finished() and not failed().
     mesh::messages::Done done(const std::string& model, std::uint32_t devices);
 
     exec::Sequence& sequence() noexcept { return sequence_; }
@@ -64,19 +73,36 @@ class Generation {
     bool prefilling() const noexcept { return sequence_.computed + 1 < sequence_.tokens.size(); }
 
   private:
-    Generation(Job job, const model::Tokenizer& tokenizer);
+    Generation(Job job, const OpenModel& model);
     std::optional<mesh::messages::Failed> take_prompt(const Room& room,
                                                       const std::stop_token& stop);
+    std::optional<mesh::messages::Failed> take_chat(std::size_t limit, const std::stop_token& stop);
+    std::optional<mesh::messages::Failed> take_infill(std::size_t limit,
+                                                      const std::stop_token& stop);
+    std::shared_ptr<const grammar::Vocabulary> vocabulary() const {
+        return model_.vocabulary.of(tokenizer_, model_.hparams.n_vocab);
+    }
+    bool answers() const noexcept { return job_.request.task == mesh::messages::Task::answer; }
+    std::optional<mesh::messages::Failed> take_task();
+    std::optional<mesh::messages::Failed> take_constraint();
+    std::optional<mesh::messages::Failed> replay(const std::stop_token& stop);
+    void constrain(model::TokenId id);
+    void look_ahead();
+    std::vector<mesh::messages::TokenScore> told(std::span<const exec::Logprob> scores) const;
     void decide_end(model::TokenId id);
 
     Job job_;
+    const OpenModel& model_;
     const model::Tokenizer& tokenizer_;
     exec::Sequence sequence_;
-    TextStream text_;
+    std::optional<AnswerStream> answer_;  // once the prompt is known
     std::uint32_t prompt_tokens_ = 0;
-    std::uint32_t limit_ = 0;  // tokens to generate at most, resumed ones included
+    std::uint32_t prompt_shown_ = 0;  // tokens of it that advance() gave
+    std::uint32_t limit_ = 0;         // tokens to generate at most, resumed ones included
     std::uint64_t reserved_ = 0;
+    std::optional<AnswerGrammar> grammar_;
     std::optional<mesh::messages::StopReason> reason_;
+    std::optional<mesh::messages::Failed> failed_;
     std::uint32_t resumed_ = 0;
     Clock::time_point started_;
     std::optional<Clock::time_point> first_token_;

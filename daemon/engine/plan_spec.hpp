@@ -20,6 +20,7 @@ struct PlanSpec {
     std::vector<shard::Slice> slices;  ///< in rank order
     std::vector<mesh::Peer> peers;     ///< in rank order, this device included
     exec::ExecutorOptions options;
+    std::uint64_t whole_bytes = 0;  ///< of memory for whole layers, where it has a share of rows
     std::shared_ptr<const OpenModel> model;
 };
 

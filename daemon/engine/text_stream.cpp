@@ -25,34 +25,45 @@ std::size_t open_end(std::string_view text, const std::vector<std::string>& stop
 
 }  // namespace
 
-TextStream::TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop)
-    : detokenizer_(tokenizer, false), stop_(std::move(stop)) {
+TextStream::TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop,
+                       Shows shows)
+    : tokenizer_(tokenizer),
+      detokenizer_(tokenizer, false),
+      stop_(std::move(stop)),
+      shows_(std::move(shows)) {
     std::erase_if(stop_, [](const std::string& s) { return !begins_character(s); });
 }
 
 std::string TextStream::push(model::TokenId id) {
-    held_ += detokenizer_.push(id);
+    const bool control = tokenizer_.piece(id).empty();
+    if (control && shows_ && shows_(tokenizer_.text(id))) {
+        held_ += detokenizer_.flush();
+        held_ += tokenizer_.text(id);
+    } else {
+        held_ += detokenizer_.push(id);
+    }
     return release(false);
 }
 
 std::string TextStream::finish() {
-    if (stopped_) return "";
+    if (stopped()) return "";
     held_ += detokenizer_.flush();
     return release(true);
 }
 
 std::string TextStream::release(bool final) {
-    std::size_t first = std::string::npos;
-    for (const std::string& stop : stop_) first = std::min(first, held_.find(stop));
     std::size_t shown = held_.size();
-    if (first != std::string::npos) {
-        stopped_ = true;
-        shown = first;
-    } else if (!final) {
+    for (const std::string& stop : stop_) {
+        const std::size_t at = held_.find(stop);
+        if (at >= shown) continue;
+        shown = at;
+        stopped_by_ = stop;
+    }
+    if (!stopped() && !final) {
         shown -= open_end(held_, stop_);
     }
     std::string text = held_.substr(0, shown);
-    held_.erase(0, stopped_ ? held_.size() : shown);
+    held_.erase(0, stopped() ? held_.size() : shown);
     return text;
 }
 

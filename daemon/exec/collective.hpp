@@ -23,6 +23,9 @@ class Collective {
     virtual ~Collective() = default;
     virtual std::uint32_t rank() const noexcept = 0;
     virtual std::uint32_t size() const noexcept = 0;
+    /// What is computed until the next broadcast is not shared out as the slices are, and so says
+    /// nothing of whose device is slow.
+    virtual void uneven() noexcept {}
     /// Everyone's payload to everyone, in rank order; sizes may differ.
     virtual Status all_gather(std::span<const std::byte> mine,
                               std::vector<std::span<const std::byte>>& theirs) = 0;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -13,10 +14,13 @@
 #include "daemon/exec/linear.hpp"
 #include "daemon/exec/residual.hpp"
 #include "daemon/exec/sampling.hpp"
+#include "daemon/exec/sequence_parallel.hpp"
 #include "daemon/exec/step.hpp"
 #include "daemon/exec/thread_pool.hpp"
 #include "daemon/exec/weights.hpp"
+#include "daemon/exec/whole_weights.hpp"
 #include "daemon/exec/workspace.hpp"
+#include "daemon/grammar/token_mask.hpp"
 #include "daemon/model/hparams.hpp"
 #include "daemon/shard/slice.hpp"
 
@@ -29,29 +33,39 @@ struct ExecutorOptions {
     std::uint32_t max_rows = 256;       ///< rows of a step
     std::uint32_t max_outputs = 16;     ///< rows of a step whose logits are wanted
     std::uint64_t kv_positions = 2048;  ///< positions of all sequences together
+    /// Prompts of so many tokens and more are computed in sequence-parallel steps; 0: none.
+    std::uint32_t sequence_rows = 0;
+    RowShares row_shares{};  ///< of these; nothing where sequence_rows is 0
 };
 
 /// One device's part of every step. Owned by the thread that runs the steps; model, weights,
 /// kernels and pool must outlive it.
 class Executor {
   public:
+    /// `rank`: the device's in options.row_shares. `whole`: null where it has no share of rows.
     /// Throws std::bad_alloc.
     Executor(const model::Hparams& hparams, const shard::Slice& slice, const SliceWeights& weights,
-             const kernels::Table& kernels, ThreadPool& pool, const ExecutorOptions& options);
+             const kernels::Table& kernels, ThreadPool& pool, const ExecutorOptions& options,
+             std::uint32_t rank = 0, WholeWeights* whole = nullptr);
     Executor(const Executor&) = delete;
     Executor& operator=(const Executor&) = delete;
 
     /// Run a step with the other devices of the plan. After ok, scores(i) answers the step's
-    /// outputs. After a failure the rows may simply be run again.
+    /// outputs. After a failure the rows may simply be run again. A sequence-parallel step throws
+    /// as WholeWeights::layer.
     Status run(const Step& step, Collective& collective);
 
     /// This device's scores of the last step's outputs.
     std::span<const Scores> scores() const noexcept { return scores_; }
     /// Score one output of the last step again with more candidates.
     const Scores& rescore(std::uint32_t output, std::uint32_t candidates);
-    /// This device's logits of an output, after penalties, bias and temperature:
-    /// (own vocabulary rows).
+    /// This device's logits of an output, after penalties, bias and temperature unless its token is
+    /// given: (own vocabulary rows).
     std::span<const float> logits(std::uint32_t output) const noexcept;
+
+    /// On the root, of the last step: what the last norm makes of its Step::hidden rows, in order;
+    /// (rows, dim).
+    std::span<const float> hidden() const noexcept { return hidden_; }
 
     const KvCache& cache() const noexcept { return cache_; }
     void clear() noexcept { cache_.clear(); }
@@ -60,13 +74,25 @@ class Executor {
 
     /// Bytes of activation buffers that a slice needs, KV cache and weights apart.
     static std::uint64_t buffer_bytes(const model::Hparams& hparams, const shard::Slice& slice,
-                                      const ExecutorOptions& options, std::uint32_t threads);
+                                      const ExecutorOptions& options, std::uint32_t threads,
+                                      std::uint32_t rank = 0);
 
   private:
     Status prepare(const Step& step);
-    Status feed_forward(const WeightsView& w, Collective& collective);
-    void keep_outputs(const Step& step) noexcept;
+    Status take_outputs(const Step& step);
+    static Status check_hidden(const Step& step) noexcept;
+    Status share_heads(const Step& step, Collective& collective);
+    Status share_rows(const Step& step, Collective& collective);
+    Status feed_forward(const WeightsView& w, Workspace& ws, Collective& collective);
+    void choose_rows(const Step& step) noexcept;
+    void keep_rows(std::size_t first) noexcept;
+    void read_hidden(const Step& step, bool root);
     void score_outputs(const Step& step);
+    void keep_raw(std::size_t output);
+    void score(std::size_t output);
+    std::span<float> logits_of(std::size_t output) noexcept {
+        return {logits_.data() + output * slice_.vocab.size(), slice_.vocab.size()};
+    }
 
     const model::Hparams hp_;
     const shard::Slice slice_;
@@ -80,9 +106,17 @@ class Executor {
     Workspace workspace_;
     Residual x_;
     AttentionBlock attention_;
+    WholeWeights* const whole_;
+    std::optional<SequenceParallel> sequence_;
 
-    std::vector<float> logits_;  // (outputs, own vocabulary rows)
+    std::vector<std::uint32_t> kept_;   // rows that are read after the last layer
+    std::vector<float> hidden_;         // (rows of Step::hidden, dim)
+    std::vector<float> logits_;         // (outputs, own vocabulary rows)
+    std::vector<float> raw_;            // the same as they were, of outputs that are asked for both
+    std::vector<std::size_t> raw_row_;  // where, for each output
+    std::size_t raw_rows_ = 0;
     std::vector<ScoreRequest> requests_;
+    std::vector<std::optional<grammar::TokenMask>> masks_;  // of own rows, for each output
     std::vector<Scores> scores_;
     ScoreBuffers score_buffers_;
 };

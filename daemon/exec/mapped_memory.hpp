@@ -21,6 +21,7 @@ class MappedMemory {
     }
 
     std::byte* data() const noexcept { return data_; }
+    std::size_t bytes() const noexcept { return bytes_; }
     bool empty() const noexcept { return bytes_ == 0; }
 
   private:

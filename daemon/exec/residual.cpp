@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 
 namespace shoal::exec {
 
@@ -70,6 +71,38 @@ Status Residual::add(Collective& collective, const float* partial) {
     const Status status = all_reduce_.exchange(collective, pool_, rows_, partial);
     if (status == Status::ok) pending_ = Pending::sums;
     return status;
+}
+
+void Residual::settle() noexcept {
+    pool_.run(rows_, kRowChunk, [&](std::size_t begin, std::size_t end, std::uint32_t worker) {
+        catch_up(begin, end, worker);
+    });
+    pending_ = Pending::nothing;
+}
+
+Status Residual::gather(Collective& collective, std::size_t rows) {
+    settle();
+    const std::size_t own = rows_ * dim_, all = rows * dim_;
+    const Status status =
+        collective.all_gather(std::as_bytes(std::span(x_.data(), own)), received_);
+    if (status != Status::ok) return status;
+    std::size_t before = 0, floats = 0;
+    for (std::size_t r = 0; r < received_.size(); ++r) {
+        if (received_[r].size() % (dim_ * sizeof(float)) != 0) return Status::malformed;
+        if (r < collective.rank()) before += received_[r].size() / sizeof(float);
+        floats += received_[r].size() / sizeof(float);
+    }
+    if (floats != all) return Status::malformed;
+    std::memmove(x_.data() + before, x_.data(), own * sizeof(float));
+    std::size_t at = 0;
+    for (std::size_t r = 0; r < received_.size(); ++r) {
+        if (r != collective.rank()) {
+            std::memcpy(x_.data() + at, received_[r].data(), received_[r].size());
+        }
+        at += received_[r].size() / sizeof(float);
+    }
+    rows_ = rows;
+    return Status::ok;
 }
 
 void Residual::copy_row(std::size_t from, std::size_t to) noexcept {

@@ -42,6 +42,14 @@ class Residual {
     /// when this device's share is empty. Requires: norm() since the last begin() or add().
     Status add(Collective& collective, const float* partial);
 
+    /// Write what is pending, as the next norm() would.
+    void settle() noexcept;
+    /// Row r (dim). Requires: settle() or norm() since the last begin() or add().
+    const float* row(std::size_t r) const noexcept { return &x_[r * dim_]; }
+
+    /// x = the rows of all devices in rank order, `rows` together, as they are.
+    Status gather(Collective& collective, std::size_t rows);
+
     /// Row `to` becomes what row `from` is. Requires: norm() since the last begin() or add().
     void copy_row(std::size_t from, std::size_t to) noexcept;
     /// Forget the rows from this one on.
@@ -66,6 +74,7 @@ class Residual {
     std::vector<float> x_;       // (rows, dim)
     std::vector<float> normed_;  // (threads, dim)
     Activations hidden_;         // (rows, dim)
+    std::vector<std::span<const std::byte>> received_;
 };
 
 }  // namespace shoal::exec

@@ -3,13 +3,21 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "daemon/exec/collective.hpp"
 #include "daemon/exec/executor.hpp"
+#include "daemon/exec/logprobs.hpp"
+#include "daemon/exec/pooling.hpp"
 #include "daemon/exec/sampling.hpp"
 #include "daemon/model/piece.hpp"
+
+namespace shoal::grammar {
+class TokenMask;
+}
 
 namespace shoal::exec {
 
@@ -19,12 +27,26 @@ struct Sequence {
     std::vector<std::int32_t> tokens;  ///< prompt, then what was generated
     std::uint32_t computed = 0;        ///< tokens whose K and V every device holds
     Sampling sampling;
+    /// Tokens before this one are computed in sequence-parallel steps. Root::step sets it.
+    std::uint32_t shared_until = 0;
+
+    /// Tokens whose scores are given with each token: its own and the likeliest logprobs - 1; 0:
+    /// none. The same of tokens [1, scored_until), which must be there: they go to prompt_scores,
+    /// in order, for the caller to take.
+    std::uint32_t logprobs = 0;
+    std::uint32_t scored_until = 0;
+    std::vector<std::vector<Logprob>> prompt_scores{};
+    /// The tokens that may be chosen next; null: all. Of the vocabulary's size, and not empty.
+    std::shared_ptr<const grammar::TokenMask> allowed{};
+    bool answers = true;         ///< a token is chosen after the last one
+    std::optional<Pool> pool{};  ///< takes hidden states as steps compute them
 };
 
 /// A token that a step chose.
 struct Chosen {
     std::size_t sequence;  ///< index into the span given to step()
     std::int32_t token;
+    std::vector<Logprob> scores{};  ///< when Sequence::logprobs is not 0
 };
 
 /// The root's side. Owned by the thread that runs the steps; all arguments outlive it.
@@ -33,9 +55,13 @@ class Root {
     /// `source` holds the embedding table. Throws model::ModelError when it does not.
     Root(Executor& executor, Collective& collective, const model::WeightSource& source);
 
-    /// One step: the tokens not computed yet, as many rows as fit, sequences in order. A sequence
-    /// whose last token was computed gets its next one chosen; the caller appends it. One for which
-    /// no output is left has its last token computed by a later step.
+    /// One step: the tokens not computed yet, as many rows as fit, sequences in order. Prompts of
+    /// ExecutorOptions::sequence_rows tokens and more have steps of their own, in turns with those
+    /// of the others: so a row's numbers do not depend on what else is computed. A sequence
+    /// whose last token was computed gets its next one chosen, if it answers; the caller appends
+    /// it. One for which no output is left has its last token computed by a later step.
+    /// Tokens with scores take an output each: of such a text a step computes as many rows as there
+    /// are outputs that the other sequences cannot need.
     /// `chosen` is overwritten. After a failure nothing has changed but `computed` of sequences
     /// is to be set to 0 before they run under another plan.
     Status step(std::span<Sequence* const> sequences, std::vector<Chosen>& chosen);
@@ -51,10 +77,21 @@ class Root {
     Status stop();
 
   private:
+    void choose_kind(std::span<Sequence* const> sequences);
+    void share_outputs(std::span<Sequence* const> sequences);
+    std::uint32_t rows_of(const Sequence& sequence) const;
     void add_rows(Sequence& sequence, std::size_t index);
+    void add_row(const Sequence& sequence, std::uint32_t position);
+    void add_targets(const Sequence& sequence, std::size_t index, std::uint32_t count);
+    void add_output(const Sequence& sequence, std::size_t index);
+    std::uint32_t choices_of(const Sequence& sequence) const;
+    void pool_hidden(std::span<Sequence* const> sequences);
     Status choose_tokens(std::span<Sequence* const> sequences, std::vector<Chosen>& chosen);
+    Status choose_token(std::size_t output, const Sequence& sequence, std::vector<Scores>& parts,
+                        Chosen& chosen);
     Status gather(std::span<const Scores> mine, std::vector<std::vector<Scores>>& parts);
-    Status more_candidates(std::size_t output, std::uint32_t candidates, Scores& merged);
+    Status more_candidates(std::size_t output, std::uint32_t candidates,
+                           std::vector<Scores>& parts);
 
     Executor& executor_;
     Collective& collective_;
@@ -65,6 +102,8 @@ class Root {
 
     Step step_;
     std::vector<std::size_t> output_sequence_;  // index of the sequence of each output
+    std::vector<std::size_t> hidden_sequence_;  // and of each range of hidden rows
+    std::size_t outputs_for_targets_ = 0;       // that are left of this step's
     std::vector<std::uint32_t> taken_;          // rows of each sequence in this step
     std::vector<std::byte> message_;
     std::vector<std::byte> scores_message_;

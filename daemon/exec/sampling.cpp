@@ -41,9 +41,9 @@ bool penalises(const ScoreRequest& r) noexcept {
 
 // The candidates' number that survives top_k, top_p and min_p, or -1 when it may be more than
 // are at hand.
-std::ptrdiff_t kept(const Scores& scores, const Sampling& s, std::uint32_t n_vocab) noexcept {
+std::ptrdiff_t kept(const Scores& scores, const Sampling& s, std::uint32_t n_choices) noexcept {
     const std::vector<Candidate>& best = scores.best;
-    const bool all_here = best.size() >= n_vocab;
+    const bool all_here = best.size() >= n_choices;
     std::size_t keep = best.size();
     bool closed = all_here;
     double mass = scores.sum_exp;  // of the set that top_p refers to, relative to exp(max)
@@ -127,9 +127,12 @@ void select_best(std::span<const float> logits, std::int32_t first_id, std::size
             }
         }
     }
-    const auto nth = best.begin() + static_cast<std::ptrdiff_t>(n);
-    if (n < best.size()) std::nth_element(best.begin(), nth, best.end(), better);
-    best.resize(n);
+    // There may be fewer: of refused tokens the maximum of a block that is not full is above them.
+    if (n < best.size()) {
+        const auto nth = best.begin() + static_cast<std::ptrdiff_t>(n);
+        std::nth_element(best.begin(), nth, best.end(), better);
+        best.resize(n);
+    }
     std::sort(best.begin(), best.end(), better);
 }
 
@@ -180,6 +183,7 @@ void score_logits(const kernels::Table& kernels, std::span<const float> logits,
     out.max = 0;
     out.sum_exp = 0;
     out.drawn = {-1, 0};
+    out.raw.reset();
     if (logits.empty()) return;
     buffers.maxima.resize((logits.size() + kernels::kLogitBlock - 1) / kernels::kLogitBlock);
     kernels.block_maxima(logits.data(), logits.size(), buffers.maxima.data());
@@ -202,10 +206,10 @@ bool draws_from_all(const Sampling& s) noexcept {
     return s.temperature > 0 && s.top_k == 0 && s.top_p >= 1 && s.min_p <= 0;
 }
 
-std::uint32_t wanted_candidates(const Sampling& s, std::uint32_t n_vocab) noexcept {
+std::uint32_t wanted_candidates(const Sampling& s, std::uint32_t n_choices) noexcept {
     if (s.temperature <= 0) return 1;
     if (draws_from_all(s)) return 0;
-    return std::min(s.top_k != 0 ? s.top_k : kFilterCandidates, n_vocab);
+    return std::min(s.top_k != 0 ? s.top_k : kFilterCandidates, n_choices);
 }
 
 Scores merge_scores(std::span<const Scores> parts, std::uint32_t candidates) {
@@ -233,12 +237,12 @@ Scores merge_scores(std::span<const Scores> parts, std::uint32_t candidates) {
 }
 
 std::int32_t choose(const Scores& scores, const Sampling& sampling, std::uint64_t position,
-                    std::uint32_t n_vocab) noexcept {
+                    std::uint32_t n_choices) noexcept {
     if (scores.best.empty()) return -1;
     if (sampling.temperature <= 0) return scores.best.front().id;
     const std::ptrdiff_t keep = draws_from_all(sampling)
                                     ? static_cast<std::ptrdiff_t>(scores.best.size())
-                                    : kept(scores, sampling, n_vocab);
+                                    : kept(scores, sampling, n_choices);
     if (keep < 0) return -1;
     std::int32_t id = -1;
     double winner = -std::numeric_limits<double>::infinity();

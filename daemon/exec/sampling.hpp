@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -41,6 +43,12 @@ struct ScoreRequest {
     std::uint64_t position = 0;    ///< of the token to be chosen; enters the noise
     std::uint32_t candidates = 1;  ///< how many of the best are wanted
     bool draw = false;             ///< also draw from the whole vocabulary by Gumbel-max
+    /// Unless 0 it is also told how likely tokens are, the likeliest `logprobs - 1` among them
+    /// (logprobs.hpp).
+    std::uint32_t logprobs = 0;
+    std::int32_t target = -1;  ///< the token that follows is this one: none is chosen; -1: unknown
+    /// The tokens that may be chosen, as grammar::TokenMask::encode() has them; empty: all.
+    std::string mask{};
     std::vector<SeenToken> seen;
     std::vector<std::pair<std::int32_t, float>> logit_bias;
 };
@@ -51,12 +59,22 @@ struct Candidate {
     bool operator==(const Candidate&) const = default;
 };
 
+/// Logits of a device's own rows as the model has them, before anything is applied (logprobs.hpp).
+struct RawScores {
+    std::vector<Candidate> best;  ///< the likeliest; descending, ties by lower id
+    std::vector<Candidate>
+        known;  ///< of the tokens that may be chosen, or of the target; any order
+    float max = 0;
+    double sum_exp = 0;  ///< sum of exp(logit - max); 0 without own rows
+};
+
 /// What a device answers.
 struct Scores {
-    std::vector<Candidate> best;  ///< descending; ties by lower id
-    float max = 0;                ///< of the own rows
-    double sum_exp = 0;           ///< sum of exp(logit - max); 0 without own rows or candidates
-    Candidate drawn{-1, 0};       ///< the own rows' winner with noise added; id -1: none
+    std::vector<Candidate> best;     ///< descending; ties by lower id
+    float max = 0;                   ///< of the own rows
+    double sum_exp = 0;              ///< sum of exp(logit - max); 0 without own rows or candidates
+    Candidate drawn{-1, 0};          ///< the own rows' winner with noise added; id -1: none
+    std::optional<RawScores> raw{};  ///< when ScoreRequest::logprobs is not 0
 };
 
 /// Apply penalties, bias and temperature in place to the logits of ids
@@ -79,8 +97,8 @@ void score_logits(const kernels::Table& kernels, std::span<const float> logits,
 /// does not depend on the cut.
 double gumbel_noise(std::uint64_t seed, std::uint64_t position, std::int32_t id) noexcept;
 
-/// How many candidates the first request asks for.
-std::uint32_t wanted_candidates(const Sampling& sampling, std::uint32_t n_vocab) noexcept;
+/// How many candidates the first request asks for, of so many tokens that may be chosen.
+std::uint32_t wanted_candidates(const Sampling& sampling, std::uint32_t n_choices) noexcept;
 
 /// True when the token is drawn from the whole vocabulary, so that no candidates are needed.
 bool draws_from_all(const Sampling& sampling) noexcept;
@@ -88,10 +106,10 @@ bool draws_from_all(const Sampling& sampling) noexcept;
 /// The scores of all devices merged; `candidates` 0: the winners of their draws.
 Scores merge_scores(std::span<const Scores> parts, std::uint32_t candidates);
 
-/// The chosen token, or -1 when the filters keep more than the candidates at hand: ask again
-/// with more.
+/// The chosen token of n_choices that may be chosen, or -1 when the filters keep more than the
+/// candidates at hand: ask again with more.
 std::int32_t choose(const Scores& scores, const Sampling& sampling, std::uint64_t position,
-                    std::uint32_t n_vocab) noexcept;
+                    std::uint32_t n_choices) noexcept;
 
 /// Count the last penalty_last_n tokens of a history.
 std::vector<SeenToken> count_seen(std::span<const std::int32_t> history,

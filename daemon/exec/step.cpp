@@ -1,6 +1,8 @@
 #include "daemon/exec/step.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <type_traits>
 
@@ -66,6 +68,7 @@ class Reader {
         bytes_ = bytes_.subspan(n);
         return out;
     }
+    bool empty() const { return bytes_.empty(); }
     bool done() const { return !failed_ && bytes_.empty(); }
     bool failed() const { return failed_; }
 
@@ -81,6 +84,37 @@ class Reader {
     bool failed_ = false;
 };
 
+/// Which parts a score has.
+enum ScoreFlags : std::uint8_t {
+    kDraws = 1,
+    kReports = 2,  ///< logprobs and target
+    kMasked = 4,
+    kAllFlags = kDraws | kReports | kMasked,
+};
+
+void put_candidate(Writer& w, const Candidate& c) {
+    w.put_id(c.id);
+    w.put(c.logit);
+}
+
+void put_candidates(Writer& w, std::span<const Candidate> candidates) {
+    w.put(static_cast<std::uint32_t>(candidates.size()));
+    for (const Candidate& c : candidates) put_candidate(w, c);
+}
+
+/// False for NaN, which could not be sorted.
+bool get_candidate(Reader& r, Candidate& c) {
+    c.id = r.get_id();
+    c.logit = r.get_float();
+    return !std::isnan(c.logit);
+}
+
+bool get_candidates(Reader& r, std::vector<Candidate>& candidates) {
+    candidates.resize(r.get_count(UINT32_MAX, 8));
+    return std::all_of(candidates.begin(), candidates.end(),
+                       [&](Candidate& c) { return get_candidate(r, c); });
+}
+
 void put_score(Writer& w, const ScoreRequest& s) {
     w.put(s.temperature);
     w.put(s.repeat_penalty);
@@ -89,7 +123,8 @@ void put_score(Writer& w, const ScoreRequest& s) {
     w.put(s.seed);
     w.put(s.position);
     w.put(s.candidates);
-    w.put(static_cast<std::uint8_t>(s.draw));
+    w.put(static_cast<std::uint8_t>((s.draw ? kDraws : 0) | (s.logprobs != 0 ? kReports : 0) |
+                                    (s.mask.empty() ? 0 : kMasked)));
     w.put(static_cast<std::uint32_t>(s.seen.size()));
     for (const SeenToken& seen : s.seen) {
         w.put_id(seen.id);
@@ -100,10 +135,16 @@ void put_score(Writer& w, const ScoreRequest& s) {
         w.put_id(id);
         w.put(bias);
     }
+    if (s.logprobs != 0) {
+        w.put(s.logprobs);
+        w.put_id(s.target);
+    }
+    if (s.mask.empty()) return;
+    w.put(static_cast<std::uint32_t>(s.mask.size()));
+    w.put_bytes(std::as_bytes(std::span(s.mask)));
 }
 
-ScoreRequest get_score(Reader& r) {
-    ScoreRequest s;
+bool get_score(Reader& r, ScoreRequest& s) {
     s.temperature = r.get_float();
     s.repeat_penalty = r.get_float();
     s.presence_penalty = r.get_float();
@@ -111,7 +152,8 @@ ScoreRequest get_score(Reader& r) {
     s.seed = r.get<std::uint64_t>();
     s.position = r.get<std::uint64_t>();
     s.candidates = r.get<std::uint32_t>();
-    s.draw = r.get<std::uint8_t>() != 0;
+    const auto flags = r.get<std::uint8_t>();
+    s.draw = (flags & kDraws) != 0;
     s.seen.resize(r.get_count(kMaxSeenTokens, 8));
     for (SeenToken& seen : s.seen) {
         seen.id = r.get_id();
@@ -122,7 +164,32 @@ ScoreRequest get_score(Reader& r) {
         id = r.get_id();
         bias = r.get_float();
     }
-    return s;
+    if ((flags & kReports) != 0) {
+        s.logprobs = r.get<std::uint32_t>();
+        s.target = r.get_id();
+        if (s.logprobs == 0) return false;
+    }
+    if ((flags & kMasked) != 0) {
+        const auto bytes = r.get_bytes(r.get_count(kMaxMaskBytes, 1));
+        s.mask.resize(bytes.size());
+        std::transform(bytes.begin(), bytes.end(), s.mask.begin(),
+                       [](std::byte b) { return static_cast<char>(b); });
+        if (s.mask.empty()) return false;
+    }
+    return (flags & ~kAllFlags) == 0;
+}
+
+bool get_hidden(Reader& r, Step& step) {
+    step.hidden.resize(r.get_count(kMaxStepRows, 8));
+    std::size_t after = 0;
+    for (RowRange& range : step.hidden) {
+        range.first = r.get<std::uint32_t>();
+        range.count = r.get<std::uint32_t>();
+        const std::uint64_t end = std::uint64_t{range.first} + range.count;
+        if (range.first < after || range.count == 0 || end > step.rows.size()) return false;
+        after = end;
+    }
+    return !step.hidden.empty();
 }
 
 bool get_step(Reader& r, std::uint32_t dim, Step& step) {
@@ -145,7 +212,7 @@ bool get_step(Reader& r, std::uint32_t dim, Step& step) {
         output.row = r.get<std::uint32_t>();
         if (output.row < after || output.row >= step.rows.size()) return false;
         after = std::size_t{output.row} + 1;
-        output.score = get_score(r);
+        if (!get_score(r, output.score)) return false;
     }
     step.embedding_type = static_cast<kernels::DType>(r.get<std::uint32_t>());
     if (r.failed() || !kernels::is_known(step.embedding_type) ||
@@ -154,14 +221,15 @@ bool get_step(Reader& r, std::uint32_t dim, Step& step) {
     }
     const auto bytes = r.get_bytes(step.rows.size() * kernels::row_bytes(step.embedding_type, dim));
     step.embeddings.assign(bytes.begin(), bytes.end());
-    return true;
+    return r.empty() || get_hidden(r, step);
 }
 
 }  // namespace
 
 void encode_step(const Step& step, std::vector<std::byte>& out) {
     Writer w(out);
-    w.put(static_cast<std::uint8_t>(Command::step));
+    w.put(
+        static_cast<std::uint8_t>(step.sequence_parallel ? Command::sequence_step : Command::step));
     w.put(static_cast<std::uint32_t>(step.releases.size()));
     for (const SequenceId id : step.releases) w.put(id);
     w.put(static_cast<std::uint32_t>(step.forks.size()));
@@ -182,6 +250,12 @@ void encode_step(const Step& step, std::vector<std::byte>& out) {
     }
     w.put(static_cast<std::uint32_t>(step.embedding_type));
     w.put_bytes(step.embeddings);
+    if (step.hidden.empty()) return;
+    w.put(static_cast<std::uint32_t>(step.hidden.size()));
+    for (const RowRange& range : step.hidden) {
+        w.put(range.first);
+        w.put(range.count);
+    }
 }
 
 void encode_more(std::uint32_t output, std::uint32_t candidates, std::vector<std::byte>& out) {
@@ -201,6 +275,10 @@ std::optional<Order> decode_order(std::span<const std::byte> bytes, std::uint32_
     Order order;
     order.command = static_cast<Command>(r.get<std::uint8_t>());
     switch (order.command) {
+        case Command::sequence_step:
+            order.command = Command::step;
+            order.step.sequence_parallel = true;
+            [[fallthrough]];
         case Command::step:
             if (!get_step(r, dim, order.step)) return std::nullopt;
             break;
@@ -223,15 +301,28 @@ void encode_scores(std::span<const Scores> scores, std::vector<std::byte>& out) 
     for (const Scores& s : scores) {
         w.put(s.max);
         w.put(s.sum_exp);
-        w.put_id(s.drawn.id);
-        w.put(s.drawn.logit);
-        w.put(static_cast<std::uint32_t>(s.best.size()));
-        for (const Candidate& c : s.best) {
-            w.put_id(c.id);
-            w.put(c.logit);
-        }
+        put_candidate(w, s.drawn);
+        put_candidates(w, s.best);
+    }
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+        if (!scores[i].raw) continue;
+        w.put(static_cast<std::uint32_t>(i));
+        w.put(scores[i].raw->max);
+        w.put(scores[i].raw->sum_exp);
+        put_candidates(w, scores[i].raw->best);
+        put_candidates(w, scores[i].raw->known);
     }
 }
+
+namespace {
+
+bool get_report(Reader& r, RawScores& report) {
+    report.max = r.get_float();
+    report.sum_exp = r.get_double();
+    return get_candidates(r, report.best) && get_candidates(r, report.known);
+}
+
+}  // namespace
 
 std::optional<std::vector<Scores>> decode_scores(std::span<const std::byte> bytes) {
     Reader r(bytes);
@@ -239,13 +330,13 @@ std::optional<std::vector<Scores>> decode_scores(std::span<const std::byte> byte
     for (Scores& s : scores) {
         s.max = r.get_float();
         s.sum_exp = r.get_double();
-        s.drawn.id = r.get_id();
-        s.drawn.logit = r.get_float();
-        s.best.resize(r.get_count(UINT32_MAX, 8));
-        for (Candidate& c : s.best) {
-            c.id = r.get_id();
-            c.logit = r.get_float();
-        }
+        if (!get_candidate(r, s.drawn) || !get_candidates(r, s.best)) return std::nullopt;
+    }
+    for (std::size_t after = 0; !r.failed() && !r.empty();) {
+        const auto i = r.get<std::uint32_t>();
+        if (i < after || i >= scores.size()) return std::nullopt;
+        after = std::size_t{i} + 1;
+        if (!get_report(r, scores[i].raw.emplace())) return std::nullopt;
     }
     if (!r.done()) return std::nullopt;
     return scores;

@@ -18,6 +18,7 @@ namespace shoal::exec {
 inline constexpr std::uint32_t kMaxStepRows = 4096;
 inline constexpr std::uint32_t kMaxStepChanges = 4096;
 inline constexpr std::uint32_t kMaxSeenTokens = 1u << 20;
+inline constexpr std::uint32_t kMaxMaskBytes = (1u << 19) + 1;  ///< a bit a token, and the form
 
 /// One (sequence, position).
 struct Row {
@@ -37,19 +38,35 @@ struct Output {
     ScoreRequest score;
 };
 
+/// Rows one behind another.
+struct RowRange {
+    std::uint32_t first = 0;
+    std::uint32_t count = 0;
+    bool operator==(const RowRange&) const = default;
+};
+
 struct Step {
     std::vector<SequenceId> releases;  ///< done before the rows
     std::vector<Fork> forks;           ///< done after the releases
     std::vector<Row> rows;
-    std::vector<Output> outputs;  ///< rows ascending
+    std::vector<Output> outputs;     ///< rows ascending
+    bool sequence_parallel = false;  ///< devices share out the rows, not the weights
     /// The rows' embeddings in the table's own type: (rows, dim).
     kernels::DType embedding_type = kernels::DType::f32;
     std::vector<std::byte> embeddings;
+    /// Rows whose hidden states after the last norm are wanted, by the root; ascending, apart, not
+    /// empty.
+    std::vector<RowRange> hidden;
 };
 
 /// What the root broadcasts: a step, a request for more candidates of the step just done, or
 /// the end of the plan.
-enum class Command : std::uint8_t { step = 1, more_candidates = 2, stop = 3 };
+enum class Command : std::uint8_t {
+    step = 1,
+    more_candidates = 2,
+    stop = 3,
+    sequence_step = 4,  ///< decoded as a step
+};
 
 struct Order {
     Command command = Command::stop;
@@ -63,11 +80,14 @@ void encode_step(const Step& step, std::vector<std::byte>& out);
 void encode_more(std::uint32_t output, std::uint32_t candidates, std::vector<std::byte>& out);
 void encode_stop(std::vector<std::byte>& out);
 
-/// Nothing when malformed or beyond a limit. `dim` is the model's width.
+/// Nothing when malformed or beyond a limit. `dim` is the model's width. A mask is looked at by
+/// Executor::run, which knows the vocabulary.
 [[nodiscard]] std::optional<Order> decode_order(std::span<const std::byte> bytes,
                                                 std::uint32_t dim);
 
+/// Scores without Scores::raw take not a byte for it.
 void encode_scores(std::span<const Scores> scores, std::vector<std::byte>& out);
+/// Nothing when malformed; no logit is NaN.
 [[nodiscard]] std::optional<std::vector<Scores>> decode_scores(std::span<const std::byte> bytes);
 
 }  // namespace shoal::exec

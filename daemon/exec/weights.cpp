@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <mutex>
+#include <utility>
 
 #include "kernels/panel.hpp"
 
@@ -36,32 +37,31 @@ bool is_matrix(const shard::SlicePart& part) {
 class SliceWeights::Loader {
   public:
     Loader(const model::WeightSource& source, const model::Hparams& hparams,
-           const shard::Slice& slice, const kernels::Table& kernels, ThreadPool& pool,
+           std::span<const shard::SlicePart> parts, const kernels::Table& kernels, ThreadPool& pool,
            const Progress& progress)
         : source_(source),
           header_(source.header()),
           hp_(hparams),
-          slice_(slice),
+          parts_(parts),
           kernels_(kernels),
           pool_(pool),
           progress_(progress) {}
 
-    SliceWeights run() {
-        const std::vector<shard::SlicePart> parts = shard::slice_parts(header_, hp_, slice_);
+    SliceWeights run(MappedMemory memory) {
         SliceWeights out;
         std::size_t count = 0;
         std::size_t total = 0;
-        for (const shard::SlicePart& part : parts) {
+        for (const shard::SlicePart& part : parts_) {
             count += part.matrices;
             out.bytes_ += part.matrices * held_bytes(part);
             total += part.matrices * aligned(held_bytes(part));
         }
-        out.memory_ = MappedMemory(total);
+        out.memory_ = total <= memory.bytes() ? std::move(memory) : MappedMemory(total);
         held_.reserve(count);
         out.matrices_.reserve(count);
 
         std::byte* at = out.memory_.data();
-        for (const shard::SlicePart& part : parts) {
+        for (const shard::SlicePart& part : parts_) {
             for (std::uint32_t m = 0; m < part.matrices; ++m) {
                 place(part, m, at, static_cast<std::size_t>(at - out.memory_.data()));
                 at += aligned(held_bytes(part));
@@ -142,7 +142,7 @@ class SliceWeights::Loader {
         const std::size_t report = kReportStretches * kStretchBytes * pool_.threads();
         std::uint64_t done = 0;
         scratch_.assign(pool_.threads(), std::vector<std::byte>(scratch_bytes_));
-        progress_(done, total);
+        if (progress_) progress_(done, total);
         for (std::size_t first = 0; first < jobs_.size();) {
             std::size_t last = first;
             for (std::size_t bytes = 0; last < jobs_.size() && bytes < report; ++last) {
@@ -159,7 +159,7 @@ class SliceWeights::Loader {
                           }
                       });
             if (failure_) std::rethrow_exception(failure_);
-            progress_(done, total);
+            if (progress_) progress_(done, total);
             first = last;
         }
     }
@@ -235,15 +235,14 @@ class SliceWeights::Loader {
             // The matrices of a tensor follow each other.
             std::span<const Matrix>& all = view.matrices_[static_cast<std::size_t>(spec.tensor)];
             all = {all.empty() ? &m : all.data(), all.size() + 1};
-            const bool multiplied = is_matrix(held.part) || spec.kind == model::Kind::router;
-            out.reads_floats_ |= multiplied && kernels::is_float(m.type);
+            out.reads_floats_ |= shard::reads_floats(held.part, m.type);
         }
     }
 
     const model::WeightSource& source_;
     const model::GgufHeader& header_;
     const model::Hparams& hp_;
-    const shard::Slice& slice_;
+    const std::span<const shard::SlicePart> parts_;
     const kernels::Table& kernels_;
     ThreadPool& pool_;
     const Progress& progress_;
@@ -258,7 +257,15 @@ class SliceWeights::Loader {
 SliceWeights SliceWeights::load(const model::WeightSource& source, const model::Hparams& hparams,
                                 const shard::Slice& slice, const kernels::Table& kernels,
                                 ThreadPool& pool, const Progress& progress) {
-    return Loader(source, hparams, slice, kernels, pool, progress).run();
+    return load(source, hparams, shard::slice_parts(source.header(), hparams, slice), kernels, pool,
+                progress, {});
+}
+
+SliceWeights SliceWeights::load(const model::WeightSource& source, const model::Hparams& hparams,
+                                std::span<const shard::SlicePart> parts,
+                                const kernels::Table& kernels, ThreadPool& pool,
+                                const Progress& progress, SliceWeights instead) {
+    return Loader(source, hparams, parts, kernels, pool, progress).run(std::move(instead.memory_));
 }
 
 }  // namespace shoal::exec

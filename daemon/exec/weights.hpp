@@ -67,6 +67,11 @@ class SliceWeights {
     static SliceWeights load(const model::WeightSource& source, const model::Hparams& hparams,
                              const shard::Slice& slice, const kernels::Table& kernels,
                              ThreadPool& pool, const Progress& progress);
+    /// The same of these parts, in the memory of weights that are not needed any more where they
+    /// fit.
+    static SliceWeights load(const model::WeightSource& source, const model::Hparams& hparams,
+                             std::span<const shard::SlicePart> parts, const kernels::Table& kernels,
+                             ThreadPool& pool, const Progress& progress, SliceWeights instead);
 
     const WeightsView& layer(std::uint32_t number) const noexcept { return layers_[number]; }
     /// What belongs to no layer.

@@ -1,20 +1,15 @@
 #include "daemon/http/api_error.hpp"
 
-#include <nlohmann/json.hpp>
 #include <utility>
 
 namespace shoal::http {
+namespace {
+
+constexpr char kContextLength[] = "context_length_exceeded";
+
+}  // namespace
 
 using mesh::messages::ErrorCode;
-
-std::string ApiError::json() const {
-    using nlohmann::json;
-    const char* type = status < 500 ? "invalid_request_error" : "server_error";
-    json error = {{"message", message}, {"type", type}, {"param", nullptr}, {"code", code}};
-    if (!param.empty()) error["param"] = param;
-    // A message may quote what a client sent, hence the replacement of invalid UTF-8.
-    return json{{"error", std::move(error)}}.dump(-1, ' ', false, json::error_handler_t::replace);
-}
 
 ApiError api_error(const mesh::messages::Failed& failed) {
     switch (failed.code) {
@@ -35,9 +30,14 @@ ApiError api_error(const mesh::messages::Failed& failed) {
         case ErrorCode::forbidden:
             return {403, "forbidden", failed.message, {}};
         case ErrorCode::context_length:
-            return {400, "context_length_exceeded", failed.message, "prompt"};
+            return {400, kContextLength, failed.message, "prompt"};
     }
     return {500, "internal", failed.message, {}};
+}
+
+std::string message_of(const ApiError& error, std::string_view too_long) {
+    if (error.code != kContextLength) return error.message;
+    return std::string(too_long) + ": " + error.message;
 }
 
 ApiError bad_field(std::string param, std::string message) {

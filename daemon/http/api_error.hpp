@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "mesh/messages/requests.hpp"
 
@@ -17,12 +18,13 @@ struct ApiError {
     std::string code;     ///< for programs: "busy"
     std::string message;  ///< for people: what, where, what to do
     std::string param;    ///< the field at fault, if it is one
-    /// {"error": {"message", "type", "param", "code"}}
-    std::string json() const;
 };
 
 /// What the service's refusal is over HTTP.
 ApiError api_error(const mesh::messages::Failed& failed);
+
+/// The message as one API has it, whose clients know by its words that a prompt is too long.
+std::string message_of(const ApiError& error, std::string_view too_long);
 
 /// A body that was refused: 400, naming the field.
 ApiError bad_field(std::string param, std::string message);

@@ -107,16 +107,20 @@ bool Guard::lists_origin(std::string_view origin) const noexcept {
                        [&](const std::string& allowed) { return equal_caseless(allowed, origin); });
 }
 
-std::optional<ApiError> Guard::check_key(std::optional<std::string_view> authorization) const {
+std::optional<ApiError> Guard::check_key(std::optional<std::string_view> authorization,
+                                         std::optional<std::string_view> api_key) const {
     if (!key_hash_) return std::nullopt;
     constexpr std::string_view kScheme = "Bearer ";
-    if (!authorization || !equal_caseless(authorization->substr(0, kScheme.size()), kScheme)) {
+    if (authorization && equal_caseless(authorization->substr(0, kScheme.size()), kScheme)) {
+        api_key = authorization->substr(kScheme.size());
+    }
+    if (!api_key) {
         return ApiError{401,
                         "api_key_missing",
                         "this API asks for a key: send the header Authorization: Bearer KEY",
                         {}};
     }
-    const std::string_view key = authorization->substr(kScheme.size());
+    const std::string_view key = *api_key;
     // The hashes are compared, so that the time tells nothing of the key's length either.
     Hash hash{};
     crypto_generichash(hash.data(), hash.size(), reinterpret_cast<const unsigned char*>(key.data()),

@@ -30,7 +30,10 @@ class Guard {
     /// keep the answers from them.
     bool lists_origin(std::string_view origin) const noexcept;
     /// "Bearer KEY" in constant time, when a key is set.
-    std::optional<ApiError> check_key(std::optional<std::string_view> authorization) const;
+    /// `authorization` and `api_key`: the headers Authorization and, as Anthropic's clients have
+    /// it, X-Api-Key.
+    std::optional<ApiError> check_key(std::optional<std::string_view> authorization,
+                                      std::optional<std::string_view> api_key = {}) const;
 
   private:
     using Hash = std::array<unsigned char, 32>;

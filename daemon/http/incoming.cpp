@@ -11,11 +11,17 @@ namespace {
 
 using Found = std::optional<Rejection>;
 
-/// "application/json", with parameters or without.
-bool is_json(std::string_view type) noexcept {
+/// A content type without its parameters.
+std::string_view bare(std::string_view type) noexcept {
     type = type.substr(0, type.find(';'));
     while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
-    return equal_caseless(type, "application/json");
+    return type;
+}
+
+/// What programs send with JSON when nobody told them to: curl the first, fetch() the second.
+bool is_thoughtless(std::string_view type) noexcept {
+    return type.empty() || equal_caseless(type, "application/x-www-form-urlencoded") ||
+           equal_caseless(type, "text/plain");
 }
 
 /// Two readings of where a request ends would let one hide in another.
@@ -48,7 +54,7 @@ Found check_length(const Headers& h, std::size_t limit) {
                      true};
 }
 
-Found check_body(const Headers& h) {
+Found check_body(const Headers& h, bool any_type) {
     if (!h.content_length && !h.transfer_encoding) {
         return Rejection{
             {411, "length_required", "send a JSON body and its Content-Length", {}}, {}, false};
@@ -57,7 +63,9 @@ Found check_body(const Headers& h) {
         return Rejection{
             {415, "unsupported_encoding", "send the body without Content-Encoding", {}}, {}, false};
     }
-    if (!h.content_type || !is_json(*h.content_type)) {
+    const std::string_view type = bare(h.content_type.value_or(""));
+    // A page of another origin can send such a type unasked, but not without its Origin.
+    if (!equal_caseless(type, "application/json") && !(any_type && is_thoughtless(type))) {
         return Rejection{{415,
                           "unsupported_media_type",
                           "send the body as JSON with the header Content-Type: application/json",
@@ -80,6 +88,7 @@ void Headers::add(std::string_view name, std::string_view value) {
     if (is("host")) ++hosts, host = value;
     if (is("origin")) origin = value;
     if (is("authorization")) authorization = value;
+    if (is("x-api-key")) api_key = value;
     if (is("content-type")) content_type = value;
     if (is("content-length")) ++content_lengths, content_length = value;
     if (is("content-encoding")) content_encoding = value;
@@ -94,9 +103,12 @@ Incoming judge(const Guard& guard, const HttpOptions& options, std::string_view 
     if (headers.origin && guard.lists_origin(*headers.origin)) in.origin = *headers.origin;
     in.preflight = !in.origin.empty() && method == "OPTIONS" && headers.request_method;
     auto routed = route(in.preflight ? *headers.request_method : method, path);
-    const auto* endpoint = std::get_if<Endpoint>(&routed);
-    if (endpoint != nullptr) in.endpoint = *endpoint;
-    if (in.endpoint == Endpoint::model) in.model = model_in_path(path);
+    auto* refusal = std::get_if<Refusal>(&routed);
+    if (auto* found = std::get_if<Route>(&routed)) {
+        in.endpoint = found->endpoint;
+        in.name = std::move(found->name);
+    }
+    in.dialect = refusal != nullptr ? refusal->dialect : in.endpoint->dialect;
 
     Found& found = in.rejection;
     found = check_framing(headers);
@@ -104,15 +116,14 @@ Incoming judge(const Guard& guard, const HttpOptions& options, std::string_view 
     if (!found) found = reject(guard.check_origin(headers.origin, headers.host.value_or("")));
     // Whether the cluster is well may be asked without a key, by a monitor for example. A browser
     // asks first without one.
-    const bool open = in.preflight || (endpoint != nullptr && *endpoint == Endpoint::health);
-    if (!found && !open) found = reject(guard.check_key(headers.authorization));
-    if (!found && endpoint == nullptr) {
-        Refusal& refusal = std::get<Refusal>(routed);
-        found = Rejection{std::move(refusal.error), std::move(refusal.allow), false};
+    const bool open = in.preflight || (in.endpoint != nullptr && in.endpoint->open);
+    if (!found && !open) found = reject(guard.check_key(headers.authorization, headers.api_key));
+    if (!found && refusal != nullptr) {
+        found = Rejection{std::move(refusal->error), std::move(refusal->allow), false};
     }
     Found length = check_length(headers, options.max_body_bytes);
     if (!found && length) found = length;
-    if (in.takes_body()) found = check_body(headers);
+    if (in.takes_body()) found = check_body(headers, in.endpoint->any_type);
     // Otherwise the body is read and thrown away, so that a client that only sends does not miss
     // the answer and the connection can be kept.
     in.reject_now = found && (found->close || length || headers.expect);

@@ -6,17 +6,17 @@
 #include <string>
 #include <string_view>
 
+#include "daemon/http/endpoints.hpp"
 #include "daemon/http/guard.hpp"
 #include "daemon/http/options.hpp"
 #include "daemon/http/reply.hpp"
-#include "daemon/http/router.hpp"
 
 namespace shoal::http {
 
 /// The headers that we look at, and how often those came that may come only once.
 struct Headers {
-    std::optional<std::string_view> host, origin, authorization, content_type, content_length,
-        content_encoding, transfer_encoding, expect, request_method;
+    std::optional<std::string_view> host, origin, authorization, api_key, content_type,
+        content_length, content_encoding, transfer_encoding, expect, request_method;
     int hosts = 0, content_lengths = 0, transfer_encodings = 0;
 
     void add(std::string_view name, std::string_view value);
@@ -31,8 +31,9 @@ struct Rejection {
 
 /// Owned by the HTTP thread.
 struct Incoming {
-    Endpoint endpoint = Endpoint::health;
-    std::string model;   ///< of Endpoint::model
+    const Endpoint* endpoint = nullptr;  ///< null only with a rejection
+    std::string name;                    ///< what the path names, if anything
+    const Dialect* dialect = nullptr;    ///< in which errors are told
     std::string origin;  ///< of a page that the settings let in, which the answer names
     /// A browser asks whether such a page may send the request that it wants to.
     bool preflight = false;
@@ -43,7 +44,9 @@ struct Incoming {
     std::size_t discarded_bytes = 0;
     std::shared_ptr<Reply> reply;
 
-    bool takes_body() const noexcept { return !rejection && !preflight && has_body(endpoint); }
+    bool takes_body() const noexcept {
+        return !rejection && !preflight && endpoint->method == Method::post;
+    }
 };
 
 /// Everything that can be said of a request before its body comes. `local` is the address that

@@ -10,13 +10,11 @@
 namespace shoal::http {
 namespace {
 
-using nlohmann::json;
-
 /// How much of the parser's own words an error repeats: they quote the text, which may be long.
 constexpr std::size_t kQuotedParserBytes = 200;
 
 /// Sees everything in the text and builds nothing.
-class Survey : public nlohmann::json_sax<json> {
+class Survey : public nlohmann::json_sax<Json> {
   public:
     const std::string& problem() const noexcept { return problem_; }
 
@@ -35,10 +33,13 @@ class Survey : public nlohmann::json_sax<json> {
         if (++name_count_ > kMaxJsonNames) {
             return fail(fmt::format("has more than {} names", kMaxJsonNames));
         }
+        if (names_.back().size() == kMaxJsonNamesOfOne) {
+            return fail(fmt::format("has an object of more than {} names", kMaxJsonNamesOfOne));
+        }
         if (names_.back().insert(name).second) return true;
         return fail(fmt::format("has \"{}\" twice", name.substr(0, kQuotedParserBytes)));
     }
-    bool parse_error(std::size_t, const std::string&, const json::exception& error) override {
+    bool parse_error(std::size_t, const std::string&, const Json::exception& error) override {
         // "[json.exception.parse_error.101] parse error at line 1, column 2: ..."
         std::string_view what = error.what();
         if (const auto end = what.find("] "); end != what.npos) what.remove_prefix(end + 2);
@@ -67,10 +68,10 @@ class Survey : public nlohmann::json_sax<json> {
 
 }  // namespace
 
-std::optional<ApiError> read_json(std::string_view text, json& object) {
+std::optional<ApiError> read_json(std::string_view text, Json& object) {
     Survey survey;
-    if (!json::sax_parse(text, &survey)) return bad_field({}, "the body " + survey.problem());
-    object = json::parse(text);
+    if (!Json::sax_parse(text, &survey)) return bad_field({}, "the body " + survey.problem());
+    object = Json::parse(text);
     if (!object.is_object()) return bad_field({}, "the body is not a JSON object");
     return std::nullopt;
 }

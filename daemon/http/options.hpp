@@ -32,6 +32,7 @@ struct HttpOptions {
     std::size_t max_body_bytes_in_all = 64u << 20;  ///< of all requests being received
     std::size_t max_stream_buffer_bytes = 256u << 10;  ///< text that a slow client has not read
     std::size_t max_answer_bytes = 16u << 20;          ///< of an answer that is not streamed
+    std::size_t max_kept_bytes = 32u << 20;            ///< of answers that later requests refer to
     int socket_send_buffer_bytes = 128 << 10;          ///< kernel memory for a slow client
 
     /// From connecting to the last header.
@@ -42,6 +43,8 @@ struct HttpOptions {
     std::chrono::milliseconds idle_timeout{60'000};
     /// For the service to answer what is not a generation.
     std::chrono::milliseconds answer_timeout{30'000};
+    /// For later requests to refer to an answer.
+    std::chrono::minutes kept_time{120};
     /// From the end of the generation until the client has read everything.
     std::chrono::milliseconds drain_timeout{120'000};
 };

@@ -21,68 +21,56 @@ ApiError cancelled() {
     return {499, "cancelled", "the generation was cancelled by this device; try again", {}};
 }
 
-ApiError unexpected() {
-    return {500, "internal", "the service answered with something else than was asked", {}};
+/// About what a JSON answer takes for a score beside the token's own text.
+constexpr std::size_t kScoreBytes = 64;
+
+std::size_t bytes_of(const std::vector<TokenScore>& scores) {
+    std::size_t bytes = 0;
+    for (const TokenScore& score : scores) bytes += score.text.size() + kScoreBytes;
+    return bytes;
 }
 
-/// The answer that a final event is, other than of a completion.
-Answer answer_of(const Reply::Kind& kind, const Event& event) {
-    const Endpoint endpoint = kind.endpoint;
-    if (const auto* failed = std::get_if<Failed>(&event)) {
-        if (endpoint == Endpoint::health) return {503, unhealthy_json(failed->message), true};
-        return answer_of(api_error(*failed));
+std::size_t bytes_of(const std::vector<ToolCall>& calls) {
+    std::size_t bytes = 0;
+    for (const ToolCall& call : calls) {
+        bytes += call.id.size() + call.name.size() + call.arguments.size();
     }
-    switch (endpoint) {
-        case Endpoint::tokenize:
-            if (const auto* r = std::get_if<TokenizeReply>(&event)) return {200, tokens_json(*r)};
-            break;
-        case Endpoint::detokenize:
-            if (const auto* r = std::get_if<DetokenizeReply>(&event)) return {200, text_json(*r)};
-            break;
-        case Endpoint::models:
-            if (const auto* r = std::get_if<ModelsReply>(&event)) return {200, models_json(*r)};
-            break;
-        case Endpoint::model:
-            if (const auto* r = std::get_if<ModelsReply>(&event)) {
-                if (auto json = model_json(*r, kind.model)) return {200, *std::move(json)};
-                return answer_of(api_error(
-                    Failed{ErrorCode::not_found,
-                           fmt::format("no device of the cluster holds a model called \"{}\"; GET "
-                                       "/v1/models lists those there are",
-                                       kind.model.substr(0, kQuotedBytes))}));
-            }
-            break;
-        case Endpoint::cluster:
-            if (const auto* r = std::get_if<StatusReply>(&event)) return {200, cluster_json(*r)};
-            break;
-        case Endpoint::health:
-            if (const auto* r = std::get_if<StatusReply>(&event)) {
-                const bool ok = !r->root.empty();
-                return {ok ? 200U : 503U, health_json(*r), !ok};
-            }
-            break;
-        case Endpoint::completions:
-            break;
+    return bytes;
+}
+
+/// What an answer keeps of an event until its end.
+std::size_t bytes_of(const Event& event) {
+    if (const auto* token = std::get_if<Token>(&event)) {
+        return token->text.size() + token->reasoning.size() + bytes_of(token->calls) +
+               bytes_of(token->scores);
     }
-    return answer_of(unexpected());
+    if (const auto* done = std::get_if<Done>(&event)) return done->embedding.size() * sizeof(float);
+    const auto* prompt = std::get_if<PromptTokens>(&event);
+    if (prompt == nullptr) return 0;
+    std::size_t bytes = 0;
+    for (const auto& entry : prompt->tokens) bytes += entry.text.size() + bytes_of(entry.scores);
+    return bytes;
 }
 
 }  // namespace
 
-Answer answer_of(const ApiError& error) {
-    return {error.status, error.json(), error.status == 503};
+ApiError unexpected_event() {
+    return {500, "internal", "the service answered with something else than was asked", {}};
 }
 
-Reply::Reply(Kind kind, const HttpOptions& options, Service& service, CancelLater cancel_later)
-    : kind_(std::move(kind)),
-      options_(options),
+Reply::Reply(std::unique_ptr<Exchange> exchange, const HttpOptions& options, Service& service,
+             CancelLater cancel_later)
+    : options_(options),
       service_(service),
       cancel_later_(std::move(cancel_later)),
-      parts_(kind_.choices),
-      head_(kind_.head) {}
+      exchange_(std::move(exchange)),
+      parts_(exchange_->parts()) {}
 
-void Reply::start(Requests requests) {
-    requests_ = std::move(requests);
+void Reply::start() {
+    if (parts_.empty()) {
+        const std::lock_guard lock(mutex_);
+        return end();
+    }
     start_more();
 }
 
@@ -96,7 +84,7 @@ void Reply::start_more() {
         }
         // Without the mutex: the service may call the sink before it returns.
         const Service::Ticket ticket = service_.start(
-            requests_(part), Door::http,
+            exchange_->request(part), Door::http,
             [self = shared_from_this(), part](const Event& event) { self->on_event(part, event); });
         bool cancel = false;
         {
@@ -188,15 +176,10 @@ bool Reply::overdue(Clock::time_point now) {
     if (finished_) return now - *finished_ > options_.drain_timeout;
     if (is_generation()) return false;  // May take as long as it takes.
     if (now - begun_ > options_.answer_timeout) {
-        const std::string why =
-            fmt::format("no answer within {} ms", options_.answer_timeout.count());
-        if (kind_.endpoint == Endpoint::health) {
-            answer_ = Answer{503, unhealthy_json(why), true};
-            cancel_rest();
-            finish();
-        } else {
-            fail({503, "unavailable", why, {}});
-        }
+        fail({503,
+              "unavailable",
+              fmt::format("no answer within {} ms", options_.answer_timeout.count()),
+              {}});
     }
     return false;
 }
@@ -210,11 +193,7 @@ void Reply::on_event(std::size_t part, const Event& event) {
         }
         if (closed_ || finished_) return;
         try {
-            if (kind_.stream) {
-                stream_event(part, event);
-            } else {
-                whole_event(part, event);
-            }
+            write_event(part, event);
         } catch (const std::exception&) {
             // Out of memory, which is this client's loss and not the service's.
             closed_ = true;
@@ -232,71 +211,48 @@ void Reply::on_event(std::size_t part, const Event& event) {
     }
 }
 
-void Reply::stream_event(std::size_t part, const Event& event) {
+void Reply::write_event(std::size_t part, const Event& event) {
     if (const auto* progress = std::get_if<Progress>(&event)) {
         // A client that has not read the last one does not miss it.
-        if (buffer_.empty()) append(sse_progress(*progress));
-    } else if (const auto* token = std::get_if<Token>(&event)) {
-        if (!token->model.empty()) head_.model = token->model;
-        if (!token->text.empty()) append(sse_text(head_, part, token->text));
-    } else if (const auto* failed = std::get_if<Failed>(&event)) {
-        fail(api_error(*failed));
-    } else if (const auto* done = std::get_if<Done>(&event)) {
-        if (done->reason == StopReason::cancelled) return fail(cancelled());
-        add_to_total(part, *done);
-        std::string end = sse_end(head_, part, *done);
-        if (over_ == parts_.size()) end += sse_last(head_, total_);
-        append(std::move(end));
-        if (over_ == parts_.size() && !finished_) finish();
-    } else {
-        fail(unexpected());
+        if (stream_type() != nullptr && buffer_.empty()) append(exchange_->progress(*progress));
+        return;
     }
+    if (const auto* failed = std::get_if<Failed>(&event)) return fail(api_error(*failed));
+    const auto* done = std::get_if<Done>(&event);
+    if (done != nullptr && done->reason == StopReason::cancelled) return fail(cancelled());
+    if (!within_limit(event)) return;
+    Written written = exchange_->event(part, event);
+    if (const auto* error = std::get_if<ApiError>(&written)) return fail(*error);
+    append(std::get<std::string>(std::move(written)));
+    if (over_ == parts_.size() && !finished_) end();
 }
 
-void Reply::whole_event(std::size_t part, const Event& event) {
-    if (std::holds_alternative<Progress>(event)) return;
-    Choice& choice = parts_[part].choice;
-    if (const auto* token = std::get_if<Token>(&event)) {
-        choice.text += token->text;
-        text_bytes_ += token->text.size();
-        if (text_bytes_ <= options_.max_answer_bytes) return;
-        return fail({413,
-                     "too_large",
-                     fmt::format("the answer has more than {} bytes; ask for fewer tokens or for a "
-                                 "stream",
-                                 options_.max_answer_bytes),
-                     {}});
+/// Fails the answer if what it keeps with this event is too much.
+bool Reply::within_limit(const Event& event) {
+    if (!exchange_->keeps_texts()) return true;
+    kept_bytes_ += bytes_of(event);
+    if (kept_bytes_ <= options_.max_answer_bytes) return true;
+    fail({413,
+          "too_large",
+          fmt::format("the answer has more than {} bytes; ask for fewer tokens or for a stream",
+                      options_.max_answer_bytes),
+          {}});
+    return false;
+}
+
+void Reply::end() {
+    Answer answer = exchange_->end();
+    if (stream_type() == nullptr) {
+        answer_ = std::move(answer);
+    } else {
+        // However slow the client is: this is all that still comes, and no longer than an answer.
+        buffer_ += answer.body;
+        stream_begun_ = true;
     }
-    const auto* done = std::get_if<Done>(&event);
-    if (kind_.endpoint != Endpoint::completions || done == nullptr) {
-        answer_ = answer_of(kind_, event);
-        cancel_rest();
-        return finish();
-    }
-    if (done->reason == StopReason::cancelled) return fail(cancelled());
-    add_to_total(part, *done);
-    choice.text += done->text;
-    choice.reason = done->reason;
-    if (over_ < parts_.size()) return;
-    std::vector<Choice> choices;
-    for (Part& p : parts_) choices.push_back(std::move(p.choice));
-    answer_ = Answer{200, completion_json(head_, choices, total_)};
     finish();
 }
 
-/// A prompt counts once, however many choices are made of it; times add up.
-void Reply::add_to_total(std::size_t part, const Done& done) {
-    if (part % kind_.per_prompt == 0) total_.prompt_tokens += done.prompt_tokens;
-    total_.generated_tokens += done.generated_tokens;
-    total_.load_seconds += done.load_seconds;
-    total_.queue_seconds += done.queue_seconds;
-    total_.prefill_seconds += done.prefill_seconds;
-    total_.decode_seconds += done.decode_seconds;
-    total_.devices = std::max(total_.devices, done.devices);
-    total_.model = done.model;
-}
-
-/// One choice that fails is the end of all: the others are for nobody.
+/// One part that fails is the end of all: the others are for nobody.
 void Reply::cancel_rest() {
     cancelled_ = true;
     if (!service_done()) cancel_later_(shared_from_this());
@@ -304,7 +260,9 @@ void Reply::cancel_rest() {
 
 /// Adds to a stream, unless its client is too slow.
 void Reply::append(std::string&& bytes) {
-    if (buffer_.size() - sent_ + bytes.size() > options_.max_stream_buffer_bytes) {
+    if (bytes.empty()) return;
+    // Some dialects say a whole text at once at its end, which may be more than the buffer.
+    if (buffer_.size() - sent_ > options_.max_stream_buffer_bytes) {
         fail({408,
               "too_slow",
               fmt::format("more than {} bytes waited for this client to read them; the generation "
@@ -322,9 +280,9 @@ void Reply::append(std::string&& bytes) {
 void Reply::fail(const ApiError& error) {
     cancel_rest();
     if (stream_begun_) {
-        buffer_ += sse_error(error);
+        buffer_ += exchange_->break_off(error);
     } else {
-        answer_ = answer_of(error);
+        answer_ = exchange_->refuse(error);
     }
     finish();
 }

@@ -11,24 +11,13 @@
 #include <string>
 #include <vector>
 
-#include "daemon/http/api_error.hpp"
-#include "daemon/http/json_answers.hpp"
+#include "daemon/http/exchange.hpp"
 #include "daemon/http/options.hpp"
-#include "daemon/http/router.hpp"
 #include "daemon/requests/service.hpp"
 
 struct MHD_Connection;
 
 namespace shoal::http {
-
-/// A status, and the body with it.
-struct Answer {
-    unsigned status = 200;
-    std::string body;
-    bool retry_after = false;
-};
-
-Answer answer_of(const ApiError& error);
 
 /// Thread-safe. A connection that waits here is suspended (parked) and stays valid until it is
 /// resumed; the mutex makes sure that this happens exactly once.
@@ -38,30 +27,22 @@ class Reply : public std::enable_shared_from_this<Reply> {
     /// Has the reply's service request cancelled by another thread: a sink may not do it itself.
     using CancelLater = std::function<void(std::shared_ptr<Reply>)>;
 
-    struct Kind {
-        Endpoint endpoint = Endpoint::health;
-        bool stream = false;
-        CompletionHead head;      ///< of completions
-        std::size_t choices = 1;  ///< requests to the service; several for completions only
-        std::size_t per_prompt = 1;
-        std::string model;  ///< of Endpoint::model
-    };
-    /// Makes the request for a choice. Called by any thread, once for each choice.
-    using Requests = std::function<mesh::messages::Request(std::size_t)>;
-    /// Choices that are with the service at a time. As many as the root computes together: more
+    /// Requests that are with the service at a time. As many as the root computes together: more
     /// would fill its queue for others.
     static constexpr std::size_t kAtOnce = 4;
 
     /// `service` and what `cancel_later` refers to outlive the last call of close() or abort().
-    Reply(Kind kind, const HttpOptions& options, Service& service, CancelLater cancel_later);
+    Reply(std::unique_ptr<Exchange> exchange, const HttpOptions& options, Service& service,
+          CancelLater cancel_later);
 
     /// HTTP thread. Starts the requests; their events come to this object.
-    void start(Requests requests);
+    void start();
 
     enum class Step { parked, respond, drop };
     /// HTTP thread, in the request handler: parks `connection` while there is nothing to send.
     Step step(MHD_Connection* connection);
-    bool stream() const noexcept { return kind_.stream; }
+    /// Of a stream; see take_answer().
+    const char* stream_type() const noexcept { return exchange_->stream_type(); }
     /// After `respond`: the whole answer, or nothing when it is to be read with read().
     std::optional<Answer> take_answer();
 
@@ -74,7 +55,7 @@ class Reply : public std::enable_shared_from_this<Reply> {
     /// The client closed its side. A generation that still runs is for nobody; what is at hand or
     /// soon will be is sent, as the client may still listen.
     void client_left();
-    bool is_generation() const noexcept { return kind_.endpoint == Endpoint::completions; }
+    bool is_generation() const noexcept { return exchange_->generates(); }
     /// abort() for a connection that MHD has closed by itself, or that has its answer.
     void close() noexcept;
     void cancel_service() noexcept;
@@ -84,18 +65,17 @@ class Reply : public std::enable_shared_from_this<Reply> {
     bool overdue(Clock::time_point now);
 
   private:
-    // A choice, and the service's request for it.
+    // A request to the service.
     struct Part {
         std::optional<Service::Ticket> ticket;
         bool over = false;  // its final event came
-        Choice choice;      // of an answer that is not streamed
     };
 
     void start_more();
     void on_event(std::size_t part, const mesh::messages::Event& event);
-    void stream_event(std::size_t part, const mesh::messages::Event& event);
-    void whole_event(std::size_t part, const mesh::messages::Event& event);
-    void add_to_total(std::size_t part, const mesh::messages::Done& done);
+    void write_event(std::size_t part, const mesh::messages::Event& event);
+    bool within_limit(const mesh::messages::Event& event);
+    void end();
     bool service_done() const noexcept { return started_ == over_; }
     void cancel_rest();
     void append(std::string&& bytes);
@@ -103,21 +83,18 @@ class Reply : public std::enable_shared_from_this<Reply> {
     void finish();
     void unpark();
 
-    const Kind kind_;
     const HttpOptions& options_;
     Service& service_;
     const CancelLater cancel_later_;
-    Requests requests_;
     const Clock::time_point begun_ = Clock::now();
 
-    std::mutex mutex_;  ///< guards all below
+    std::mutex mutex_;  ///< guards all below, and the exchange where it writes
+    const std::unique_ptr<Exchange> exchange_;
     MHD_Connection* parked_ = nullptr;
     std::vector<Part> parts_;
-    std::size_t started_ = 0, over_ = 0;  ///< parts
-    bool cancelled_ = false;              ///< no more are started
-    CompletionHead head_;
-    mesh::messages::Done total_;                 ///< of the parts that are over
-    std::size_t text_bytes_ = 0;                 ///< of all choices that are not streamed
+    std::size_t started_ = 0, over_ = 0;         ///< parts
+    bool cancelled_ = false;                     ///< no more are started
+    std::size_t kept_bytes_ = 0;                 ///< that the exchange keeps
     bool closed_ = false;                        ///< no more to send, whoever wants it
     std::optional<Clock::time_point> finished_;  ///< everything to send is there
     std::string buffer_;                         ///< of a stream: bytes not sent yet

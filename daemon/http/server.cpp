@@ -9,27 +9,26 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <exception>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "daemon/http/connections.hpp"
 #include "daemon/http/guard.hpp"
 #include "daemon/http/incoming.hpp"
-#include "daemon/http/json_requests.hpp"
+#include "daemon/http/kept_texts.hpp"
 #include "daemon/http/listener.hpp"
 #include "daemon/http/reply.hpp"
 
 namespace shoal::http {
 namespace {
-
-using mesh::messages::Request;
 
 /// libmicrohttpd reads at most this much of a stream at once when it does not send chunks.
 constexpr std::size_t kStreamBlockBytes = 16u << 10;
@@ -89,7 +88,7 @@ MHD_Result queue(MHD_Connection* connection, const Answer& answer, const std::st
                  const std::string& allow = {}, bool close = false) {
     const Response response = text_response(answer.body);
     if (!response) return MHD_NO;
-    add_header(response, "Content-Type", "application/json");
+    add_header(response, "Content-Type", answer.content_type);
     add_header(response, "Cache-Control", "no-store");
     add_header(response, "X-Content-Type-Options", "nosniff");
     let_read(response, origin);
@@ -105,14 +104,15 @@ MHD_Result queue_preflight(MHD_Connection* connection, const std::string& origin
     const Response response = text_response({});
     if (!response) return MHD_NO;
     let_read(response, origin);
-    add_header(response, "Access-Control-Allow-Methods", "GET, HEAD, POST");
-    add_header(response, "Access-Control-Allow-Headers", "Authorization, Content-Type");
+    add_header(response, "Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE");
+    add_header(response, "Access-Control-Allow-Headers", "Authorization, Content-Type, *");
     add_header(response, "Access-Control-Max-Age", kPreflightSeconds);
     return MHD_queue_response(connection, MHD_HTTP_NO_CONTENT, response.get());
 }
 
 MHD_Result queue_stream(MHD_Connection* connection, std::shared_ptr<Reply> reply,
                         const std::string& origin) {
+    const char* type = reply->stream_type();
     auto* reader = new StreamReader{std::move(reply), connection};
     const Response response(MHD_create_response_from_callback(
         MHD_SIZE_UNKNOWN, kStreamBlockBytes, read_stream, reader,
@@ -121,7 +121,7 @@ MHD_Result queue_stream(MHD_Connection* connection, std::shared_ptr<Reply> reply
         delete reader;
         return MHD_NO;
     }
-    add_header(response, "Content-Type", "text/event-stream");
+    add_header(response, "Content-Type", type);
     add_header(response, "Cache-Control", "no-store");
     add_header(response, "X-Content-Type-Options", "nosniff");
     let_read(response, origin);
@@ -146,14 +146,6 @@ Headers headers_of(MHD_Connection* connection) {
     return headers;
 }
 
-std::string random_id() {
-    std::array<unsigned char, 12> bytes{};
-    randombytes_buf(bytes.data(), bytes.size());
-    std::array<char, 2 * bytes.size() + 1> hex{};
-    return std::string("cmpl-") +
-           sodium_bin2hex(hex.data(), hex.size(), bytes.data(), bytes.size());
-}
-
 }  // namespace
 
 class HttpServer::Impl {
@@ -161,7 +153,7 @@ class HttpServer::Impl {
     Impl(HttpOptions options, Service& service)
         : options_(std::move(options)),
           service_(service),
-          guard_(options_),
+          guard_(std::make_shared<const Guard>(options_)),
           listener_(options_),
           connections_(options_) {
         start();
@@ -176,7 +168,20 @@ class HttpServer::Impl {
 
     std::uint16_t port() const noexcept { return listener_.port(); }
 
+    void allow(std::vector<std::string> hosts, std::vector<std::string> origins) {
+        HttpOptions options = options_;
+        options.allowed_hosts = std::move(hosts);
+        options.allowed_origins = std::move(origins);
+        auto guard = std::make_shared<const Guard>(options);
+        const std::lock_guard lock(guard_mutex_);
+        guard_ = std::move(guard);
+    }
+
   private:
+    std::shared_ptr<const Guard> guard() const {
+        const std::lock_guard lock(guard_mutex_);
+        return guard_;
+    }
     void start();
     MHD_Result handle(MHD_Connection* connection, const char* path, const char* method,
                       const char* data, std::size_t* size, void** state);
@@ -184,18 +189,16 @@ class HttpServer::Impl {
                      void** state);
     MHD_Result receive(MHD_Connection* connection, Incoming& in, std::string_view data);
     MHD_Result respond(MHD_Connection* connection, Incoming& in);
-    struct Work {
-        Reply::Kind kind;
-        Reply::Requests requests;
-    };
-    std::variant<Work, ApiError> understand(Incoming& in) const;
     MHD_Result reject(MHD_Connection* connection, Incoming& in);
     void completed(MHD_Connection* connection, void** state) noexcept;
     static Connections::Id id_of(MHD_Connection* connection);
 
     const HttpOptions options_;
     Service& service_;
-    const Guard guard_;
+    mutable std::mutex guard_mutex_;
+    std::shared_ptr<const Guard> guard_;  ///< guarded by guard_mutex_
+    const std::shared_ptr<KeptTexts> kept_ =
+        std::make_shared<KeptTexts>(options_.max_kept_bytes, options_.kept_time);
     Listener listener_;
     Connections connections_;
     std::size_t body_bytes_ = 0;  ///< of all bodies being received; the HTTP thread's
@@ -269,7 +272,7 @@ MHD_Result HttpServer::Impl::begin(MHD_Connection* connection, const char* path,
                                    void** state) {
     connections_.headers_came(id_of(connection));
     auto in =
-        std::make_unique<Incoming>(judge(guard_, options_, method, path, headers_of(connection),
+        std::make_unique<Incoming>(judge(*guard(), options_, method, path, headers_of(connection),
                                          local_address(socket_of(connection))));
     Incoming& incoming = *in;
     *state = in.release();  // completed() deletes it.
@@ -300,53 +303,8 @@ MHD_Result HttpServer::Impl::receive(MHD_Connection* connection, Incoming& in,
 
 MHD_Result HttpServer::Impl::reject(MHD_Connection* connection, Incoming& in) {
     if (!connections_.answering(id_of(connection), nullptr)) return MHD_NO;
-    return queue(connection, answer_of(in.rejection->error), in.origin, in.rejection->allow,
-                 in.rejection->close);
-}
-
-std::variant<HttpServer::Impl::Work, ApiError> HttpServer::Impl::understand(Incoming& in) const {
-    Reply::Kind kind;
-    kind.endpoint = in.endpoint;
-    const auto one = [&kind](Request request) {
-        return Work{kind, [request = std::move(request)](std::size_t) mutable {
-                        return std::move(request);
-                    }};
-    };
-    // Gives the parsed value's request part, or its error.
-    const auto take = [&](auto parsed) -> std::variant<Work, ApiError> {
-        if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
-        return one(std::get<0>(std::move(parsed)));
-    };
-    switch (in.endpoint) {
-        case Endpoint::completions: {
-            auto parsed = parse_completion(in.body);
-            if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
-            const auto completion =
-                std::make_shared<CompletionRequest>(std::get<0>(std::move(parsed)));
-            if (!completion->seeded) {
-                randombytes_buf(&completion->generate.sampling.seed,
-                                sizeof completion->generate.sampling.seed);
-            }
-            kind.stream = completion->stream;
-            kind.head = {random_id(), std::time(nullptr), completion->generate.model,
-                         completion->include_usage};
-            kind.choices = completion->choices();
-            kind.per_prompt = completion->n;
-            return Work{kind, [completion](std::size_t i) { return completion->choice(i); }};
-        }
-        case Endpoint::tokenize:
-            return take(parse_tokenize(in.body));
-        case Endpoint::detokenize:
-            return take(parse_detokenize(in.body));
-        case Endpoint::models:
-        case Endpoint::model:
-            kind.model = in.model;
-            return one(mesh::messages::ModelsRequest{});
-        case Endpoint::health:
-        case Endpoint::cluster:
-            break;
-    }
-    return one(mesh::messages::StatusRequest{});
+    return queue(connection, in.dialect->refusal(in.rejection->error), in.origin,
+                 in.rejection->allow, in.rejection->close);
 }
 
 MHD_Result HttpServer::Impl::respond(MHD_Connection* connection, Incoming& in) {
@@ -356,19 +314,18 @@ MHD_Result HttpServer::Impl::respond(MHD_Connection* connection, Incoming& in) {
         return queue_preflight(connection, in.origin);
     }
     if (!in.reply) {
-        auto understood = understand(in);
+        Understood understood = in.endpoint->understand({in.body, in.name, kept_});
         body_bytes_ -= in.body.size();
         std::string().swap(in.body);
         if (auto* error = std::get_if<ApiError>(&understood)) {
             if (!connections_.answering(id, nullptr)) return MHD_NO;
-            return queue(connection, answer_of(*error), in.origin);
+            return queue(connection, in.dialect->refusal(*error), in.origin);
         }
-        Work& work = std::get<Work>(understood);
         in.reply = std::make_shared<Reply>(
-            std::move(work.kind), options_, service_,
+            std::get<0>(std::move(understood)), options_, service_,
             [this](std::shared_ptr<Reply> reply) { connections_.cancel_later(std::move(reply)); });
         if (!connections_.answering(id, in.reply)) return MHD_NO;
-        in.reply->start(std::move(work.requests));
+        in.reply->start();
     }
     switch (in.reply->step(connection)) {
         case Reply::Step::parked:
@@ -405,6 +362,10 @@ HttpServer::~HttpServer() = default;
 
 std::uint16_t HttpServer::port() const noexcept {
     return impl_->port();
+}
+
+void HttpServer::allow(std::vector<std::string> hosts, std::vector<std::string> origins) {
+    impl_->allow(std::move(hosts), std::move(origins));
 }
 
 }  // namespace shoal::http

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "daemon/http/options.hpp"
 #include "daemon/requests/service.hpp"
@@ -20,6 +22,10 @@ class HttpServer {
     ~HttpServer();
     HttpServer(const HttpServer&) = delete;
     HttpServer& operator=(const HttpServer&) = delete;
+
+    /// Other names by which requests may call this device and other web pages that may send them:
+    /// allowed_hosts and allowed_origins of the options, for what comes from now on. Thread-safe.
+    void allow(std::vector<std::string> hosts, std::vector<std::string> origins);
 
     /// The port listened on, the one chosen if the options said 0.
     std::uint16_t port() const noexcept;

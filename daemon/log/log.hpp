@@ -8,7 +8,15 @@
 
 namespace shoal::log {
 
-enum class Level { info, warn, error, critical };
+enum class Level { debug, info, warn, error, critical };
+
+/// Writes to standard error from now on: lines with the time and, at a terminal, colours; or, when
+/// that is systemd's journal, which knows the time, lines that begin with their priority, as "<4>".
+void start();
+/// Whether standard error is the journal.
+bool is_journal();
+/// Leaves out what is below the level.
+void set_level(Level least);
 
 /// Formats and writes one line, if the level is one that the log takes. Thread-safe, as everything
 /// here.

@@ -12,7 +12,7 @@
 #include "daemon/model/gguf_limits.hpp"
 #include "daemon/model/gguf_names.hpp"
 #include "daemon/model/gguf_parser.hpp"
-#include "daemon/model/gguf_writer_file.hpp"
+#include "mesh/disk/whole_file.hpp"
 
 namespace shoal::model {
 namespace {
@@ -20,6 +20,8 @@ namespace {
 constexpr std::uint32_t kAlignment = limits::kDefaultAlignment;
 /// Bytes of a tensor made and written at a time: large enough to be made by several threads.
 constexpr std::uint64_t kChunkBytes = std::uint64_t{16} << 20;
+/// What the umask leaves of it.
+constexpr mode_t kFileMode = 0666;
 
 template <class T>
 void put(std::string& out, T value) {
@@ -202,9 +204,11 @@ std::uint64_t GgufWriter::file_bytes() const {
 }
 
 void GgufWriter::write(const std::filesystem::path& path) const {
-    ReplacementFile file(path);
-    const std::string head = header();
-    file.append(std::as_bytes(std::span{head.data(), head.size()}));
+    disk::WholeFile file(path, kFileMode);
+    const auto append = [&](const std::vector<std::byte>& bytes) {
+        file.append({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    };
+    file.append(header());
     std::vector<std::byte> buffer;
     for (const Tensor& tensor : tensors_) {
         const std::uint64_t row_bytes = tensor.bytes() / tensor.rows;
@@ -213,12 +217,12 @@ void GgufWriter::write(const std::filesystem::path& path) const {
             const std::uint64_t count = std::min(chunk_rows, tensor.rows - first);
             buffer.resize(count * row_bytes);
             tensor.fill(first, count, buffer);
-            file.append(buffer);
+            append(buffer);
         }
         buffer.assign(padding(tensor.bytes()), std::byte{0});
-        file.append(buffer);
+        append(buffer);
     }
-    file.commit();
+    file.replace();
 }
 
 }  // namespace shoal::model

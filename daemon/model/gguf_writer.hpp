@@ -51,7 +51,7 @@ class GgufWriter {
 
     /// Write everything, aligned to 32 bytes, into a temporary file beside `path` that replaces
     /// `path` when it is complete and on the disk: no reader ever sees a half-written model.
-    /// Throws ModelError when the file cannot be written, and then leaves nothing behind; lets
+    /// Throws std::runtime_error when the file cannot be written, and leaves nothing behind; lets
     /// exceptions of Fill functions through likewise.
     void write(const std::filesystem::path& path) const;
 

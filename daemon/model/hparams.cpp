@@ -277,6 +277,10 @@ Hparams read_keys(const GgufHeader& header) {
     read_rope(keys, h);
     h.qkv_bias = architecture.needs_qkv_bias;
     h.qk_norm = architecture.qk_norm;
+    if (keys.has("pooling_type")) {
+        h.pooling_type = static_cast<std::uint32_t>(
+            std::min<std::uint64_t>(keys.number("pooling_type"), UINT32_MAX));
+    }
     return h;
 }
 

@@ -39,6 +39,9 @@ struct Hparams {
     /// Angle divisors from rope_freqs.weight (rope_dim / 2), empty when absent.
     std::vector<float> rope_freqs;
 
+    /// The file's number for how hidden states become an embedding; 0: it says none.
+    std::uint32_t pooling_type = 0;
+
     bool qkv_bias = false;     ///< attn_{q,k,v}.bias present
     bool qk_norm = false;      ///< attn_{q,k}_norm.weight present, per head
     bool tied_output = false;  ///< no output.weight: the LM head is the embedding

@@ -22,11 +22,23 @@ using TokenId = std::int32_t;
 /// whatever its bytes are, and some megabytes beside the text and its tokens.
 class Tokenizer {
   public:
+    /// A stretch of a text, by who wrote it.
+    struct Span {
+        std::size_t bytes = 0;
+        bool literal = false;  ///< a person, who means what is written
+    };
     struct EncodeOptions {
         /// Prepend BOS and append EOS as the model says, but not to a text that begins or ends
         /// with that token by itself.
         bool add_special = true;
         bool parse_special = true;  ///< "<|eot_id|>" in the text becomes its token
+        /// Of a text that a template made: what its spans are, in order, together as long as the
+        /// text. Control tokens are never recognised in literal ones, nor is a user-defined token
+        /// that occurs in `markup`, the template. Empty: nothing is literal.
+        std::span<const Span> spans = {};
+        std::string_view markup = {};
+        /// The text is to be gone on from: add_special appends no EOS.
+        bool open_end = false;
         /// A text of more tokens is given up soon after: the result has more, and lacks the rest.
         std::size_t max_tokens = std::numeric_limits<std::size_t>::max();
         /// Encoding is given up soon after a stop is requested; the result is of no use then.

@@ -1,6 +1,7 @@
 #include "daemon/pieces/catalogue.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sodium.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include <system_error>
 
 #include "daemon/model/gguf.hpp"
+#include "mesh/disk/whole_file.hpp"
 
 namespace shoal {
 namespace {
@@ -25,6 +27,7 @@ constexpr std::size_t kHashBytes = std::size_t{4} << 20;
 
 // Remembered hashes at most; the oldest are forgotten first.
 constexpr std::size_t kMaxKnown = 4096;
+constexpr mode_t kHashesMode = 0644;
 
 // Files that are no models at most; the same.
 constexpr std::size_t kMaxUnusable = 256;
@@ -141,17 +144,15 @@ void Catalogue::remember(Known known) {
         known_.push_back(std::move(known));
         all = known_;
     }
-    const auto temporary = std::filesystem::path(hashes_path_).concat(".new");
-    {
-        std::ofstream file(temporary);
-        for (const Known& k : all) {
-            file << k.hash.hex() << ' ' << k.bytes << ' ' << k.changed << ' ' << k.path.string()
-                 << '\n';
-        }
-        if (!file.flush()) return;  // A full disk costs the next start a hash, no more.
+    std::string lines;
+    for (const Known& k : all) {
+        lines += fmt::format("{} {} {} {}\n", k.hash.hex(), k.bytes, k.changed, k.path.string());
     }
-    std::error_code ignored;
-    std::filesystem::rename(temporary, hashes_path_, ignored);
+    try {
+        disk::replace_file(hashes_path_, lines, kHashesMode);
+    } catch (const std::runtime_error&) {
+        // A full disk costs the next start a hash, no more.
+    }
 }
 
 mesh::ModelHash Catalogue::hash_of(const std::filesystem::path& path, std::uint64_t bytes,

@@ -43,18 +43,21 @@ ModelProvider::ModelProvider(Loop& loop, Background& background, Catalogue& cata
       links_(std::move(links)) {}
 
 void ModelProvider::watch(std::vector<std::string> directories) {
+    directories_ = std::move(directories);
     first_scan_ = true;
-    scan(std::move(directories));
+    scan();
 }
 
-void ModelProvider::scan(std::vector<std::string> directories) {
-    background_.post([this, directories = std::move(directories)]() mutable {
+void ModelProvider::scan() {
+    rescan_.reset();
+    background_.post([this, directories = directories_, number = ++scans_] {
         const auto complaints = catalogue_.scan(directories);
         for (const std::string& complaint : complaints) log::warn("left out: {}", complaint);
-        loop_.post([this, directories = std::move(directories)]() mutable {
+        loop_.post([this, number] {
+            if (number != scans_) return;
             first_scan_ = false;
             links_.catalogue_changed();
-            rescan_ = loop_.after(kRescan, [this, directories] { scan(directories); });
+            rescan_ = loop_.after(kRescan, [this] { scan(); });
         });
     });
 }

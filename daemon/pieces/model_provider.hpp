@@ -43,7 +43,9 @@ class ModelProvider final : public Models {
     ModelProvider(Loop& loop, Background& background, Catalogue& catalogue,
                   std::filesystem::path store_folder, Links links);
 
-    /// Looks through these folders for models, now and from time to time.
+    /// Looks through these folders for models, now and from time to time, and not through those of
+    /// an earlier call any more. A model that was found there is known as long as its file is
+    /// there.
     void watch(std::vector<std::string> directories);
 
     void announce(mesh::messages::Announcement& announcement) const override;
@@ -73,7 +75,7 @@ class ModelProvider final : public Models {
         bool ticking = false;              // a tick is on its way to the fetching thread
     };
 
-    void scan(std::vector<std::string> directories);
+    void scan();
     void open_file(Want want, const CatalogueEntry& entry);
     std::shared_ptr<const OpenModel> open_again(const CatalogueEntry& entry);
     void file_failed(const CatalogueEntry& entry, const std::string& why);
@@ -98,7 +100,9 @@ class ModelProvider final : public Models {
     Catalogue& catalogue_;
     const std::filesystem::path store_folder_;
     const Links links_;
+    std::vector<std::string> directories_;
     bool first_scan_ = false;  // the folders are looked through for the first time
+    std::uint64_t scans_ = 0;  // what an earlier one than the last says comes too late
     Timer rescan_, looking_;
     std::list<Fetch> fetches_;
     std::uint64_t next_fetch_ = 1;

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "daemon/model/hparams.hpp"
 #include "daemon/model/piece.hpp"
 #include "daemon/model/tokenizer.hpp"
+#include "daemon/pieces/lazy_vocabulary.hpp"
 #include "mesh/wire/identity.hpp"
 
 namespace shoal {
@@ -18,6 +20,8 @@ struct OpenModel {
     model::Hparams hparams;
     std::unique_ptr<const model::WeightSource> source;
     std::unique_ptr<const model::Tokenizer> tokenizer;  ///< null where nobody tokenises
+    LazyVocabulary vocabulary;                          ///< of the tokenizer
+    mutable std::once_flag built_in_told;               ///< that the file has no chat template
 };
 
 }  // namespace shoal

@@ -13,6 +13,8 @@
 #include <new>
 #include <system_error>
 
+#include "mesh/disk/whole_file.hpp"
+
 namespace shoal {
 
 using mesh::messages::Severity;
@@ -359,10 +361,7 @@ void PieceStore::complete(const std::optional<Piece>& piece, Part& part) {
 }
 
 void PieceStore::settle() noexcept {
-    const int fd = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    static_cast<void>(::fsync(fd));
-    ::close(fd);
+    static_cast<void>(disk::flush_folder(folder_));
 }
 
 Warning PieceStore::refusal(int error, std::uint64_t bytes) const {

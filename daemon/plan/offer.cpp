@@ -1,5 +1,6 @@
 #include "daemon/plan/offer.hpp"
 
+#include <algorithm>
 #include <array>
 #include <set>
 #include <vector>
@@ -97,6 +98,11 @@ std::optional<std::string> check_offer(const PlanOffer& offer, const model::Hpar
         offer.max_outputs > exec::kMaxStepRows || offer.scatter_rows > offer.max_rows) {
         return "its sizes are beyond the limits";
     }
+    if (offer.sequence_rows != 0 &&
+        std::none_of(devices.begin(), devices.end(),
+                     [](const PlanDevice& d) { return d.row_share != 0; })) {
+        return "nobody has a share of the rows that are to be shared out";
+    }
     return std::nullopt;
 }
 
@@ -108,7 +114,19 @@ exec::ExecutorOptions executor_options(const PlanOffer& offer) {
     options.kv_positions = offer.kv_positions;
     options.max_rows = offer.max_rows;
     options.max_outputs = offer.max_outputs;
+    options.sequence_rows = offer.sequence_rows;
+    if (offer.sequence_rows == 0) return options;
+    for (const PlanDevice& device : offer.devices) {
+        options.row_shares.slices.push_back(slice_of(device.slice));
+        options.row_shares.shares.push_back(device.row_share);
+    }
     return options;
+}
+
+std::string with_host(const std::string& endpoint, const std::string& host) {
+    const std::size_t colon = endpoint.rfind(':');
+    const std::string port = colon == std::string::npos ? "" : endpoint.substr(colon);
+    return "tcp://" + (host.find(':') == std::string::npos ? host : "[" + host + "]") + port;
 }
 
 }  // namespace shoal

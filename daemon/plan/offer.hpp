@@ -28,6 +28,9 @@ std::optional<std::string> check_offer(const mesh::messages::PlanOffer& offer,
 shard::Slice slice_of(const mesh::messages::Slice& slice) noexcept;
 mesh::messages::Slice message_of(const shard::Slice& slice) noexcept;
 
+/// "tcp://*:41234" at an address: a device does not know how others reach it.
+std::string with_host(const std::string& endpoint, const std::string& host);
+
 /// Requires: check_offer() found nothing wrong.
 exec::ExecutorOptions executor_options(const mesh::messages::PlanOffer& offer);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct Cluster {
     std::vector<mesh::Member> followers;  ///< those that adopted our term, ourselves first
     std::vector<Pair> apart;              ///< of these, where one does not see the other
     bool settled = false;                 ///< all that are alive follow us, and none are apart
+    KnownLinks links{};                   ///< between devices, as far as they were measured
 };
 
 /// Why a device should not lead. One that fails may still be better than one without the memory for
@@ -34,8 +36,8 @@ class PlanLinks {
     virtual Cluster cluster() const = 0;
     /// What people call a device, also one that was lost.
     virtual std::string name(const mesh::DeviceId& device) const = 0;
-    /// Some member has the file of a model.
-    virtual bool held(const mesh::ModelHash& model) const = 0;
+    /// The members, this device too, that have the file of a model.
+    virtual std::set<mesh::DeviceId> holders(const mesh::ModelHash& model) const = 0;
     /// Who took part in how many steps of a plan, as the devices announced it.
     virtual std::map<mesh::DeviceId, Effort> efforts(const mesh::PlanId& plan) const = 0;
 

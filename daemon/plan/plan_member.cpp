@@ -25,13 +25,6 @@ constexpr std::uint64_t kNoPercent = 101;
 // A percent of a large slice takes long on a slow network, and who says nothing seems to be stuck.
 constexpr std::chrono::seconds kReportEvery{3};
 
-// "tcp://*:41234" at an address: a device does not know how others reach it.
-std::string with_host(const std::string& endpoint, const std::string& host) {
-    const std::size_t colon = endpoint.rfind(':');
-    const std::string port = colon == std::string::npos ? "" : endpoint.substr(colon);
-    return "tcp://" + (host.find(':') == std::string::npos ? host : "[" + host + "]") + port;
-}
-
 }  // namespace
 
 PlanMember::PlanMember(Loop& loop, Models& models, Engine& engine, Links links)
@@ -98,6 +91,7 @@ void PlanMember::load(std::shared_ptr<const OpenModel> model) {
     spec.id = offer_->plan.id();
     spec.rank = rank();
     spec.options = executor_options(*offer_);
+    spec.whole_bytes = offer_->devices[spec.rank].whole_bytes;
     spec.model = std::move(model);
     for (const PlanDevice& device : offer_->devices) {
         spec.slices.push_back(slice_of(device.slice));

@@ -187,6 +187,10 @@ void PlanRoot::offer(const OpenModel& model) {
     const mesh::messages::PlanOffer& offer = plan_.offer();
     log::info("plan {}: {} on {} devices, context {}", offer.plan.number, offer.model_name,
               offer.devices.size(), offer.kv_positions);
+    if (offer.sequence_rows != 0) {
+        log::info("plan {}: prompts of {} tokens and more are shared out by tokens",
+                  offer.plan.number, offer.sequence_rows);
+    }
     for (const auto& device : offer.devices) links_->send({device.id}, offer);
     if (!choice.left_out.empty()) review_soon();
     watch_loading();
@@ -200,7 +204,7 @@ void PlanRoot::watch_loading() {
             if (plan_.state() != PlanLife::State::loading) return;
             const auto stuck = plan_.stuck(loop_.now() - patience_.stall);
             // Without the file it is nobody's fault.
-            if (!stuck || !links_->held(plan_.model().hash)) return watch_loading();
+            if (!stuck || links_->holders(plan_.model().hash).empty()) return watch_loading();
             const auto seconds = std::chrono::round<std::chrono::seconds>(patience_.stall).count();
             on_plan_end(*stuck,
                         {plan_.offer().plan,
@@ -258,6 +262,7 @@ void PlanRoot::on_job_event(JobId id, const Event& event) {
 
 void PlanRoot::end_plan() {
     models_.cancel(this);
+    models_.cancel(&links_reviewed_);
     const PlanEnd end{plan_.offer().plan, ""};
     for (const auto& [id, device] : plan_.devices()) links_->send(id, end);
     plan_.end();
@@ -272,15 +277,18 @@ void PlanRoot::end_plan() {
 Situation PlanRoot::situation() const {
     const auto now = loop_.now();
     Cluster cluster = links_->cluster();
+    const std::set<mesh::DeviceId> holders = links_->holders(plan_.model().hash);
     Situation out;
     for (mesh::Member& m : cluster.followers) {
         const mesh::DeviceId id = m.id;
         auto profile = profile_of(m.description);
         out.devices.push_back({std::move(m), links_->name(id), speeds_.correction(id),
                                failures_.exclusions().reason(id, now),
-                               failures_.exclusions().suspicious(id), profile});
+                               failures_.exclusions().suspicious(id), profile,
+                               holders.contains(id)});
     }
     out.apart = std::move(cluster.apart);
+    out.links = std::move(cluster.links);
     for (const auto& [id, device] : plan_.devices()) out.planned.insert(id);
     return out;
 }
@@ -295,6 +303,35 @@ void PlanRoot::on_member_joined(const mesh::DeviceId& device) {
     failures_.joined(device, changed_);
     speeds_.forget(device);
     review_soon();
+}
+
+// Devices and their shares follow from what devices do; which of them take part, from links as
+// well. A plan that other devices would be chosen for by now is made anew before the next job.
+void PlanRoot::on_links_measured() {
+    if (plan_.state() != PlanLife::State::running) return;
+    Models::Want want;
+    want.owner = &links_reviewed_;
+    want.model = plan_.model();
+    want.done = [this, plan = plan_.offer().plan](const std::shared_ptr<const OpenModel>& model,
+                                                  const std::string&) {
+        if (!model || plan_.state() != PlanLife::State::running || plan_.offer().plan != plan)
+            return;
+        const auto ids = [](const mesh::messages::PlanOffer& offer) {
+            std::vector<std::array<std::uint8_t, 16>> out;
+            for (const auto& device : offer.devices) out.push_back(device.id);
+            return out;
+        };
+        try {
+            const Planned now = plan_model(*model, rules_, choose(situation()).taking);
+            if (ids(now.offer) == ids(plan_.offer())) return;
+            log::info(
+                "by its links the cluster would be planned otherwise, and is before the next job");
+            reshape_ = true;
+        } catch (const std::exception&) {
+            // What a job is told when the plan at hand cannot be made again.
+        }
+    };
+    models_.get(std::move(want));
 }
 
 // Devices see each other one after another, and a lost one is missed by some before others: what

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/settings.hpp"
@@ -14,6 +15,7 @@
 #include "daemon/loop/loop.hpp"
 #include "daemon/pieces/models.hpp"
 #include "daemon/plan/failure_policy.hpp"
+#include "daemon/plan/forecast.hpp"
 #include "daemon/plan/job_queue.hpp"
 #include "daemon/plan/plan_life.hpp"
 #include "daemon/plan/plan_links.hpp"
@@ -32,6 +34,12 @@ class PlanRoot {
     PlanRoot(Loop& loop, Models& models, Engine& engine, const PlanRules& rules,
              std::unique_ptr<PlanLinks> links, PlanPatience patience = {});
 
+    /// Other rules from now on. A plan that was made by the old ones ends before the next job.
+    void set_rules(PlanRules rules) {
+        rules_ = std::move(rules);
+        reshape_ = true;
+    }
+
     void become_root(mesh::Term term);
     /// Another device is root now, or none: jobs are forgotten, their requesters resubmit.
     void resign();
@@ -47,14 +55,23 @@ class PlanRoot {
     void on_progress(const mesh::DeviceId& from, const mesh::messages::PlanProgress& progress);
     void on_loaded(const mesh::DeviceId& from, const mesh::messages::PlanLoaded& loaded);
     void on_plan_end(const mesh::DeviceId& from, const mesh::messages::PlanEnd& end);
+    /// The cluster's links are known, and some are others than they were.
+    void on_links_measured();
     /// To be called now and then.
     void compare_speeds();
     /// From this device's engine.
     void on_started(mesh::PlanId plan);
     void on_job_event(JobId job, const mesh::messages::Event& event);
 
+    /// What plans for the devices at hand would do now.
+    Forecast forecast() const { return {rules_, situation()}; }
     PlanLife::State state() const noexcept { return plan_.state(); }
     std::uint32_t queued() const noexcept { return jobs_.waiting(); }
+    /// Nothing is computed, nor loaded.
+    bool idle() const noexcept {
+        return jobs_.empty() && (plan_.state() == PlanLife::State::none ||
+                                 plan_.state() == PlanLife::State::running);
+    }
     /// Jobs without a final event, queued or running.
     std::size_t pending() const noexcept { return jobs_.size(); }
     const std::map<mesh::DeviceId, PlanDeviceState>& devices() const noexcept {
@@ -90,7 +107,7 @@ class PlanRoot {
     Loop& loop_;
     Models& models_;
     Engine& engine_;
-    const PlanRules rules_;
+    PlanRules rules_;
     const std::unique_ptr<PlanLinks> links_;
     const mesh::DeviceId self_;
     const PlanPatience patience_;
@@ -102,7 +119,8 @@ class PlanRoot {
     PlanLife plan_;
     FailurePolicy failures_;
     SpeedWatch speeds_;
-    bool reshape_ = false;     // shares do not fit the speeds any more
+    bool reshape_ = false;     // the plan does not fit speeds, links or rules any more
+    char links_reviewed_ = 0;  // its address names those who ask for a model to look at links
     LeftOutDevices no_room_;   // by the latest plan
     LeftOutDevices left_out_;  // as shown
     bool stepped_aside_ = false;

@@ -75,10 +75,28 @@ std::uint64_t row_bytes(const PlanOffer& offer, std::uint32_t dim) {
         .bytes(dim);
 }
 
-// From how many rows on sums go in two hops in a plan of so many devices; 0: never.
-std::uint32_t two_hops_from(const PlanOffer& offer, std::uint32_t dim, std::size_t devices) {
-    const std::uint64_t rows = planner::scatter_rows(devices, row_bytes(offer, dim));
-    return rows > offer.max_rows ? 0 : static_cast<std::uint32_t>(rows);
+// From how many rows on sums go in two hops among these devices; 0: never. Whether at all decides
+// how sums are rounded, so it follows from the number of devices and the model alone, and from how
+// many rows on, from the slowest link.
+std::uint32_t two_hops_from(const PlanOffer& offer, std::uint32_t dim,
+                            const planner::Cluster& cluster,
+                            const std::vector<std::size_t>& members) {
+    const std::uint64_t row = row_bytes(offer, dim);
+    const std::uint64_t usual = planner::scatter_rows(members.size(), row);
+    if (usual > offer.max_rows) return 0;
+    if (usual == 0 || cluster.links.empty()) return static_cast<std::uint32_t>(usual);
+    double wait = 0, speed = 0;
+    for (const std::size_t a : members) {
+        for (const std::size_t b : members) {
+            if (a == b) continue;
+            const planner::Link& link = cluster.link(a, b);
+            wait = std::max(wait, link.exchange_seconds);
+            speed = speed == 0 ? link.bytes_per_second : std::min(speed, link.bytes_per_second);
+        }
+    }
+    const auto rows =
+        planner::scatter_rows(members.size(), row, static_cast<std::uint64_t>(wait * speed));
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(rows, offer.max_rows));
 }
 
 // What a plan's KV cache and buffers take, by the number of its devices.
@@ -88,7 +106,7 @@ std::function<shard::Demand(std::size_t)> demand_of(const model::Hparams& hp,
     options.max_rows = offer.max_rows;
     options.max_outputs = offer.max_outputs;
     options.kv_positions = offer.kv_positions;
-    const shard::Slice all{{0, hp.n_heads}, {0, hp.n_kv_heads}, {0, hp.n_ff}, {0, hp.n_vocab}};
+    const shard::Slice all = shard::whole_slice(hp);
     const auto buffers = [&](std::uint32_t scatter_rows) {
         options.scatter_rows = scatter_rows;
         return exec::Executor::buffer_bytes(hp, all, options, kBufferThreads);
@@ -100,25 +118,43 @@ std::function<shard::Demand(std::size_t)> demand_of(const model::Hparams& hp,
     };
 }
 
+// What sharing out the rows of prompts takes, where the settings allow it.
+std::optional<planner::RowTerms> row_terms(config::Prefill setting, const OpenModel& model,
+                                           const PlanOffer& offer) {
+    if (setting == config::Prefill::tensor) return std::nullopt;
+    const auto buffers = [&hp = model.hparams, rows = offer.max_rows](
+                             std::span<const shard::Slice> slices,
+                             std::span<const std::uint32_t> shares, std::size_t rank) {
+        return exec::SequenceParallel::bytes(
+            hp, {{slices.begin(), slices.end()}, {shares.begin(), shares.end()}},
+            static_cast<std::uint32_t>(rank), rows);
+    };
+    return planner::RowTerms{buffers, setting == config::Prefill::sequence};
+}
+
 bool is_called(const Candidate& candidate, const std::string& name) {
     return name == candidate.name || name == candidate.member.description.name ||
            name == candidate.member.id.hex();
 }
 
 planner::Cluster cluster_of(const std::vector<Candidate>& candidates,
-                            const config::PlanSettings& settings) {
+                            const config::PlanSettings& settings, const KnownLinks& links) {
     planner::Cluster cluster;
+    std::vector<mesh::DeviceId> ids;
     for (const Candidate& c : candidates) {
+        ids.push_back(c.member.id);
         planner::PlanDevice& device = cluster.devices.emplace_back();
-        device.name = c.member.description.name;
+        device.name = c.name;
         device.profile =
             c.profile.value_or(planner::DeviceProfile::guess(kUnknownSpeed)).slowed(c.slower);
         device.memory_bytes = c.member.description.memory_available;
+        device.whole_file = c.whole_file;
         for (const std::string& entry : settings.share) {
             const auto share = config::parse_share(entry);
             if (share && is_called(c, share->device)) device.most = share->part;
         }
     }
+    set_links(cluster, ids, links);
     return cluster;
 }
 
@@ -168,24 +204,26 @@ LeftOut why_left_out(const mesh::Member& member, const std::string& model,
 
 }  // namespace
 
-Planned plan_model(const OpenModel& model, const PlanRules& rules, const Situation& taking) {
+PlanDraft draft_plan(const OpenModel& model, const PlanRules& rules, const Situation& taking) {
     const model::Hparams& hp = model.hparams;
     const model::GgufHeader& header = model.source->header();
-    std::vector<Candidate> devices = taking.devices;
-    Planned planned;
-    planned.left_out = exclude(devices, rules.plan);
+    PlanDraft draft;
+    std::vector<Candidate>& devices = draft.devices = taking.devices;
+    draft.left_out = exclude(devices, rules.plan);
     std::sort(devices.begin() + 1, devices.end(),
               [](const Candidate& a, const Candidate& b) { return a.member.id < b.member.id; });
 
     const kernels::KvType kv = kv_type(rules.models.kv, header, hp);
-    PlanOffer& offer = planned.offer = frame_of(model, rules.models, kv);
+    PlanOffer& offer = draft.offer = frame_of(model, rules.models, kv);
     const std::uint64_t wanted =
         rules.models.context == 0 ? hp.n_context : std::min(rules.models.context, hp.n_context);
-    const planner::Cluster cluster = cluster_of(devices, rules.plan);
-    planner::Terms terms;
-    terms.form = {double(row_bytes(offer, hp.dim)) / hp.dim, offer.max_rows};
+    draft.cluster = cluster_of(devices, rules.plan, taking.links);
+    planner::Terms& terms = draft.terms;
+    terms.form = {double(row_bytes(offer, hp.dim)) / hp.dim,
+                  double(kernels::kv_head_bytes(kv, hp.head_dim)) / hp.head_dim, offer.max_rows};
+    terms.rows = row_terms(rules.models.prefill, model, offer);
     terms.min_devices = rules.plan.min_devices;
-    const planner::Chooser chooser(header, hp, cluster, terms);
+    const planner::Chooser chooser(header, hp, draft.cluster, terms);
     const auto fits_with = [&](std::uint64_t positions) {
         offer.kv_positions = positions;
         terms.demand = demand_of(hp, offer, kv);
@@ -200,11 +238,25 @@ Planned plan_model(const OpenModel& model, const PlanRules& rules, const Situati
         }
         fits_with(std::min(wanted, least * kMinPositions));
     }
+    return draft;
+}
+
+Planned plan_model(const OpenModel& model, const PlanRules& rules, const Situation& taking) {
+    const model::Hparams& hp = model.hparams;
+    PlanDraft draft = draft_plan(model, rules, taking);
+    const std::vector<Candidate>& devices = draft.devices;
+    Planned planned{std::move(draft.offer), std::move(draft.left_out)};
+    PlanOffer& offer = planned.offer;
+    const planner::Chooser chooser(model.source->header(), hp, draft.cluster, draft.terms);
     const planner::Alternative best = chooser.best();
-    offer.scatter_rows = two_hops_from(offer, hp.dim, best.members.size());
+    offer.scatter_rows = two_hops_from(offer, hp.dim, draft.cluster, best.members);
     for (std::size_t r = 0; r < best.members.size(); ++r) {
         offer.devices.push_back(part_of(devices[best.members[r]].member, best.slices[r]));
+        if (!best.sharing) continue;
+        offer.devices.back().row_share = best.sharing->shares[r];
+        offer.devices.back().whole_bytes = best.sharing->whole_bytes[r];
     }
+    if (best.sharing) offer.sequence_rows = best.sharing->from;
     for (const auto& [d, reason] : chooser.left_out(best)) {
         const mesh::Member& member = devices[d].member;
         planned.left_out[member.id] = why_left_out(member, hp.name, reason);

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/plan/link_book.hpp"
 #include "daemon/planner/profile.hpp"
 #include "mesh/node.hpp"
 #include "mesh/wire/identity.hpp"
@@ -36,14 +37,16 @@ struct Candidate {
     bool suspicious = false;             ///< it failed not long ago; it may take part again
     /// Measured, or guessed from its speed; nothing: it does not tell. Always plausible.
     std::optional<planner::DeviceProfile> profile{};
+    bool whole_file = false;  ///< it has the file of the plan's model
 };
 
-/// All that a plan depends on but the model and the settings. What comes to count for it (the
-/// links between two devices, what each is good for) belongs here.
+/// All that a plan depends on but the model and the settings. What comes to count for it (what each
+/// device is good for) belongs here.
 struct Situation {
     std::vector<Candidate> devices;      ///< that follow us; the first is this one
     std::vector<Pair> apart;             ///< of them, without a connection
     std::set<mesh::DeviceId> planned{};  ///< that take part in the plan at hand
+    KnownLinks links{};                  ///< as far as they were measured
 };
 
 /// Whom a plan is made for, and why not the others.

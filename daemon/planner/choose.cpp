@@ -27,7 +27,11 @@ shard::Pace pace_of(const ModelWork& work, const DeviceProfile& p, double steps,
 
 Chooser::Chooser(const model::GgufHeader& header, const model::Hparams& hp, const Cluster& cluster,
                  const Terms& terms)
-    : cluster_(cluster), terms_(terms), work_(work_of(header, hp)), cutter_(header, hp) {
+    : cluster_(cluster),
+      terms_(terms),
+      work_(work_of(header, hp)),
+      cutter_(header, hp),
+      layer_bytes_(shard::whole_layer_bytes(header, hp)) {
     const Request& r = terms.request;
     const double rows = std::clamp(r.prompt, 1U, terms.form.batch_rows);
     for (const PlanDevice& device : cluster.devices) {
@@ -59,7 +63,44 @@ std::vector<shard::Device> Chooser::devices_of(const std::vector<std::size_t>& m
 }
 
 Predictor Chooser::predictor(const Alternative& of) const {
-    return {work_, cluster_, of.members, terms_.form};
+    return {work_, cluster_, of.members, terms_.form, of.sharing ? &*of.sharing : nullptr};
+}
+
+// How its rows are shared out, and what the request takes then.
+void Chooser::assess(Alternative& some) const {
+    some.sharing.reset();
+    if (terms_.rows && some.members.size() > 1) {
+        const shard::Demand demand = terms_.demand(some.members.size());
+        const auto devices = devices_of(some.members, {});
+        std::vector<std::uint64_t> left;
+        for (std::size_t r = 0; r < devices.size(); ++r) {
+            const std::uint64_t needed = cutter_.needed_bytes(some.slices[r], devices[r], demand);
+            left.push_back(devices[r].memory_bytes == 0 ? UINT64_MAX
+                                                        : devices[r].memory_bytes - needed);
+        }
+        some.sharing = share_rows(work_, cluster_, some.members, some.slices, left, layer_bytes_,
+                                  *terms_.rows);
+    }
+    if (some.sharing) {
+        some.sharing->from = terms_.rows->always ? 1 : sharing_pays_from(some);
+        if (some.sharing->from == 0) some.sharing.reset();
+    }
+    some.seconds = predictor(some).request(some.slices, terms_.request).sum();
+}
+
+// The shortest prompt, of powers of two, from which on rows shared out are sooner through; 0: none.
+std::uint32_t Chooser::sharing_pays_from(const Alternative& some) const {
+    const Predictor predict(work_, cluster_, some.members, terms_.form);
+    std::uint32_t from = 0;
+    for (std::uint32_t rows = terms_.form.batch_rows; rows > 1; rows /= 2) {
+        const Rows step{double(rows), rows / 2.0, 1};
+        if (predict.sequence_step(some.slices, *some.sharing, step).sum() * kWorth >=
+            predict.step(some.slices, step).sum()) {
+            break;
+        }
+        from = rows;
+    }
+    return from;
 }
 
 std::optional<Alternative> Chooser::cut(std::vector<std::size_t> members,
@@ -71,7 +112,7 @@ std::optional<Alternative> Chooser::cut(std::vector<std::size_t> members,
     } catch (const shard::PlanError&) {
         return std::nullopt;
     }
-    some.seconds = predictor(some).request(some.slices, terms_.request).sum();
+    assess(some);
     return some;
 }
 
@@ -149,7 +190,7 @@ void Chooser::polish(Alternative& some) const {
             if (!move(part, step * unit)) step /= 2;
         }
     }
-    some.seconds = predict.request(some.slices, terms_.request).sum();
+    assess(some);
 }
 
 std::optional<Alternative> Chooser::among(std::vector<std::size_t> members) const {
@@ -180,7 +221,8 @@ std::vector<std::optional<Alternative>> Chooser::every_choice() const {
 
 bool Chooser::alike(std::size_t a, std::size_t b) const {
     const PlanDevice &x = cluster_.devices[a], &y = cluster_.devices[b];
-    if (x.profile != y.profile || x.memory_bytes != y.memory_bytes || x.most != y.most) {
+    if (x.profile != y.profile || x.memory_bytes != y.memory_bytes || x.most != y.most ||
+        x.whole_file != y.whole_file) {
         return false;
     }
     for (std::size_t c = 0; c < cluster_.devices.size() && !cluster_.links.empty(); ++c) {

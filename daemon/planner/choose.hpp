@@ -12,6 +12,7 @@
 
 #include "daemon/planner/prediction.hpp"
 #include "daemon/planner/profile.hpp"
+#include "daemon/planner/row_sharing.hpp"
 #include "daemon/planner/work.hpp"
 #include "daemon/shard/cutter.hpp"
 
@@ -23,14 +24,16 @@ struct Terms {
     std::function<shard::Demand(std::size_t devices)> demand;
     Form form;
     Request request;
-    std::size_t min_devices = 1;  ///< as far as there are so many that the model fits
+    std::optional<RowTerms> rows{};  ///< nothing: prompts' rows are never shared out
+    std::size_t min_devices = 1;     ///< as far as there are so many that the model fits
 };
 
 /// Some devices and the best cut among them.
 struct Alternative {
-    std::vector<std::size_t> members;  ///< indices of Cluster::devices, the root's 0 first
-    std::vector<shard::Slice> slices;  ///< in their order
-    double seconds = 0;                ///< of Terms::request
+    std::vector<std::size_t> members;     ///< indices of Cluster::devices, the root's 0 first
+    std::vector<shard::Slice> slices;     ///< in their order
+    double seconds = 0;                   ///< of Terms::request
+    std::optional<RowSharing> sharing{};  ///< of long prompts
 };
 
 /// Requires: the cluster has devices. Everything that it is made of outlives it.
@@ -79,6 +82,8 @@ class Chooser {
 
     std::vector<shard::Device> devices_of(const std::vector<std::size_t>& members,
                                           const Weighting& weighting) const;
+    void assess(Alternative& some) const;
+    std::uint32_t sharing_pays_from(const Alternative& some) const;
     std::optional<Alternative> cut(std::vector<std::size_t> members,
                                    const Weighting& weighting) const;
     Alternative refined(Alternative some) const;
@@ -94,6 +99,7 @@ class Chooser {
     const Terms& terms_;
     ModelWork work_;
     shard::Cutter cutter_;
+    shard::LayerBytes layer_bytes_;
     std::vector<Paces> paces_;  ///< of each device
 };
 

@@ -15,6 +15,12 @@ double passes(std::size_t devices) {
     return devices == 1 ? 1 : 1 + 0.5 * static_cast<double>(devices);
 }
 
+// Bytes of weights that are read from a file in memory, and packed, in a second.
+double read_again(const DeviceProfile& profile) {
+    constexpr double kSlower = 4;
+    return profile.of(Family::q4).one_row / kSlower;
+}
+
 }  // namespace
 
 Seconds& Seconds::operator+=(const Seconds& o) noexcept {
@@ -31,8 +37,8 @@ Seconds Seconds::operator*(double f) const noexcept {
 }
 
 Predictor::Predictor(const ModelWork& work, const Cluster& cluster,
-                     std::span<const std::size_t> members, Form form)
-    : work_(work), cluster_(cluster), members_(members), form_(form) {
+                     std::span<const std::size_t> members, Form form, const RowSharing* sharing)
+    : work_(work), cluster_(cluster), members_(members), form_(form), sharing_(sharing) {
     for (const std::size_t a : members) {
         for (const std::size_t b : members) {
             if (a == b) continue;
@@ -98,13 +104,84 @@ Seconds Predictor::step(std::span<const shard::Slice> slices, Rows rows) const {
     return s;
 }
 
+// To the heads and back: what the slowest way in or out of the network takes.
+double Predictor::all_to_alls(std::span<const shard::Slice> slices, const RowSharing& sharing,
+                              double rows) const {
+    double all = 0;
+    for (const std::uint32_t share : sharing.shares) all += share;
+    // Bytes from a rank's rows to another's heads; and back.
+    const auto heads_bytes = [&](std::size_t from, std::size_t to) {
+        return rows * sharing.shares[from] / all * work_.head_dim *
+               (slices[to].q_heads.size() * form_.bytes_per_element +
+                2 * slices[to].kv_heads.size() * form_.kv_bytes_per_element);
+    };
+    const auto back_bytes = [&](std::size_t from, std::size_t to) {
+        return rows * sharing.shares[to] / all * work_.head_dim * slices[from].q_heads.size() *
+               form_.bytes_per_element;
+    };
+    double there = 0, back = 0;
+    for (std::size_t a = 0; a < members_.size(); ++a) {
+        double there_out = 0, there_in = 0, back_out = 0, back_in = 0;
+        for (std::size_t b = 0; b < members_.size(); ++b) {
+            if (a == b) continue;
+            const double out = cluster_.link(members_[a], members_[b]).bytes_per_second;
+            const double in = cluster_.link(members_[b], members_[a]).bytes_per_second;
+            there_out += heads_bytes(a, b) / out;
+            there_in += heads_bytes(b, a) / in;
+            back_out += back_bytes(a, b) / out;
+            back_in += back_bytes(b, a) / in;
+        }
+        there = std::max({there, there_out, there_in});
+        back = std::max({back, back_out, back_in});
+    }
+    return 2 * latency_ + there + back;
+}
+
+Seconds Predictor::sequence_step(std::span<const shard::Slice> slices, const RowSharing& sharing,
+                                 Rows rows) const {
+    Seconds s;
+    const Work layers = work_.layers();
+    double layer_bytes = 0, all = 0;
+    for (const double bytes : layers.bytes) layer_bytes += bytes;
+    for (const std::uint32_t share : sharing.shares) all += share;
+    const double attended = rows.count * rows.positions * work_.head_dim * work_.n_layers;
+    const double coded = rows.count * work_.n_layers * work_.head_dim;
+    for (std::size_t r = 0; r < members_.size(); ++r) {
+        const DeviceProfile& p = cluster_.devices[members_[r]].profile;
+        const double own = rows.count * sharing.shares[r] / all;
+        s.attention = std::max(s.attention,
+                               slices[r].q_heads.size() * attended * attend_seconds(p, rows.count));
+        if (own > 0) {
+            const double read = std::max(0.0, layer_bytes - double(sharing.whole_bytes[r]));
+            s.ffn = std::max(s.ffn, seconds_of(layers, p, own) + read / read_again(p));
+        }
+        // Rows pass as on a device alone, and the heads once more each way.
+        const double passes = 2 * own * work_.dim * work_.n_layers +
+                              coded * (slices[r].q_heads.size() + slices[r].kv_heads.size());
+        s.between = std::max(s.between, passes / p.elements + work_.n_layers * p.layer_seconds);
+        if (rows.outputs > 0) {
+            s.lm_head = std::max(
+                s.lm_head, slices[r].vocab.size() * seconds_of(work_.vocab_row, p, rows.outputs));
+        }
+    }
+    if (members_.size() > 1) {
+        s.exchange = work_.n_layers * all_to_alls(slices, sharing, rows.count);
+        s.exchange += exchange(rows.count * work_.dim * form_.bytes_per_element, true);
+        // Rows with an output go to everyone, scores to the root.
+        if (rows.outputs > 0) s.exchange += 2 * latency_;
+    }
+    return s;
+}
+
 Seconds Predictor::prefill(std::span<const shard::Slice> slices, std::uint32_t tokens,
                            double before) const {
     Seconds s;
+    const bool shared = sharing_ != nullptr && tokens >= sharing_->from;
     for (std::uint32_t done = 0; done < tokens;) {
         const std::uint32_t rows = std::min(form_.batch_rows, tokens - done);
-        s += step(slices, {double(rows), before + done + (rows + 1) / 2.0,
-                           done + rows == tokens ? 1.0 : 0.0});
+        const Rows some{double(rows), before + done + (rows + 1) / 2.0,
+                        done + rows == tokens ? 1.0 : 0.0};
+        s += shared ? sequence_step(slices, *sharing_, some) : step(slices, some);
         done += rows;
     }
     return s;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "daemon/planner/profile.hpp"
+#include "daemon/planner/row_sharing.hpp"
 #include "daemon/planner/work.hpp"
 #include "daemon/shard/slice.hpp"
 
@@ -32,10 +33,11 @@ struct Seconds {
     Seconds operator*(double factor) const noexcept;
 };
 
-/// How partial sums travel.
+/// How partial sums and heads travel.
 struct Form {
     double bytes_per_element = 34.0 / 32;
-    std::uint32_t batch_rows = 256;  ///< at most so many rows go through the layers together
+    double kv_bytes_per_element = 2;  ///< of K and V where rows are shared out
+    std::uint32_t batch_rows = 256;   ///< at most so many rows go through the layers together
 };
 
 /// The request that a plan is made quick for.
@@ -48,11 +50,15 @@ struct Request {
 /// Predicts for some devices of a cluster. All that it is made of must outlive it.
 class Predictor {
   public:
-    /// `members`: indices of cluster.devices, in rank order.
+    /// `members`: indices of cluster.devices, in rank order. `sharing`: null when no prompt's rows
+    /// are shared out.
     Predictor(const ModelWork& work, const Cluster& cluster, std::span<const std::size_t> members,
-              Form form);
+              Form form, const RowSharing* sharing = nullptr);
 
     Seconds step(std::span<const shard::Slice> slices, Rows rows) const;
+    /// A sequence-parallel step.
+    Seconds sequence_step(std::span<const shard::Slice> slices, const RowSharing& sharing,
+                          Rows rows) const;
     /// All steps of a prompt after `before` positions, without the choice of a token.
     Seconds prefill(std::span<const shard::Slice> slices, std::uint32_t tokens,
                     double before) const;
@@ -66,11 +72,14 @@ class Predictor {
   private:
     double exchange(double bytes_to_each, bool root_only) const;
     double all_reduce(double rows, double row_bytes) const;
+    double all_to_alls(std::span<const shard::Slice> slices, const RowSharing& sharing,
+                       double rows) const;
 
     const ModelWork& work_;
     const Cluster& cluster_;
     std::span<const std::size_t> members_;
     Form form_;
+    const RowSharing* sharing_;
     double latency_ = 0;
 };
 

@@ -120,14 +120,16 @@ struct PlanDevice {
     DeviceProfile profile;
     std::uint64_t memory_bytes = 0;  ///< for slice, KV cache and buffers; 0: no limit
     double most = 1;                 ///< at most this part of heads, FFN columns and vocabulary
+    bool whole_file = false;         ///< it has the model's file
     bool operator==(const PlanDevice&) const = default;
 };
 
 /// The devices at hand and their links. The first device is the root.
 struct Cluster {
     std::vector<PlanDevice> devices;
-    Link usual;               ///< between two devices of which nothing else is said
-    std::vector<Link> links;  ///< empty, or of each (from, to), from * devices.size() + to
+    Link usual;                      ///< between two devices of which nothing else is said
+    std::vector<Link> links;         ///< empty, or of each (from, to), from * devices.size() + to
+    std::size_t measured_pairs = 0;  ///< of devices, whose links are known
 
     const Link& link(std::size_t from, std::size_t to) const noexcept {
         return links.empty() ? usual : links[from * devices.size() + to];

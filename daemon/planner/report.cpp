@@ -1,6 +1,10 @@
 #include "daemon/planner/report.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "daemon/shard/slice.hpp"
 
@@ -29,15 +33,61 @@ double sharing_kv(const ModelWork& work, const Cluster& cluster, const Alternati
     return work.n_layers * predict.all_gather(2 * sizeof(float) * work.head_dim) - longest;
 }
 
+LinksReport links_of(const Cluster& cluster) {
+    LinksReport out;
+    const std::size_t count = cluster.devices.size();
+    out.pairs = count * (count - 1) / 2;
+    out.measured = cluster.measured_pairs;
+    out.usual = out.best = out.worst = cluster.usual;
+    bool first = true;
+    for (std::size_t a = 0; a < count; ++a) {
+        for (std::size_t b = 0; b < count; ++b) {
+            if (a == b) continue;
+            const Link& link = cluster.link(a, b);
+            if (std::exchange(first, false)) out.best = out.worst = link;
+            out.best.exchange_seconds = std::min(out.best.exchange_seconds, link.exchange_seconds);
+            out.worst.exchange_seconds =
+                std::max(out.worst.exchange_seconds, link.exchange_seconds);
+            out.best.bytes_per_second = std::max(out.best.bytes_per_second, link.bytes_per_second);
+            out.worst.bytes_per_second =
+                std::min(out.worst.bytes_per_second, link.bytes_per_second);
+        }
+    }
+    return out;
+}
+
+const Alternative& of_so_many(const std::vector<std::optional<Alternative>>& choices,
+                              std::size_t devices) {
+    if (devices > choices.size()) {
+        throw shard::PlanError(fmt::format("a plan for {} devices was asked for, and there {} {}",
+                                           devices, choices.size() == 1 ? "is" : "are",
+                                           choices.size()));
+    }
+    const auto& some = choices[devices - 1];
+    if (some) return *some;
+    throw shard::PlanError(
+        fmt::format("the model fits no choice of {} device{}", devices, devices == 1 ? "" : "s"));
+}
+
 }  // namespace
 
 Report report(const model::GgufHeader& header, const model::Hparams& hp, const Cluster& cluster,
-              const Terms& terms, std::vector<double> positions, std::uint32_t prompt) {
-    Report out{std::move(positions), prompt, {}, {}, {}, 0};
+              const Terms& terms, std::vector<double> positions, std::uint32_t prompt,
+              std::size_t shown) {
+    Report out;
+    out.model = hp.name;
+    out.context = terms.demand(1).kv_positions;
+    out.positions = std::move(positions);
+    out.prompt = prompt;
+    out.request = terms.request;
+    out.min_devices = terms.min_devices;
+    out.links = links_of(cluster);
     const Chooser chooser(header, hp, cluster, terms);
     const shard::Cutter cutter(header, hp);
     const auto choices = chooser.by_count();
-    const Alternative best = chooser.best(choices);
+    const Alternative chosen = chooser.best(choices);
+    const Alternative best = shown == 0 ? chosen : of_so_many(choices, shown);
+    out.shown = best.members.size();
     const auto memory = [&](const Alternative& some, std::size_t r) {
         return cutter.needed_bytes(some.slices[r], {"", {}, 0, some.members[r] == 0},
                                    terms.demand(some.members.size()));
@@ -48,7 +98,7 @@ Report report(const model::GgufHeader& header, const model::Hparams& hp, const C
         const auto& some = choices[n - 1];
         if (!some) continue;
         count.fits = true;
-        count.chosen = some->members.size() == best.members.size();
+        count.chosen = some->members.size() == chosen.members.size();
         const Predictor predict = chooser.predictor(*some);
         for (const double at : out.positions) {
             count.decode.push_back(1 / predict.decode(some->slices, at).sum());
@@ -61,6 +111,7 @@ Report report(const model::GgufHeader& header, const model::Hparams& hp, const C
         count.seconds = some->seconds;
     }
     const Predictor predict = chooser.predictor(best);
+    out.sharing = best.sharing;
     out.token = predict.decode(best.slices, out.positions.front());
     out.sharing_kv = sharing_kv(chooser.work(), cluster, best, predict);
     const shard::SliceSizes sizes(header, hp);
@@ -72,6 +123,7 @@ Report report(const model::GgufHeader& header, const model::Hparams& hp, const C
         device.name = cluster.devices[d].name;
         const auto it = std::lower_bound(best.members.begin(), best.members.end(), d);
         if (it == best.members.end() || *it != d) {
+            device.spare = reasons.at(d).spare;
             device.reason = reasons.at(d).text;
             continue;
         }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,26 +28,43 @@ struct CountReport {
 struct DeviceReport {
     std::string name;
     bool takes_part = false;
+    bool spare = false;  ///< it has no part because it would slow the others
     shard::Slice slice;
     std::uint64_t memory = 0;  ///< bytes that it takes
     double part = 0;           ///< of the model's weights
     std::string reason;        ///< why it takes no part
 };
 
+/// The links that plans are made by.
+struct LinksReport {
+    std::size_t pairs = 0, measured = 0;  ///< of devices; and those whose links are known
+    Link usual;                           ///< of the others
+    Link best, worst;                     ///< of all pairs: the least and the most of each figure
+};
+
 struct Report {
+    std::string model;
+    std::uint64_t context = 0;      ///< positions of KV cache
     std::vector<double> positions;  ///< in the cache when a token is decoded
     std::uint32_t prompt = 0;
+    Request request;  ///< that plans are compared by
+    std::size_t min_devices = 1;
+    LinksReport links;
     std::vector<CountReport> counts;
+    /// What follows is of the chosen plan, or of the best one for so many devices.
+    std::size_t shown = 0;
     std::vector<DeviceReport> devices;
-    Seconds token;  ///< of the chosen plan, at the first of `positions`
+    std::optional<RowSharing> sharing;  ///< how the plan shares out long prompts by rows
+    Seconds token;                      ///< at the first of `positions`
     /// Exchanging K and V of shared heads instead of computing them more than once: seconds that a
     /// token would take longer (positive) or shorter by it; 0 where no head is shared.
     double sharing_kv = 0;
 };
 
-/// Throws shard::PlanError when the model fits no choice of devices.
+/// Shows the chosen plan, or the best one for `shown` devices. Throws shard::PlanError when the
+/// model fits no choice of devices, or none of so many.
 Report report(const model::GgufHeader& header, const model::Hparams& hparams,
               const Cluster& cluster, const Terms& terms, std::vector<double> positions,
-              std::uint32_t prompt);
+              std::uint32_t prompt, std::size_t shown = 0);
 
 }  // namespace shoal::planner

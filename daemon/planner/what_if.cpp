@@ -60,10 +60,10 @@ class Table {
         }
         return *value;
     }
-    bool flag(std::string_view key) {
+    bool flag(std::string_view key, bool otherwise = false) {
         const toml::node* node = take(key);
         if (node != nullptr && !node->is_boolean()) fail(key, "true or false belongs here");
-        return node != nullptr && *node->value<bool>();
+        return node == nullptr ? otherwise : *node->value<bool>();
     }
     std::optional<kernels::DType> type(std::string_view key) {
         const std::string name = text(key, "");
@@ -162,6 +162,7 @@ void read_devices(Table t, Cluster& cluster) {
         device.memory_bytes = static_cast<std::uint64_t>(*gb * kGiga);
     }
     device.most = t.number("share", 0, 1).value_or(1);
+    device.whole_file = t.flag("file", true);
     if (cluster.devices.size() + count > kMostDevices) {
         t.fail("count", fmt::format("more than {} devices altogether", kMostDevices));
     }
@@ -220,6 +221,13 @@ Terms terms_of(const WhatIf& what_if, const model::Hparams& hp) {
                     head = std::uint64_t{2} * hp.head_dim](std::size_t devices) {
         return shard::Demand{positions, head, buffers / devices};
     };
+    // A device's own rows take as much each as all rows in its heads and columns together.
+    terms.rows = RowTerms{[buffers](std::span<const shard::Slice>,
+                                    std::span<const std::uint32_t> shares, std::size_t rank) {
+        double all = 0;
+        for (const std::uint32_t share : shares) all += share;
+        return static_cast<std::uint64_t>(static_cast<double>(buffers) * shares[rank] / all);
+    }};
     return terms;
 }
 

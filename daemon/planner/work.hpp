@@ -18,6 +18,12 @@ struct Work {
         bytes[static_cast<std::size_t>(family)] += b;
         madds[static_cast<std::size_t>(family)] += m;
     }
+    void add(const Work& other, double times) noexcept {
+        for (std::size_t f = 0; f < kFamilyCount; ++f) {
+            bytes[f] += times * other.bytes[f];
+            madds[f] += times * other.madds[f];
+        }
+    }
 };
 
 /// A model as a plan sees it.
@@ -28,6 +34,15 @@ struct ModelWork {
     Work kv_head;     ///< its rows of wk and wv
     Work ffn_column;  ///< of the widest layer; of a mixture what the chosen experts take
     Work vocab_row;
+
+    /// All heads and columns.
+    Work layers() const noexcept {
+        Work all;
+        all.add(query_head, n_heads);
+        all.add(kv_head, n_kv_heads);
+        all.add(ffn_column, n_ff);
+        return all;
+    }
 };
 
 ModelWork work_of(const model::GgufHeader& header, const model::Hparams& hparams);

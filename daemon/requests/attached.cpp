@@ -21,6 +21,7 @@ using mesh::messages::Failed;
 using mesh::messages::Generate;
 using mesh::messages::ModelsRequest;
 using mesh::messages::Progress;
+using mesh::messages::PromptTokens;
 using mesh::messages::Request;
 using mesh::messages::StatusReply;
 using mesh::messages::StatusRequest;
@@ -201,6 +202,9 @@ void Attached::deliver(Ticket ticket, const Event& event) {
         it->second.lost_roots = 0;
         if (!it->second.first_token) it->second.first_token = loop_.now();
     }
+    if (const auto* tokens = std::get_if<PromptTokens>(&event)) {
+        return show_prompt(it->second, *tokens);
+    }
     if (!mesh::messages::is_final(event)) return it->second.sink(event);
 
     const Record record = std::move(it->second);
@@ -216,6 +220,20 @@ void Attached::deliver(Ticket ticket, const Event& event) {
     whole.decode_seconds =
         std::chrono::duration<double>(now - record.first_token.value_or(now)).count();
     record.sink(whole);
+}
+
+// A root that begins anew tells the prompt from its first token on; what was shown is left out.
+void Attached::show_prompt(Record& record, const PromptTokens& tokens) {
+    const std::size_t end = tokens.first + tokens.tokens.size();
+    if (tokens.first > record.prompt_shown || end <= record.prompt_shown) return;
+    PromptTokens rest;
+    rest.first = static_cast<std::uint32_t>(record.prompt_shown);
+    rest.tokens.assign(
+        tokens.tokens.begin() + static_cast<std::ptrdiff_t>(record.prompt_shown - tokens.first),
+        tokens.tokens.end());
+    record.prompt_shown = end;
+    record.lost_roots = 0;
+    record.sink(rest);
 }
 
 StatusReply Attached::seen_from_here(StatusReply status) const {

@@ -21,7 +21,8 @@ namespace shoal {
 /// The record of a generation is its request and the tokens so far: when the root changes, it goes
 /// to the new one, which goes on after what was shown. Each time that it is sent is another
 /// attempt, and only events of the latest count: a root may be elected again while the end of what
-/// it was asked before is still on its way. Tokens are numbered; number n is shown when n-1 was.
+/// it was asked before is still on its way. Tokens are numbered, those of a prompt, too; number n
+/// is shown when n-1 was.
 class Attached {
   public:
     /// A request is given up when so many devices that led were lost, one after another, before it
@@ -71,7 +72,8 @@ class Attached {
         std::uint32_t lost_roots = 0;
         bool cancelled = false;
         std::optional<Loop::Time> first_token{};
-        bool moved = false;  // goes on at another root than it began at
+        std::size_t prompt_shown = 0;  // tokens of the prompt
+        bool moved = false;            // goes on at another root than it began at
     };
 
     void begin(Ticket ticket, mesh::messages::Request request, mesh::messages::Door door,
@@ -83,6 +85,7 @@ class Attached {
     void wait(Ticket ticket, Loop::Time until);
     void wait_anew(Record& record);
     void withdraw(Ticket ticket);
+    void show_prompt(Record& record, const mesh::messages::PromptTokens& tokens);
     mesh::messages::StatusReply seen_from_here(mesh::messages::StatusReply status) const;
     void give_up(Ticket ticket, mesh::messages::ErrorCode code, std::string message);
 

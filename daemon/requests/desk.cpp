@@ -6,35 +6,34 @@
 #include <variant>
 
 #include "daemon/requests/model_names.hpp"
+#include "daemon/requests/text_answers.hpp"
 
 namespace shoal {
 
 using mesh::messages::CancelRequest;
-using mesh::messages::DetokenizeRequest;
+using mesh::messages::DescribeRequest;
 using mesh::messages::ErrorCode;
 using mesh::messages::Event;
 using mesh::messages::Failed;
 using mesh::messages::Generate;
 using mesh::messages::LoadRequest;
+using mesh::messages::ModelInfo;
 using mesh::messages::ModelsReply;
+using mesh::messages::PlanRequest;
+using mesh::messages::Progress;
 using mesh::messages::Request;
 using mesh::messages::StatusRequest;
-using mesh::messages::TokenizeRequest;
 
 namespace {
 
 // Models that were not known are looked for this often.
 constexpr auto kLook = std::chrono::milliseconds(100);
 
-bool is_text(const Request& request) {
-    return std::holds_alternative<TokenizeRequest>(request) ||
-           std::holds_alternative<DetokenizeRequest>(request);
-}
-
 }  // namespace
 
-Desk::Desk(Loop& loop, Background& texts, RequestPorts& ports, std::string default_model,
-           const RequestPatience& patience, std::function<void(std::uint64_t id, const Event&)> own)
+Desk::Desk(Loop& loop, Background& texts, Background& plans, RequestPorts& ports,
+           std::string default_model, const RequestPatience& patience,
+           std::function<void(std::uint64_t id, const Event&)> own)
     : loop_(loop),
       ports_(ports),
       default_model_(std::move(default_model)),
@@ -43,8 +42,11 @@ Desk::Desk(Loop& loop, Background& texts, RequestPorts& ports, std::string defau
           loop, ports, patience.root,
           {std::move(own),
            [this](const Origin& lost) { stop_if([&](const Origin& o) { return o == lost; }); }}),
-      texts_(loop, texts, ports,
-             [this](const Origin& origin, const Event& event) { replies_.send(origin, event); }) {}
+      texts_(loop, texts,
+             [this](const Origin& origin, const Event& event) { replies_.send(origin, event); }),
+      forecasts_(loop, plans, [this](const Origin& origin, const Event& event) {
+          replies_.send(origin, event);
+      }) {}
 
 void Desk::on_request(const mesh::DeviceId& from, mesh::messages::RequestFrame frame) {
     const Origin origin{from, frame.id, frame.attempt};
@@ -75,7 +77,7 @@ bool Desk::take_text(const Origin& origin, const Request& request) {
     if (!is_text(request)) return false;
     const auto model = find_model(ports_.models(), name_in(request)).model;
     if (!model || !ports_.holds(model->hash)) return false;
-    texts_.answer(origin, request, *model);
+    answer_text(origin, request, *model);
     return true;
 }
 
@@ -96,10 +98,11 @@ void Desk::place(Unplaced unplaced, const ModelsReply& known) {
     // A large file takes a while to be read for the first time.
     if (known.reading_models) unplaced.since = now;
     // A file that was named by its path is announced with the next heartbeat, and asked for by its
-    // whole hash meanwhile. Names may come while folders are read, and while devices join.
+    // whole hash meanwhile. Names may come while folders are read, and while devices join, some for
+    // the second time.
     const bool may_come =
         !root || (found.nobody_has_it && (mesh::ModelHash::from_hex(name) || known.reading_models ||
-                                          now - elected_ < patience_.joining));
+                                          now - changed_ < patience_.joining));
     if (!may_come || now - unplaced.since > patience_.model) {
         return refuse(unplaced.origin, root ? ErrorCode::not_found : ErrorCode::unavailable,
                       found.why);
@@ -121,7 +124,10 @@ void Desk::look_again() {
 }
 
 void Desk::run(const Origin& origin, Request request, const KnownModel& model) {
-    if (is_text(request)) return texts_.answer(origin, std::move(request), model);
+    if (is_text(request)) return answer_text(origin, std::move(request), model);
+    if (const auto* plan = std::get_if<PlanRequest>(&request)) {
+        return answer_plan(origin, *plan, model);
+    }
     Job job;
     job.id = next_job_++;
     job.queued_at = loop_.now();
@@ -134,6 +140,39 @@ void Desk::run(const Origin& origin, Request request, const KnownModel& model) {
     refuse(origin, ErrorCode::busy, "the queue is full; try again later");
 }
 
+void Desk::answer_text(const Origin& origin, Request request, const KnownModel& model) {
+    const auto open = [&](RequestPorts::Opened done) {
+        if (vocabulary_ && vocabulary_->hash == model.hash) return done(vocabulary_, "");
+        ports_.open(model, RequestPorts::Reading::vocabulary, std::move(done));
+    };
+    auto start = [this, request = std::move(request), hash = model.hash.hex()](
+                     std::shared_ptr<const OpenModel> opened) -> Answers::Work {
+        vocabulary_ = opened;
+        ModelInfo info;
+        if (std::holds_alternative<DescribeRequest>(request)) {
+            for (ModelInfo& known : ports_.models().models) {
+                if (known.hash == hash) info = std::move(known);
+            }
+        }
+        return [request, opened, info](const std::stop_token& stop) {
+            return shoal::answer_text(request, *opened, info, stop);
+        };
+    };
+    texts_.begin(origin, open, std::move(start));
+}
+
+void Desk::answer_plan(const Origin& origin, const PlanRequest& request, const KnownModel& model) {
+    const auto open = [&](RequestPorts::Opened done) {
+        ports_.open(model, RequestPorts::Reading::description, std::move(done));
+    };
+    forecasts_.begin(origin, open, [this, origin, request](auto opened) -> Answers::Work {
+        replies_.send(origin, Progress{"predicting plans", 0, 0});
+        return [request, opened, forecast = ports_.forecast()](const std::stop_token&) {
+            return forecast.of(*opened, request);
+        };
+    });
+}
+
 void Desk::refuse(const Origin& origin, ErrorCode code, std::string why) {
     replies_.send(origin, Failed{code, std::move(why)});
 }
@@ -144,7 +183,8 @@ void Desk::cancel(const Origin& origin) {
     }
     const bool waited =
         std::erase_if(unplaced_, [&](const Unplaced& u) { return u.origin == origin; }) != 0;
-    if (texts_.stop(origin) || waited) refuse(origin, ErrorCode::cancelled, "cancelled");
+    if (texts_.stop(origin) || forecasts_.stop(origin) || waited)
+        refuse(origin, ErrorCode::cancelled, "cancelled");
 }
 
 void Desk::on_job_event(JobId job, const Event& event) {
@@ -160,6 +200,7 @@ template <typename Predicate>
 void Desk::stop_if(const Predicate& of) {
     std::erase_if(unplaced_, [&](const Unplaced& u) { return of(u.origin); });
     texts_.stop_if(of);
+    forecasts_.stop_if(of);
     std::vector<JobId> stopped;
     std::erase_if(jobs_, [&](const auto& entry) {
         if (of(entry.second)) stopped.push_back(entry.first);
@@ -170,10 +211,11 @@ void Desk::stop_if(const Predicate& of) {
 
 void Desk::on_root_changed(const std::optional<mesh::DeviceId>& root) {
     root_ = root;
-    elected_ = loop_.now();
+    changed_ = loop_.now();
     // What ran here comes again from the devices it came from. Some may have heard of our election
     // before us: what they sent stays unplaced, and our own is sent again.
     jobs_.clear();
+    forecasts_.stop_if([](const Origin&) { return true; });
     replies_.forget_if([](const Origin&) { return true; });
     const bool elsewhere = root_ && *root_ != ports_.self();
     std::erase_if(unplaced_,
@@ -181,6 +223,7 @@ void Desk::on_root_changed(const std::optional<mesh::DeviceId>& root) {
 }
 
 void Desk::on_member_lost(const mesh::DeviceId& device) {
+    changed_ = loop_.now();
     const auto its = [&](const Origin& origin) { return origin.device == device; };
     stop_if(its);
     replies_.forget_if(its);

@@ -10,6 +10,7 @@
 
 #include "daemon/engine/generation.hpp"
 #include "daemon/pieces/open_model.hpp"
+#include "daemon/plan/forecast.hpp"
 #include "daemon/plan/plan_root.hpp"
 #include "mesh/messages/requests.hpp"
 #include "mesh/wire/identity.hpp"
@@ -33,7 +34,7 @@ struct Origin {
 struct RequestPatience {
     std::chrono::milliseconds root{30'000};    ///< for a root, or room on the way to a device
     std::chrono::milliseconds model{5'000};    ///< for a device that holds the model
-    std::chrono::milliseconds joining{5'000};  ///< after an election, for others with their models
+    std::chrono::milliseconds joining{5'000};  ///< for holders, after an election or a loss
 };
 
 /// For the control thread, which is also the one that what is given to it as `done` is called on,
@@ -62,9 +63,13 @@ class RequestPorts {
     /// why it is no usable model.
     using Added = std::function<void(const mesh::ModelHash& hash, const std::string& error)>;
     virtual void add(const std::string& path, Added done) = 0;
-    /// Gets a model's description and vocabulary, from another device if need be.
+    /// Gets a model's description, perhaps its vocabulary, from another device if need be.
     using Opened = std::function<void(std::shared_ptr<const OpenModel>, const std::string& error)>;
-    virtual void vocabulary(const KnownModel& model, Opened done) = 0;
+    enum class Reading { description, vocabulary };
+    virtual void open(const KnownModel& model, Reading reading, Opened done) = 0;
+    /// What plans for the devices at hand would do, as they are now. May be called by any thread,
+    /// and takes long where devices are many.
+    virtual Forecast forecast() const = 0;
 
     /// A job for the plan, whose events then come; as in PlanRoot.
     [[nodiscard]] virtual bool submit(Job job, const KnownModel& model, bool load_only) = 0;

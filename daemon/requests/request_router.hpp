@@ -19,11 +19,11 @@ namespace shoal {
 /// all else by the control thread.
 class RequestRouter final : public http::Service {
   public:
-    /// `texts` does what takes long; what it runs may be over after this object, but not after
-    /// `loop`.
-    RequestRouter(Loop& loop, Background& texts, RequestPorts& ports, std::string default_model,
-                  const RequestPatience& patience = {})
-        : desk_(loop, texts, ports, std::move(default_model), patience,
+    /// `texts` and `plans` do what takes long; what they run may be over after this object, but not
+    /// after `loop`.
+    RequestRouter(Loop& loop, Background& texts, Background& plans, RequestPorts& ports,
+                  std::string default_model, const RequestPatience& patience = {})
+        : desk_(loop, texts, plans, ports, std::move(default_model), patience,
                 [this](std::uint64_t id, const mesh::messages::Event& event) {
                     attached_.deliver(id, event);
                 }),
@@ -33,6 +33,8 @@ class RequestRouter final : public http::Service {
         return attached_.start(std::move(request), door, std::move(sink));
     }
     void cancel(Ticket ticket) noexcept override { attached_.cancel(ticket); }
+
+    void set_default_model(std::string name) { desk_.set_default_model(std::move(name)); }
 
     void on_request(const mesh::DeviceId& from, mesh::messages::RequestFrame frame) {
         desk_.on_request(from, std::move(frame));

@@ -77,6 +77,22 @@ DeviceInfo device_info(const mesh::Member& member, const StatusParts& parts) {
     return info;
 }
 
+// Of devices that are there.
+std::vector<mesh::messages::MeasuredLink> measured_links(const StatusParts& parts) {
+    std::vector<mesh::messages::MeasuredLink> out;
+    if (parts.links == nullptr) return out;
+    std::set<mesh::DeviceId> present;
+    for (const mesh::Member& member : parts.members) present.insert(member.id);
+    for (const auto& [pair, link] : *parts.links) {
+        if (!present.contains(pair.first) || !present.contains(pair.second)) continue;
+        if (out.size() == mesh::messages::kMaxListedLinks) break;
+        out.push_back({pair.first.hex(), pair.second.hex(), link.there.exchange_seconds,
+                       link.there.bytes_per_second, link.back.bytes_per_second, link.date,
+                       link.first_address, link.second_address, link.transport, link.cipher});
+    }
+    return out;
+}
+
 }  // namespace
 
 mesh::messages::StatusReply cluster_status(const StatusParts& parts) {
@@ -121,6 +137,7 @@ mesh::messages::StatusReply cluster_status(const StatusParts& parts) {
                          return static_cast<std::uint32_t>(a.rank) <
                                 static_cast<std::uint32_t>(b.rank);  // -1, not planned, is last
                      });
+    reply.links = measured_links(parts);
     reply.running = parts.speed.running;
     reply.queued = parts.queued;
     reply.generated_tokens = parts.speed.generated_tokens;

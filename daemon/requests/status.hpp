@@ -34,6 +34,7 @@ struct StatusParts {
     const std::map<mesh::DeviceId, PlanDeviceState>* states = nullptr;  ///< known to the root
     EngineSpeed speed;
     std::uint32_t queued = 0;
+    const KnownLinks* links = nullptr;  ///< known to the root
 };
 mesh::messages::StatusReply cluster_status(const StatusParts& parts);
 

@@ -2,11 +2,17 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
+
+#include "daemon/engine/chat_prompt.hpp"
+#include "daemon/requests/describe.hpp"
 
 namespace shoal {
 namespace {
 
+using mesh::messages::DescribeRequest;
 using mesh::messages::DetokenizeReply;
 using mesh::messages::DetokenizeRequest;
 using mesh::messages::ErrorCode;
@@ -19,13 +25,23 @@ using mesh::messages::TokenizeRequest;
 // What a reply's texts may take, as they travel.
 constexpr std::size_t kMaxReplyBytes = mesh::messages::kMaxRequestBytes - 4096;
 
-Event tokenize(const model::Tokenizer& tokenizer, const TokenizeRequest& request,
+Event tokenize(const OpenModel& model, const TokenizeRequest& request,
                const std::stop_token& stop) {
+    const model::Tokenizer& tokenizer = *model.tokenizer;
     TokenizeReply reply;
-    reply.ids = tokenizer.encode(request.text, {.add_special = request.add_special,
-                                                .parse_special = request.parse_special,
-                                                .max_tokens = kMaxPromptTokens,
-                                                .stop = &stop});
+    if (request.chat.empty()) {
+        reply.ids = tokenizer.encode(request.text, {.add_special = request.add_special,
+                                                    .parse_special = request.parse_special,
+                                                    .max_tokens = kMaxPromptTokens,
+                                                    .stop = &stop});
+    } else {
+        auto prompt = chat_prompt(request.chat, model);
+        if (auto* why = std::get_if<std::string>(&prompt)) {
+            return Failed{ErrorCode::bad_request, std::move(*why)};
+        }
+        reply.ids = tokens_of(std::get<0>(prompt), tokenizer, kMaxPromptTokens, stop);
+        reply.text = std::move(std::get<0>(prompt).prompt.text);
+    }
     if (reply.ids.size() > kMaxPromptTokens) {
         return Failed{ErrorCode::too_large, "the text has at least " +
                                                 std::to_string(reply.ids.size()) + " tokens; " +
@@ -35,7 +51,7 @@ Event tokenize(const model::Tokenizer& tokenizer, const TokenizeRequest& request
     // In a message a piece takes its bytes and a few more; a token of few bytes may be spelled by
     // many, as "<unk>" is.
     constexpr std::size_t kBytesOfToken = 10;
-    std::size_t bytes = 0;
+    std::size_t bytes = reply.text.size();
     reply.pieces.reserve(reply.ids.size());
     for (const std::int32_t id : reply.ids) {
         const std::string_view piece = tokenizer.text(id);
@@ -74,12 +90,21 @@ Event detokenize(const model::Tokenizer& tokenizer, const DetokenizeRequest& req
 
 }  // namespace
 
-Event answer_text(const mesh::messages::Request& request, const model::Tokenizer& tokenizer,
-                  const std::stop_token& stop) {
+bool is_text(const mesh::messages::Request& request) noexcept {
+    return std::holds_alternative<TokenizeRequest>(request) ||
+           std::holds_alternative<DetokenizeRequest>(request) ||
+           std::holds_alternative<DescribeRequest>(request);
+}
+
+Event answer_text(const mesh::messages::Request& request, const OpenModel& model,
+                  mesh::messages::ModelInfo info, const std::stop_token& stop) {
     if (const auto* text = std::get_if<TokenizeRequest>(&request)) {
-        return tokenize(tokenizer, *text, stop);
+        return tokenize(model, *text, stop);
     }
-    return detokenize(tokenizer, std::get<DetokenizeRequest>(request), stop);
+    if (const auto* ids = std::get_if<DetokenizeRequest>(&request)) {
+        return detokenize(*model.tokenizer, *ids, stop);
+    }
+    return describe(model, std::move(info));
 }
 
 }  // namespace shoal

@@ -1,17 +1,21 @@
-// What a text's tokens are, and what text tokens are: requests that need a vocabulary and no plan.
+// What a text's tokens are, what text tokens are, what a model is: requests that need a model's
+// description and vocabulary, and no plan.
 #pragma once
 
 #include <stop_token>
 
-#include "daemon/model/tokenizer.hpp"
+#include "daemon/pieces/open_model.hpp"
 #include "mesh/messages/requests.hpp"
 
 namespace shoal {
 
-/// The reply, or Failed when it would be too long for a message. Takes long for a long text; once a
-/// stop is requested it returns soon, with something that is of no use. Requires: a
-/// TokenizeRequest or a DetokenizeRequest.
-mesh::messages::Event answer_text(const mesh::messages::Request& request,
-                                  const model::Tokenizer& tokenizer, const std::stop_token& stop);
+/// The requests that are answered here.
+bool is_text(const mesh::messages::Request& request) noexcept;
+
+/// The reply, or Failed when it would be too long for a message, or a chat's template refuses.
+/// Takes long for a long text; once a stop is requested it returns soon, with something that is of
+/// no use. `info`: what is known of the model. Requires: is_text(request).
+mesh::messages::Event answer_text(const mesh::messages::Request& request, const OpenModel& model,
+                                  mesh::messages::ModelInfo info, const std::stop_token& stop);
 
 }  // namespace shoal

@@ -53,6 +53,10 @@ std::optional<SlicePart> part_of(const ModelTensor& tensor, kernels::DType type,
 
 }  // namespace
 
+Slice whole_slice(const Hparams& hp) noexcept {
+    return {{0, hp.n_heads}, {0, hp.n_kv_heads}, {0, hp.n_ff}, {0, hp.n_vocab}};
+}
+
 Range ffn_columns(const Hparams& hp, Range ffn, std::uint32_t layer) noexcept {
     const std::uint32_t columns = hp.layer_ff[layer];
     if (columns == hp.n_ff) return ffn;
@@ -121,6 +125,38 @@ std::uint64_t held_bytes(const TensorInfo& info, const SlicePart& part) noexcept
     if (kernels::is_float(info.type)) return model::piece_bytes(info, piece);
     const Range groups = part.own_groups();
     return model::packed_piece_bytes(info, piece, groups.begin, groups.end);
+}
+
+std::vector<std::vector<SlicePart>> whole_layers(const GgufHeader& header, const Hparams& hp) {
+    std::vector<std::vector<SlicePart>> layers(hp.n_layers);
+    for (SlicePart& part : slice_parts(header, hp, whole_slice(hp))) {
+        if (part.spec->scope == model::Scope::layer) layers[part.layer].push_back(std::move(part));
+    }
+    return layers;
+}
+
+std::uint64_t held_bytes(const GgufHeader& header, std::span<const SlicePart> parts) {
+    std::uint64_t bytes = 0;
+    for (const SlicePart& part : parts) {
+        bytes += part.matrices * held_bytes(header.tensor(part.piece.tensor), part);
+    }
+    return bytes;
+}
+
+LayerBytes whole_layer_bytes(const GgufHeader& header, const Hparams& hp) {
+    LayerBytes out;
+    for (const auto& parts : whole_layers(header, hp)) {
+        const std::uint64_t bytes = held_bytes(header, parts);
+        out.largest = std::max(out.largest, bytes);
+        out.all += bytes;
+    }
+    return out;
+}
+
+bool reads_floats(const SlicePart& part, kernels::DType type) noexcept {
+    // Routers are held as floats whatever they are in the file.
+    return part.spec->kind == model::Kind::router ||
+           (part.spec->kind == model::Kind::matrix && kernels::is_float(type));
 }
 
 SliceSizes::SliceSizes(const GgufHeader& header, const Hparams& hp) : hp_(hp) {

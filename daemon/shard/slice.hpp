@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "daemon/model/hparams.hpp"
@@ -27,6 +28,9 @@ struct Slice {
     Range vocab;     ///< rows of the LM head
     bool operator==(const Slice&) const = default;
 };
+
+/// All of a model.
+Slice whole_slice(const model::Hparams& hparams) noexcept;
 
 /// The FFN columns of a layer that go with a range of the widest layer's: rows of gate and up,
 /// columns of down. Narrower layers are cut in proportion, on multiples of 32.
@@ -62,6 +66,22 @@ std::vector<model::Piece> slice_pieces(const model::GgufHeader& header,
 /// Bytes that a device takes to hold one matrix of a part: quantised matrices packed
 /// (kernels/panel.hpp), other matrices as the file has them, what is no matrix as f32.
 std::uint64_t held_bytes(const model::TensorInfo& info, const SlicePart& part) noexcept;
+
+/// The parts of each layer, whole.
+std::vector<std::vector<SlicePart>> whole_layers(const model::GgufHeader& header,
+                                                 const model::Hparams& hparams);
+
+/// Bytes that a device takes to hold these parts.
+std::uint64_t held_bytes(const model::GgufHeader& header, std::span<const SlicePart> parts);
+
+/// Of layers that are held whole.
+struct LayerBytes {
+    std::uint64_t largest = 0, all = 0;
+};
+LayerBytes whole_layer_bytes(const model::GgufHeader& header, const model::Hparams& hparams);
+
+/// Whether a part, of a tensor of this type, is multiplied with activations as floats.
+bool reads_floats(const SlicePart& part, kernels::DType type) noexcept;
 
 /// What slices of one model hold, to be asked often. Thread-safe; the hyperparameters outlive it.
 class SliceSizes {

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "mesh/disk/whole_file.hpp"
 #include "mesh/transport/state_file.hpp"
 #include "mesh/wire/hex.hpp"
 
@@ -15,6 +16,7 @@ namespace shoal::mesh {
 namespace {
 
 constexpr std::string_view kPrefix = "shoal1-";
+constexpr mode_t kMode = 0600;
 constexpr std::size_t kGroup = 7;
 constexpr std::size_t kChecksumBytes = 3;
 // 35 bytes are exactly 56 base-32 digits, eight groups of seven.
@@ -166,8 +168,9 @@ ClusterKey load_cluster_key(const std::filesystem::path& path) {
     start_sodium();
     const auto file = transport::read_state_file(path);
     if (!file) {
-        throw std::runtime_error("there is no cluster key at " + path.string() +
-                                 "; make one with `shoal key new` on the first device and copy it to the others");
+        throw std::runtime_error(
+            "there is no cluster key at " + path.string() +
+            "; make one with `shoal key new` on the first device and copy it to the others");
     }
     if ((file->mode & 027) != 0) {
         throw std::runtime_error(path.string() +
@@ -181,8 +184,15 @@ ClusterKey load_cluster_key(const std::filesystem::path& path) {
     return *key;
 }
 
+ClusterKey load_or_make_cluster_key(const std::filesystem::path& path, bool& made) {
+    // Another process may be faster; its key is the cluster's.
+    made = !transport::read_state_file(path) &&
+           disk::create_file(path, generate_cluster_key().text() + "\n", kMode);
+    return load_cluster_key(path);
+}
+
 void save_cluster_key(const ClusterKey& key, const std::filesystem::path& path) {
-    if (!transport::create_state_file(path, key.text() + "\n", 0600)) {
+    if (!disk::create_file(path, key.text() + "\n", kMode)) {
         throw std::runtime_error(path.string() +
                                  " exists already; a new key would cut this device off from its "
                                  "cluster. Delete the file first if that is wanted");

@@ -36,6 +36,10 @@ std::optional<ClusterKey> parse_cluster_key(std::string_view text, std::string& 
 /// Throws std::runtime_error with the path and what to do.
 ClusterKey load_cluster_key(const std::filesystem::path& path);
 
+/// The key of a file, which is made (mode 0600) when there is none: `made` says so.
+/// Throws as load_cluster_key() and save_cluster_key().
+ClusterKey load_or_make_cluster_key(const std::filesystem::path& path, bool& made);
+
 /// Writes the key to a new file of mode 0600.
 /// Throws std::runtime_error when the file exists already or cannot be written.
 void save_cluster_key(const ClusterKey& key, const std::filesystem::path& path);

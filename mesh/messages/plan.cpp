@@ -33,6 +33,8 @@ void fields(F&& f, S& s) {
     f(8, "ffn_end", s.slice.ffn.end);
     f(9, "vocab_begin", s.slice.vocab.begin);
     f(10, "vocab_end", s.slice.vocab.end);
+    f(11, "row_share", s.row_share);
+    f(12, "whole_bytes", s.whole_bytes);
 }
 
 template <typename F, Of<PlanOffer> S>
@@ -48,6 +50,7 @@ void fields(F&& f, S& s) {
     f(8, "max_outputs", s.max_outputs);
     f(9, "devices", s.devices, kMaxPlanDevices);
     f(10, "scatter_rows", s.scatter_rows);
+    f(11, "sequence_rows", s.sequence_rows);
 }
 
 template <typename F, Of<PlanProgress> S>
@@ -127,12 +130,38 @@ void fields(F&& f, S& s) {
     f(68, "compute_seconds", s.compute_seconds);
     f(69, "problems", s.problems, kMaxAnnouncedProblems);
     f(70, "profile", s.profile);
+    f(71, "link_port", s.link_port);
+}
+
+template <typename F, Of<LinkEnd> S>
+void fields(F&& f, S& s) {
+    f(0, "id", s.id);
+    f(1, "public_key", s.public_key);
+    f(2, "port", s.port);
+}
+
+template <typename F, Of<LinkTest> S>
+void fields(F&& f, S& s) {
+    f(0, "test", s.test);
+    f(1, "ends", s.ends, kMaxLinkEnds);
+}
+
+template <typename F, Of<LinkResult> S>
+void fields(F&& f, S& s) {
+    f(0, "test", s.test);
+    f(1, "error", s.error, kMaxText);
+    f(2, "exchange_seconds", s.exchange_seconds);
+    f(3, "out_bytes_per_second", s.out_bytes_per_second);
+    f(4, "in_bytes_per_second", s.in_bytes_per_second);
+    f(5, "transport", s.transport, kMaxText);
+    f(6, "cipher", s.cipher, kMaxText);
 }
 
 namespace {
 
-constexpr std::array kPlanNames{"offer", "progress",      "loaded",      "start",
-                                "end",   "piece_request", "piece_reply", "models"};
+constexpr std::array kPlanNames{"offer",     "progress",      "loaded",      "start",
+                                "end",       "piece_request", "piece_reply", "models",
+                                "link_test", "link_result"};
 static_assert(kPlanNames.size() == std::variant_size_v<PlanMessage>);
 
 }  // namespace

@@ -25,6 +25,7 @@ inline constexpr std::size_t kMaxAnnouncedProblems = 256;
 inline constexpr std::size_t kMaxProblemText = 1024;
 inline constexpr std::size_t kMaxTensorName = 256;
 inline constexpr std::size_t kMaxText = 4096;
+inline constexpr std::size_t kMaxLinkEnds = 2;
 /// Bytes of a model in one message: many fit a second of a slow link, so progress shows and a
 /// heartbeat is never far behind.
 inline constexpr std::size_t kMaxPieceBytes = 1u << 20;
@@ -48,6 +49,8 @@ struct PlanDevice {
     std::array<std::uint8_t, 32> public_key{};
     std::string endpoint;
     Slice slice;
+    std::uint32_t row_share = 0;    ///< of sequence-parallel steps, beside the others'
+    std::uint64_t whole_bytes = 0;  ///< of memory for whole layers; 0 without a share
 };
 
 /// The root asks a device to load its slice. devices[0] is the root.
@@ -60,7 +63,8 @@ struct PlanOffer {
     std::uint64_t kv_positions = 0;
     std::uint32_t max_rows = 0, max_outputs = 0;
     std::vector<PlanDevice> devices;
-    std::uint32_t scatter_rows = 0;  ///< from so many rows on sums go in two hops; 0: never
+    std::uint32_t scatter_rows = 0;   ///< from so many rows on sums go in two hops; 0: never
+    std::uint32_t sequence_rows = 0;  ///< prompts from so many on are shared out by rows; 0: none
 };
 /// A device loads: fetching pieces, then reading them into memory.
 struct PlanProgress {
@@ -129,11 +133,33 @@ struct Announcement {
     std::uint64_t steps = 0;
     double compute_seconds = 0;  ///< of arithmetic in these steps
     std::vector<AnnouncedProblem> problems;
-    DeviceProfile profile;  ///< all zeros: an older version, which tells its speed alone
+    DeviceProfile profile;        ///< all zeros: an older version, which tells its speed alone
+    std::uint32_t link_port = 0;  ///< TCP, for LinkTest; 0: it measures no links
+};
+
+/// One of two devices that measure the link between them.
+struct LinkEnd {
+    std::array<std::uint8_t, 16> id{};
+    std::array<std::uint8_t, 32> public_key{};
+    std::uint32_t port = 0;  ///< Announcement::link_port
+};
+/// The root asks two devices to measure the link between them; no ends: to give that up.
+struct LinkTest {
+    PlanRef test;               ///< numbered apart from plans
+    std::vector<LinkEnd> ends;  ///< two, in rank order
+};
+/// Rank 0's word of what was measured, or either's of why it was not.
+struct LinkResult {
+    PlanRef test;
+    std::string error;                ///< not empty: there are no figures
+    double exchange_seconds = 0;      ///< both send each other 2 KiB at once, and have them
+    double out_bytes_per_second = 0;  ///< from rank 0
+    double in_bytes_per_second = 0;
+    std::string transport, cipher;
 };
 
 using PlanMessage = std::variant<PlanOffer, PlanProgress, PlanLoaded, PlanStart, PlanEnd,
-                                 PieceRequest, PieceReply, Announcement>;
+                                 PieceRequest, PieceReply, Announcement, LinkTest, LinkResult>;
 struct PlanFrame {
     std::uint64_t id = 0;  ///< pairs a PieceReply with its request; 0 elsewhere
     PlanMessage body;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "mesh/messages/device_profile_fields.hpp"
+#include "mesh/messages/plan_report_fields.hpp"
 #include "mesh/messages/record_codec.hpp"
 #include "mesh/messages/requests.hpp"
 #include "mesh/messages/warning_fields.hpp"
@@ -17,6 +18,15 @@ struct EnumRange<ErrorCode> {
 template <>
 struct EnumRange<StopReason> {
     static constexpr StopReason first = StopReason::end, last = StopReason::cancelled;
+};
+template <>
+struct EnumRange<Constraint::Kind> {
+    static constexpr Constraint::Kind first = Constraint::Kind::none,
+                                      last = Constraint::Kind::json_schema;
+};
+template <>
+struct EnumRange<Task> {
+    static constexpr Task first = Task::answer, last = Task::embed;
 };
 template <>
 struct EnumRange<ProfileOrigin> {
@@ -40,6 +50,12 @@ void fields(F&& f, S& s) {
     f(9, "logit_bias", s.logit_bias, kMaxLogitBias);
 }
 
+template <typename F, Of<Constraint> S>
+void fields(F&& f, S& s) {
+    f(0, "kind", s.kind);
+    f(1, "text", s.text, kMaxGrammarBytes);
+}
+
 template <typename F, Of<Generate> S>
 void fields(F&& f, S& s) {
     f(0, "model", s.model, kMaxModelBytes);
@@ -50,6 +66,12 @@ void fields(F&& f, S& s) {
     f(5, "stop", s.stop, kMaxStopStrings, kMaxStopBytes);
     f(6, "ignore_eos", s.ignore_eos);
     f(7, "resume_ids", s.resume_ids, kMaxPromptTokens);
+    f(8, "chat", s.chat, kMaxChatBytes);
+    f(9, "suffix", s.suffix, kMaxPromptBytes);
+    f(10, "constraint", s.constraint);
+    f(11, "task", s.task);
+    f(12, "logprobs", s.logprobs);
+    f(13, "prompt_logprobs", s.prompt_logprobs);
 }
 
 template <typename F, Of<TokenizeRequest> S>
@@ -58,6 +80,12 @@ void fields(F&& f, S& s) {
     f(1, "text", s.text, kMaxPromptBytes);
     f(2, "add_special", s.add_special);
     f(3, "parse_special", s.parse_special);
+    f(4, "chat", s.chat, kMaxChatBytes);
+}
+
+template <typename F, Of<DescribeRequest> S>
+void fields(F&& f, S& s) {
+    f(0, "model", s.model, kMaxModelBytes);
 }
 
 template <typename F, Of<DetokenizeRequest> S>
@@ -87,6 +115,12 @@ void fields(F&& f, S& s) {
     f(0, "show", s.show);
 }
 
+template <typename F, Of<PlanRequest> S>
+void fields(F&& f, S& s) {
+    f(0, "model", s.model, kMaxModelBytes);
+    f(1, "devices", s.devices);
+}
+
 template <typename F, Of<Progress> S>
 void fields(F&& f, S& s) {
     f(0, "what", s.what, kMaxRequestBytes);
@@ -94,12 +128,42 @@ void fields(F&& f, S& s) {
     f(2, "total", s.total);
 }
 
+template <typename F, Of<TokenScore> S>
+void fields(F&& f, S& s) {
+    f(0, "id", s.id);
+    f(1, "logprob", s.logprob);
+    f(2, "text", s.text, kMaxRequestBytes);
+}
+
+template <typename F, Of<ToolCall> S>
+void fields(F&& f, S& s) {
+    f(0, "id", s.id, kMaxRequestBytes);
+    f(1, "name", s.name, kMaxRequestBytes);
+    f(2, "arguments", s.arguments, kMaxRequestBytes);
+}
+
 template <typename F, Of<Token> S>
 void fields(F&& f, S& s) {
     f(0, "index", s.index);
     f(1, "id", s.id);
     f(2, "text", s.text, kMaxRequestBytes);
+    f(3, "reasoning", s.reasoning, kMaxRequestBytes);
+    f(4, "calls", s.calls, kMaxToolCalls);
+    f(5, "scores", s.scores, kMaxLogprobs);
     f(64, "model", s.model, kMaxRequestBytes);
+}
+
+template <typename F, Of<PromptTokens::Entry> S>
+void fields(F&& f, S& s) {
+    f(0, "id", s.id);
+    f(1, "text", s.text, kMaxRequestBytes);
+    f(2, "scores", s.scores, kMaxLogprobs);
+}
+
+template <typename F, Of<PromptTokens> S>
+void fields(F&& f, S& s) {
+    f(0, "first", s.first);
+    f(1, "tokens", s.tokens, kMaxPromptTokens);
 }
 
 template <typename F, Of<Done> S>
@@ -114,6 +178,11 @@ void fields(F&& f, S& s) {
     f(7, "prefill_seconds", s.prefill_seconds);
     f(8, "decode_seconds", s.decode_seconds);
     f(9, "devices", s.devices);
+    f(10, "reasoning", s.reasoning, kMaxRequestBytes);
+    f(11, "calls", s.calls, kMaxToolCalls);
+    f(12, "reasoning_tokens", s.reasoning_tokens);
+    f(13, "stopped_by", s.stopped_by, kMaxRequestBytes);
+    f(14, "embedding", s.embedding, kMaxEmbeddingWidth);
 }
 
 template <typename F, Of<Failed> S>
@@ -126,6 +195,7 @@ template <typename F, Of<TokenizeReply> S>
 void fields(F&& f, S& s) {
     f(0, "ids", s.ids, kMaxPromptTokens);
     f(1, "pieces", s.pieces, kMaxPromptTokens, kMaxRequestBytes);
+    f(2, "text", s.text, kMaxRequestBytes);
 }
 
 template <typename F, Of<DetokenizeReply> S>
@@ -145,6 +215,30 @@ void fields(F&& f, S& s) {
     f(7, "loaded", s.loaded);
     f(8, "devices", s.devices, kMaxListedDevices, kMaxRequestBytes);
     f(64, "problem", s.problem, kMaxRequestBytes);
+}
+
+template <typename F, Of<Metadata> S>
+void fields(F&& f, S& s) {
+    f(0, "key", s.key, kMaxRequestBytes);
+    f(1, "value", s.value, kMaxRequestBytes);
+}
+
+template <typename F, Of<DescribeReply> S>
+void fields(F&& f, S& s) {
+    f(0, "info", s.info);
+    f(1, "chat_template", s.chat_template, kMaxRequestBytes);
+    f(2, "bos", s.bos, kMaxRequestBytes);
+    f(3, "eos", s.eos, kMaxRequestBytes);
+    f(4, "thinks", s.thinks);
+    f(5, "calls_tools", s.calls_tools);
+    f(6, "fills_in", s.fills_in);
+    f(7, "layers", s.layers);
+    f(8, "width", s.width);
+    f(9, "heads", s.heads);
+    f(10, "kv_heads", s.kv_heads);
+    f(11, "ffn", s.ffn);
+    f(12, "vocabulary", s.vocabulary);
+    f(13, "metadata", s.metadata, kMaxListedMetadata);
 }
 
 template <typename F, Of<ModelsReply> S>
@@ -197,6 +291,20 @@ void fields(F&& f, S& s) {
     f(20, "link", s.link);
 }
 
+template <typename F, Of<MeasuredLink> S>
+void fields(F&& f, S& s) {
+    f(0, "first", s.first, kMaxRequestBytes);
+    f(1, "second", s.second, kMaxRequestBytes);
+    f(2, "exchange_seconds", s.exchange_seconds);
+    f(3, "there_bytes_per_second", s.there_bytes_per_second);
+    f(4, "back_bytes_per_second", s.back_bytes_per_second);
+    f(5, "date", s.date, kMaxRequestBytes);
+    f(6, "first_address", s.first_address, kMaxRequestBytes);
+    f(7, "second_address", s.second_address, kMaxRequestBytes);
+    f(8, "transport", s.transport, kMaxRequestBytes);
+    f(9, "cipher", s.cipher, kMaxRequestBytes);
+}
+
 template <typename F, Of<StatusReply> S>
 void fields(F&& f, S& s) {
     f(0, "version", s.version, kMaxRequestBytes);
@@ -218,6 +326,7 @@ void fields(F&& f, S& s) {
     f(16, "prefill_tokens_per_second", s.prefill_tokens_per_second);
     f(64, "reading_models", s.reading_models);
     f(65, "warnings", s.warnings, kMaxListedWarnings);
+    f(66, "links", s.links, kMaxListedLinks);
 }
 
 template <typename F, Of<BenchReply> S>

@@ -9,10 +9,11 @@
 namespace shoal::mesh::messages {
 namespace {
 
-constexpr std::array kRequestNames{"generate", "tokenize", "detokenize", "status",
-                                   "models",   "load",     "cancel",     "bench"};
-constexpr std::array kEventNames{"progress", "token",        "done",         "failed",     "tokens",
-                                 "text",     "models_reply", "status_reply", "bench_reply"};
+constexpr std::array kRequestNames{"generate", "tokenize", "detokenize", "status", "models",
+                                   "load",     "cancel",   "bench",      "plan",   "describe"};
+constexpr std::array kEventNames{"progress",    "token",      "done",          "failed",
+                                 "tokens",      "text",       "models_reply",  "status_reply",
+                                 "bench_reply", "plan_reply", "prompt_tokens", "describe_reply"};
 static_assert(kRequestNames.size() == std::variant_size_v<Request>);
 static_assert(kEventNames.size() == std::variant_size_v<Event>);
 static_assert(kMaxRequestBytes == kMaxFrameBytes && kMaxPromptTokens == kMaxArrayEntries);
@@ -20,7 +21,8 @@ static_assert(kMaxRequestBytes == kMaxFrameBytes && kMaxPromptTokens == kMaxArra
 }  // namespace
 
 bool is_final(const Event& event) noexcept {
-    return !std::holds_alternative<Progress>(event) && !std::holds_alternative<Token>(event);
+    return !std::holds_alternative<Progress>(event) && !std::holds_alternative<Token>(event) &&
+           !std::holds_alternative<PromptTokens>(event);
 }
 
 std::vector<std::byte> encode(const RequestFrame& frame) {

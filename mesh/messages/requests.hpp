@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "mesh/messages/device_profile.hpp"
+#include "mesh/messages/measured_link.hpp"
+#include "mesh/messages/plan_report.hpp"
 #include "mesh/messages/slice.hpp"
 #include "mesh/messages/warning.hpp"
 #include "mesh/wire/codec.hpp"
@@ -24,6 +26,12 @@ namespace shoal::mesh::messages {
 inline constexpr std::size_t kMaxRequestBytes = 16u << 20;
 inline constexpr std::size_t kMaxPromptBytes = 8u << 20;
 inline constexpr std::size_t kMaxPromptTokens = 1u << 20;
+inline constexpr std::size_t kMaxChatBytes = 8u << 20;
+inline constexpr std::size_t kMaxGrammarBytes = 1u << 20;
+inline constexpr std::uint32_t kMaxLogprobs = 21;  ///< the token's own and 20 others
+inline constexpr std::size_t kMaxToolCalls = 1024;
+inline constexpr std::size_t kMaxEmbeddingWidth = 1u << 16;
+inline constexpr std::size_t kMaxListedMetadata = 4096;
 inline constexpr std::size_t kMaxStopStrings = 16;
 inline constexpr std::size_t kMaxStopBytes = 256;
 inline constexpr std::size_t kMaxLogitBias = 1024;
@@ -48,25 +56,58 @@ struct Sampling {
     bool operator==(const Sampling&) const = default;
 };
 
+/// Answers that a grammar does not allow are not given.
+struct Constraint {
+    enum class Kind : std::uint8_t {
+        none = 0,
+        gbnf = 1,         ///< `text` is a grammar
+        json_schema = 2,  ///< `text` is a JSON schema; the answer is JSON that it describes
+    };
+    Kind kind = Kind::none;
+    std::string text;
+    bool operator==(const Constraint&) const = default;
+};
+
+/// What is wanted of a prompt.
+enum class Task : std::uint8_t {
+    answer = 1,
+    read = 2,   ///< no answer: how likely the prompt is (prompt_logprobs)
+    embed = 3,  ///< the prompt as a vector
+};
+
 /// Generate text. `model` is a name or hash; a path only over the local control socket.
 struct Generate {
     std::string model;  ///< empty: the model loaded now, or the only one known
     std::string prompt;
     std::vector<std::int32_t> prompt_ids;  ///< used instead of prompt when not empty
-    std::uint32_t max_tokens = 0;          ///< 0: until the model ends or the context is full
+    /// A conversation as JSON (daemon/chat/conversation.hpp), used instead of both when not empty:
+    /// the model's template makes a prompt of it, and the answer is told apart into text, reasoning
+    /// and tool calls.
+    std::string chat;
+    std::string suffix;            ///< what follows the answer, of models that fill in
+    std::uint32_t max_tokens = 0;  ///< 0: until the model ends or the context is full
     Sampling sampling;
     std::vector<std::string> stop;  ///< generation ends before any of these
     bool ignore_eos = false;        ///< end tokens do not end the generation (benchmarks)
+    Constraint constraint;
+    Task task = Task::answer;
+    std::uint32_t logprobs = 0;    ///< 0: none; n: of each token and of the n - 1 likeliest
+    bool prompt_logprobs = false;  ///< those of the prompt's tokens, too
     /// A generation that moves here: the ids generated so far; events continue after them.
     std::vector<std::int32_t> resume_ids;
 };
 struct TokenizeRequest {
     std::string model, text;
     bool add_special = true, parse_special = true;
+    std::string chat;  ///< used instead of text when not empty, as in Generate
 };
 struct DetokenizeRequest {
     std::string model;
     std::vector<std::int32_t> ids;
+};
+/// What a model is: its template, its numbers, its file's metadata.
+struct DescribeRequest {
+    std::string model;
 };
 struct StatusRequest {};
 struct ModelsRequest {};
@@ -83,9 +124,16 @@ struct CancelRequest {
 struct BenchRequest {
     bool show = false;  ///< measure nothing
 };
+/// What a model would do on the devices at hand, by the root's measurements and settings. Loads
+/// nothing. Not over HTTP.
+struct PlanRequest {
+    std::string model;
+    std::uint32_t devices = 0;  ///< show the best plan for so many; 0: the one that would be made
+};
 
-using Request = std::variant<Generate, TokenizeRequest, DetokenizeRequest, StatusRequest,
-                             ModelsRequest, LoadRequest, CancelRequest, BenchRequest>;
+using Request =
+    std::variant<Generate, TokenizeRequest, DetokenizeRequest, StatusRequest, ModelsRequest,
+                 LoadRequest, CancelRequest, BenchRequest, PlanRequest, DescribeRequest>;
 
 /// Why something was refused or failed; the text says what, where and what to do.
 enum class ErrorCode : std::uint8_t {
@@ -107,11 +155,38 @@ struct Progress {
     std::string what;
     std::uint64_t done = 0, total = 0;
 };
+/// How likely a token is among all of the vocabulary, as the model has it, before sampling.
+struct TokenScore {
+    std::int32_t id = 0;
+    float logprob = 0;  ///< natural
+    std::string text;   ///< its bytes
+    bool operator==(const TokenScore&) const = default;
+};
+/// A whole call of a tool that an answer makes.
+struct ToolCall {
+    std::string id, name;
+    std::string arguments;  ///< a JSON object
+    bool operator==(const ToolCall&) const = default;
+};
 struct Token {
     std::uint32_t index = 0;  ///< 0 is the first generated token of the request
     std::int32_t id = 0;
-    std::string text;   ///< whole UTF-8 characters; may be empty
-    std::string model;  ///< the model's name; with the first that a plan chooses
+    std::string text;                ///< whole UTF-8 characters; may be empty
+    std::string model;               ///< the model's name; with the first that a plan chooses
+    std::string reasoning;           ///< of a chat: text that comes before the answer
+    std::vector<ToolCall> calls;     ///< of a chat: that are complete with this token
+    std::vector<TokenScore> scores;  ///< the token's, then the likeliest, as many as asked for
+};
+/// The tokens of a prompt, in parts and in order, before the first Token.
+struct PromptTokens {
+    struct Entry {
+        std::int32_t id = 0;
+        std::string text;                ///< its bytes
+        std::vector<TokenScore> scores;  ///< as in Token; none of the first
+        bool operator==(const Entry&) const = default;
+    };
+    std::uint32_t first = 0;
+    std::vector<Entry> tokens;
 };
 struct Done {
     StopReason reason = StopReason::end;
@@ -119,7 +194,12 @@ struct Done {
     std::uint32_t prompt_tokens = 0, generated_tokens = 0;
     std::string model;  ///< the model's name
     double load_seconds = 0, queue_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
-    std::uint32_t devices = 0;  ///< devices of the plan that generated it
+    std::uint32_t devices = 0;    ///< devices of the plan that generated it
+    std::string reasoning;        ///< as text
+    std::vector<ToolCall> calls;  ///< as text
+    std::uint32_t reasoning_tokens = 0;
+    std::string stopped_by;        ///< the stop string; of StopReason::stop
+    std::vector<float> embedding;  ///< of Task::embed
 };
 struct Failed {
     ErrorCode code = ErrorCode::internal;
@@ -128,6 +208,7 @@ struct Failed {
 struct TokenizeReply {
     std::vector<std::int32_t> ids;
     std::vector<std::string> pieces;
+    std::string text;  ///< of a chat: the prompt that the template made
 };
 struct DetokenizeReply {
     std::string text;
@@ -140,6 +221,19 @@ struct ModelInfo {
     bool loaded = false;
     std::vector<std::string> devices;  ///< ids (hex) of the devices that hold the file
     std::string problem;  ///< why the file is no usable model; all but name and devices is empty
+};
+/// A value of a model file's metadata, as text; long ones and arrays are left out.
+struct Metadata {
+    std::string key, value;
+    bool operator==(const Metadata&) const = default;
+};
+struct DescribeReply {
+    ModelInfo info;
+    std::string chat_template;                                   ///< empty: the file has none
+    std::string bos, eos;                                        ///< texts of the tokens
+    bool thinks = false, calls_tools = false, fills_in = false;  ///< as its template shows
+    std::uint32_t layers = 0, width = 0, heads = 0, kv_heads = 0, ffn = 0, vocabulary = 0;
+    std::vector<Metadata> metadata;
 };
 struct ModelsReply {
     std::vector<ModelInfo> models;
@@ -179,8 +273,9 @@ struct StatusReply {
     std::uint64_t generated_tokens = 0;
     double tokens_per_second = 0;  ///< of the last or current generation, decode
     double prefill_tokens_per_second = 0;
-    bool reading_models = false;    ///< some device still looks through its folders
-    std::vector<Warning> warnings;  ///< what any device finds wrong, the gravest first
+    bool reading_models = false;      ///< some device still looks through its folders
+    std::vector<Warning> warnings;    ///< what any device finds wrong, the gravest first
+    std::vector<MeasuredLink> links;  ///< between devices that are there, as far as measured
 };
 
 /// How a device came by its profile.
@@ -201,8 +296,9 @@ struct BenchReply {
     std::string not_stored;  ///< why it is lost at the daemon's end; empty: it is not
 };
 
-using Event = std::variant<Progress, Token, Done, Failed, TokenizeReply, DetokenizeReply,
-                           ModelsReply, StatusReply, BenchReply>;
+using Event =
+    std::variant<Progress, Token, Done, Failed, TokenizeReply, DetokenizeReply, ModelsReply,
+                 StatusReply, BenchReply, PlanReply, PromptTokens, DescribeReply>;
 
 /// True for the event that ends a request.
 bool is_final(const Event& event) noexcept;

@@ -97,16 +97,35 @@ Problem check_sampling(const Sampling& s) {
     return {};
 }
 
+Problem check_constraint(const Generate& g) {
+    if (auto p = at_most("grammar", g.constraint.text.size(), kMaxGrammarBytes, "bytes")) return p;
+    if (g.constraint.kind != Constraint::Kind::none && g.task != Task::answer) {
+        return bad("a grammar is for answers, and this request asks for none");
+    }
+    if (g.logprobs > kMaxLogprobs) {
+        return bad("logprobs of {} tokens are asked for; at most {} are given", g.logprobs,
+                   kMaxLogprobs);
+    }
+    if (g.prompt_logprobs && g.logprobs == 0) {
+        return bad("prompt_logprobs needs logprobs: of how many tokens they are wanted");
+    }
+    return {};
+}
+
 Problem check(const Generate& g, Door door) {
     if (auto p = check_model(g.model, door)) return p;
     if (auto p = at_most("prompt", g.prompt.size(), kMaxPromptBytes, "bytes")) return p;
     if (auto p = check_ids("prompt_ids", g.prompt_ids)) return p;
     if (auto p = check_ids("resume_ids", g.resume_ids)) return p;
-    const std::size_t together =
-        g.prompt.size() + kIdBytes * (g.prompt_ids.size() + g.resume_ids.size());
+    if (auto p = at_most("chat", g.chat.size(), kMaxChatBytes, "bytes")) return p;
+    if (auto p = at_most("suffix", g.suffix.size(), kMaxPromptBytes, "bytes")) return p;
+    if (auto p = check_constraint(g)) return p;
+    const std::size_t together = g.prompt.size() + g.chat.size() + g.suffix.size() +
+                                 g.constraint.text.size() +
+                                 kIdBytes * (g.prompt_ids.size() + g.resume_ids.size());
     if (together > kMaxRequestBytes - kOtherBytes) {
         return bad(
-            "prompt, prompt_ids and resume_ids have {} bytes together; at most {} are "
+            "prompt, suffix, grammar and tokens so far have {} bytes together; at most {} are "
             "allowed",
             together, kMaxRequestBytes - kOtherBytes);
     }
@@ -123,7 +142,12 @@ Problem check(const Generate& g, Door door) {
 
 Problem check(const TokenizeRequest& t, Door door) {
     if (auto p = check_model(t.model, door)) return p;
+    if (auto p = at_most("chat", t.chat.size(), kMaxChatBytes, "bytes")) return p;
     return at_most("text", t.text.size(), kMaxPromptBytes, "bytes");
+}
+
+Problem check(const DescribeRequest& d, Door door) {
+    return check_model(d.model, door);
 }
 
 Problem check(const DetokenizeRequest& d, Door door) {
@@ -139,6 +163,17 @@ Problem check(const LoadRequest& l, Door door) {
     }
     if (l.model.empty()) return bad("model is empty; name the model to load");
     return check_model(l.model, door);
+}
+
+Problem check(const PlanRequest& p, Door door) {
+    if (door == Door::http) {
+        return Failed{ErrorCode::forbidden,
+                      "predicting plans is for the command line on the device itself"};
+    }
+    if (p.devices > kMaxListedDevices) {
+        return bad("devices is {}; at most {} are allowed", p.devices, kMaxListedDevices);
+    }
+    return check_model(p.model, door);
 }
 
 Problem check(const BenchRequest&, Door door) {

@@ -5,6 +5,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "mesh/disk/whole_file.hpp"
 #include "mesh/transport/state_file.hpp"
 #include "mesh/wire/hex.hpp"
 
@@ -67,7 +68,7 @@ Identity load_or_create_identity(const std::filesystem::path& state_dir) {
     const auto path = state_dir / "device.key";
     if (const auto file = transport::read_state_file(path)) return parse(*file, path);
     const Identity identity = generate_identity();
-    if (transport::create_state_file(path, format(identity), kMode)) return identity;
+    if (disk::create_file(path, format(identity), kMode)) return identity;
     // Another process was faster; its key is the device's.
     const auto file = transport::read_state_file(path);
     if (!file) throw std::runtime_error(path.string() + " appeared and vanished");

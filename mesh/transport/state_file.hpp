@@ -1,4 +1,4 @@
-// Small files that must be whole or absent: keys and counters.
+// Small files that disk/whole_file.hpp writes: keys and counters.
 #pragma once
 
 #include <sys/types.h>
@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <string_view>
 
 namespace shoal::mesh::transport {
 
@@ -26,14 +25,5 @@ void make_state_folder(const std::filesystem::path& folder);
 /// Throws std::runtime_error with the path when it cannot be read, is not a regular file or is
 /// longer than kMaxStateFileBytes.
 std::optional<StateFile> read_state_file(const std::filesystem::path& path);
-
-/// Replaces the file: after a crash or power loss it holds the old or the new text, never less.
-/// Throws std::runtime_error with the path when that fails.
-void replace_state_file(const std::filesystem::path& path, std::string_view text, mode_t mode);
-
-/// Creates the file whole. False, with nothing changed, when it exists already.
-/// Throws std::runtime_error with the path when that fails.
-[[nodiscard]] bool create_state_file(const std::filesystem::path& path, std::string_view text,
-                                     mode_t mode);
 
 }  // namespace shoal::mesh::transport

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "mesh/disk/whole_file.hpp"
 #include "mesh/transport/state_file.hpp"
 #include "mesh/wire/control.hpp"
 
@@ -33,7 +34,7 @@ std::uint64_t load_term_counter(const std::filesystem::path& state_dir) {
 
 bool store_term_counter(const std::filesystem::path& state_dir, std::uint64_t counter) noexcept {
     try {
-        replace_state_file(state_dir / kName, std::to_string(counter) + "\n", 0600);
+        disk::replace_file(state_dir / kName, std::to_string(counter) + "\n", 0600);
         return true;
     } catch (const std::exception&) {
         return false;

@@ -6,7 +6,10 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -25,6 +28,7 @@ struct Options {
     std::optional<std::uint32_t> heads, kv_heads, head_dim, layers, dim, ff, experts, experts_used,
         vocab, context;
     std::optional<bool> tied, bias, rope_freqs;
+    std::string chat_template;  // a file
     std::uint64_t seed = 1;
     unsigned threads = std::max(1U, std::thread::hardware_concurrency());
     std::string from;
@@ -34,6 +38,14 @@ struct Options {
 template <class T, class U>
 void apply(const std::optional<T>& option, U& value) {
     if (option) value = *option;
+}
+
+/// Throws std::runtime_error when the file cannot be read.
+std::string text_of(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::string text{std::istreambuf_iterator<char>(file), {}};
+    if (!file) throw std::runtime_error("cannot read " + path);
+    return text;
 }
 
 ModelShape shape_of(const Options& options) {
@@ -55,6 +67,7 @@ ModelShape shape_of(const Options& options) {
     apply(options.tied, shape.tied);
     apply(options.bias, shape.qkv_bias);
     apply(options.rope_freqs, shape.rope_freqs);
+    if (!options.chat_template.empty()) shape.chat_template = text_of(options.chat_template);
     return shape;
 }
 
@@ -106,6 +119,8 @@ int main(int argc, char** argv) {
     yes_or_no("--tied", "--untied", options.tied, "whether the LM head is the embedding");
     yes_or_no("--bias", "--no-bias", options.bias, "biases of q, k and v");
     yes_or_no("--rope-freqs", "--no-rope-freqs", options.rope_freqs, "a rope_freqs tensor");
+    app.add_option("--chat-template", options.chat_template, "a file with the chat template")
+        ->check(CLI::ExistingFile);
     app.add_option("--seed", options.seed, "of the weights")->capture_default_str();
     app.add_option("--threads", options.threads, "that quantise")->capture_default_str();
     app.add_option("--from", options.from, "take the model of this file instead of making one")

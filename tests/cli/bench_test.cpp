@@ -7,6 +7,8 @@
 #include "tests/cli/fake_daemon.hpp"
 #include "tests/cli/process.hpp"
 
+namespace bench_test {
+
 using namespace shoal::tests;
 namespace messages = shoal::mesh::messages;
 
@@ -119,3 +121,5 @@ TEST_CASE("a busy device is told of, with the exit code of a busy daemon") {
 }
 
 TEST_SUITE_END();
+
+}  // namespace bench_test

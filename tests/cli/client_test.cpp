@@ -11,6 +11,8 @@
 #include "tests/cli/fake_daemon.hpp"
 #include "tests/cli/process.hpp"
 
+namespace client_test {
+
 using namespace shoal::tests;
 namespace messages = shoal::mesh::messages;
 
@@ -45,8 +47,8 @@ TEST_CASE("without a daemon the message says how to start it") {
     CHECK(result.out.empty());
     CHECK(result.err ==
           "shoal: the daemon is not running: there is no socket " + dir.file("none.sock") +
-              ".\nStart it with `shoald --config FILE`; another socket is chosen by --socket or "
-              "SHOAL_SOCKET.\n");
+              ".\nStart it with `sudo systemctl start shoald`, or one of your own with `shoald "
+              "--config FILE`; another socket is chosen by --socket or SHOAL_SOCKET.\n");
     const RawSocket left_over(dir.file("old.sock"), false);
     result = run_shoal({"status", "--socket", dir.file("old.sock")});
     CHECK(result.code == 3);
@@ -201,10 +203,10 @@ TEST_CASE("what is no command, option or argument is named, with what is near") 
     CHECK(error({"stat"}).find("did you mean `shoal status`?") != std::string::npos);
     const std::string endless = error({"plan", "--what-if", "/dev/zero"});
     CHECK(contains(endless, "/dev/zero has more than"));
-    const std::string chat = error({"chat"});
-    CHECK(chat.starts_with("shoal: there is no command \"chat\".\n"));
-    CHECK(
-        contains(chat, "run, status, plan, bench, models, load, tokenize, detokenize, key, help"));
+    const std::string talk = error({"converse"});
+    CHECK(talk.starts_with("shoal: there is no command \"converse\".\n"));
+    CHECK(contains(
+        talk, "chat, run, status, plan, bench, models, load, tokenize, detokenize, key, help"));
     CHECK(error({"-q", "lod", "m"})
               .starts_with("shoal: there is no command \"lod\"; did you mean `shoal load`?"));
     CHECK(contains(error({"key", "mew"}), "no command \"mew\"; did you mean `shoal key new`?"));
@@ -239,3 +241,5 @@ TEST_CASE("help and version need no daemon") {
 }
 
 TEST_SUITE_END();
+
+}  // namespace client_test

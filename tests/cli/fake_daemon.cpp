@@ -20,8 +20,8 @@ TempDir::~TempDir() {
     std::filesystem::remove_all(path_);
 }
 
-FakeDaemon::FakeDaemon(Script script)
-    : socket_(dir_.file("control.sock")), script_(std::move(script)) {
+FakeDaemon::FakeDaemon(Script script, const std::string& socket)
+    : socket_(socket.empty() ? dir_.file("control.sock") : socket), script_(std::move(script)) {
     std::latch bound(1);
     thread_ = std::jthread([this, &bound](std::stop_token stop) {
         // Bound before the test goes on: a client looks for the socket at once.
@@ -54,6 +54,8 @@ FakeDaemon::FakeDaemon(Script script)
                 id = cancel->request;
                 if (answer_cancel_)
                     reply(messages::Done{.reason = messages::StopReason::cancelled});
+            } else if (std::holds_alternative<messages::DescribeRequest>(frame->body)) {
+                reply(described_);
             } else {
                 script_(*frame, reply);
             }

@@ -32,10 +32,11 @@ class TempDir {
 class FakeDaemon {
   public:
     using Reply = std::function<void(const mesh::messages::Event&)>;
-    /// Called in the daemon's thread for every request but probes and cancellations.
+    /// Called in the daemon's thread for every request but cancellations and descriptions.
     using Script = std::function<void(const mesh::messages::RequestFrame&, const Reply&)>;
 
-    explicit FakeDaemon(Script script);
+    /// `socket` empty: in a folder of its own.
+    explicit FakeDaemon(Script script, const std::string& socket = "");
     ~FakeDaemon();
     FakeDaemon(const FakeDaemon&) = delete;
     FakeDaemon& operator=(const FakeDaemon&) = delete;
@@ -45,6 +46,8 @@ class FakeDaemon {
     void die();
     /// Whether cancelled requests end with Done{cancelled}; true unless said otherwise.
     void answer_cancel(bool yes) { answer_cancel_ = yes; }
+    /// What it says of every model; unless said otherwise that it has no chat template.
+    void describe(mesh::messages::Event answer) { described_ = std::move(answer); }
     /// Sends these bytes instead of the script's events.
     void answer_bytes(std::string bytes) { bytes_ = std::move(bytes); }
 
@@ -77,6 +80,7 @@ class FakeDaemon {
     Script script_;
     std::atomic<bool> answer_cancel_ = true;
     std::string bytes_;
+    mesh::messages::Event described_ = mesh::messages::DescribeReply{};
     mutable std::mutex mutex_;
     std::condition_variable arrived_;
     std::vector<mesh::messages::RequestFrame> requests_;

@@ -8,6 +8,8 @@
 #include "tests/cli/fake_daemon.hpp"
 #include "tests/cli/process.hpp"
 
+namespace key_test {
+
 using namespace shoal::tests;
 
 TEST_SUITE_BEGIN("cli/key");
@@ -52,3 +54,5 @@ TEST_CASE("a file that is no key is refused by name") {
 }
 
 TEST_SUITE_END();
+
+}  // namespace key_test

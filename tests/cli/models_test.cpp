@@ -5,6 +5,8 @@
 #include "tests/cli/fake_daemon.hpp"
 #include "tests/cli/process.hpp"
 
+namespace models_test {
+
 using namespace shoal::tests;
 namespace messages = shoal::mesh::messages;
 
@@ -130,3 +132,5 @@ TEST_CASE("ids come from arguments or standard input") {
 }
 
 TEST_SUITE_END();
+
+}  // namespace models_test

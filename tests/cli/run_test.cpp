@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -9,6 +10,8 @@
 
 #include "tests/cli/fake_daemon.hpp"
 #include "tests/cli/process.hpp"
+
+namespace run_test {
 
 using namespace shoal::tests;
 namespace messages = shoal::mesh::messages;
@@ -337,7 +340,12 @@ TEST_CASE("Ctrl-C cancels the request and waits for its end") {
     CHECK(contains(process.err(), "; cancelled"));
     const auto cancels = daemon.requests_of<messages::CancelRequest>();
     REQUIRE(cancels.size() == 1);
-    CHECK(cancels[0].request == daemon.requests()[0].id);
+    const auto requests = daemon.requests();
+    const auto asked = std::ranges::find_if(requests, [](const messages::RequestFrame& frame) {
+        return std::holds_alternative<messages::Generate>(frame.body);
+    });
+    REQUIRE(asked != requests.end());
+    CHECK(cancels[0].request == asked->id);
 }
 
 TEST_CASE("Ctrl-C ends the program even when the daemon does not react") {
@@ -379,4 +387,153 @@ TEST_CASE("Ctrl-C works while the reader does not read") {
     CHECK(process.wait() == 130);
 }
 
+namespace {
+
+messages::DescribeReply chat_model() {
+    messages::DescribeReply about;
+    about.info.name = "qwen";
+    about.chat_template = "{{ messages }}";
+    about.thinks = true;
+    return about;
+}
+
+/// Thinks, then answers.
+void think_and_answer(const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+    messages::Token token{0, 5, ""};
+    token.reasoning = "Let me see.";
+    reply(token);
+    reply(messages::Token{1, 6, "Blue"});
+    messages::Done done = usual_done();
+    done.text = " light.";
+    done.reasoning_tokens = 1;
+    reply(done);
+}
+
+}  // namespace
+
+TEST_CASE("a chat model gets the prompt as a message, and a pipe the answer alone") {
+    FakeDaemon daemon(think_and_answer);
+    daemon.describe(chat_model());
+    const Result result = run_shoal({"run", "qwen", "Why is the sky \"blue\"?", "--system",
+                                     "Be brief.", "--socket", daemon.socket()});
+    CHECK(result.code == 0);
+    CHECK(result.out == "Blue light.\n");
+    CHECK_FALSE(contains(result.err, "--raw"));
+    const auto requests = daemon.requests_of<messages::Generate>();
+    REQUIRE(requests.size() == 1);
+    CHECK(requests[0].prompt.empty());
+    const auto chat = nlohmann::json::parse(requests[0].chat);
+    CHECK(chat == nlohmann::json{{"messages",
+                                  {{{"role", "system"}, {"content", "Be brief."}},
+                                   {{"role", "user"}, {"content", "Why is the sky \"blue\"?"}}}},
+                                 {"add_generation_prompt", true}});
+}
+
+TEST_CASE("at a terminal a chat model's thinking is faint and --raw is named once") {
+    FakeDaemon daemon(think_and_answer);
+    daemon.describe(chat_model());
+    std::vector<std::string> run = {"run", "qwen", "Why?", "--socket", daemon.socket()};
+    std::string out = run_shoal(run, {.terminal = true}).out;
+    CHECK(contains(out, "shoal: qwen is a chat model, so the prompt is asked as a message; --raw"));
+    CHECK(contains(out, "\x1b[2mLet me see.\x1b[0m\r\n\r\nBlue light.\r\n"));
+    run.push_back("-q");
+    out = run_shoal(run, {.environment = {"NO_COLOR=1"}, .terminal = true}).out;
+    CHECK(out == "Thinking:\r\nLet me see.\r\n\r\nAnswer:\r\nBlue light.\r\n");
+}
+
+TEST_CASE("--raw goes on from the text also with a chat model, and asks nothing else") {
+    FakeDaemon daemon(tell_story);
+    daemon.describe(chat_model());
+    const Result result = run_shoal({"run", "qwen", "Once", "--raw", "--socket", daemon.socket()});
+    CHECK(result.code == 0);
+    CHECK(daemon.requests().size() == 1);
+    CHECK(daemon.requests_of<messages::Generate>()[0].prompt == "Once");
+    CHECK(daemon.requests_of<messages::Generate>()[0].chat.empty());
+}
+
+TEST_CASE("--system is refused where there is no place for it") {
+    FakeDaemon daemon(tell_story);
+    const auto error = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), {"run", "m", "p", "--system", "s", "--socket", daemon.socket()});
+        const Result result = run_shoal(std::move(more));
+        CHECK(result.code == 2);
+        return result.err;
+    };
+    CHECK(contains(error({}), "m has no chat template, so there is no place for --system"));
+    CHECK(contains(error({"--raw"}), "leave one out"));
+    CHECK(daemon.requests_of<messages::Generate>().empty());
+}
+
+TEST_CASE("a model that cannot be described is a failure with its code, in JSON a line") {
+    FakeDaemon daemon(tell_story);
+    daemon.describe(messages::Failed{messages::ErrorCode::not_found, "no model m"});
+    const Result result = run_shoal({"run", "m", "p", "--json", "--socket", daemon.socket()});
+    CHECK(result.code == 4);
+    CHECK(nlohmann::json::parse(result.out)["code"] == "not_found");
+    CHECK(daemon.requests_of<messages::Generate>().empty());
+}
+
+TEST_CASE("--schema sends the file's schema, and errors name the file") {
+    FakeDaemon daemon(tell_story);
+    const TempDir dir;
+    std::ofstream(dir.file("good")) << R"({"type": "object"})";
+    std::ofstream(dir.file("bad")) << "{\n  \"type\": object}";
+    std::ofstream(dir.file("large")) << std::string((1 << 20) + 2, ' ');
+    const auto with = [&](const std::string& file) {
+        return run_shoal({"run", "m", "p", "--schema", file, "--socket", daemon.socket()});
+    };
+    CHECK(with(dir.file("good")).code == 0);
+    const auto requests = daemon.requests_of<messages::Generate>();
+    REQUIRE(requests.size() == 1);
+    CHECK(requests[0].constraint.kind == messages::Constraint::Kind::json_schema);
+    CHECK(requests[0].constraint.text == R"({"type": "object"})");
+    const auto error = [&](const std::string& name) {
+        const Result result = with(dir.file(name));
+        CHECK(result.code == 2);
+        CHECK(contains(result.err, dir.file(name)));
+        return result.err;
+    };
+    CHECK(contains(error("bad"), "is no JSON schema: it is wrong at byte 13, on line 2"));
+    CHECK(contains(error("none"), "cannot open"));
+    CHECK(contains(error("large"), "has more than 1048576 bytes"));
+}
+
+TEST_CASE("--stats tells on standard error what the answer took") {
+    FakeDaemon daemon(think_and_answer);
+    daemon.describe(chat_model());
+    const Result result = run_shoal(
+        {"run", "qwen", "Why?", "--stats", "--seed", "4", "-q", "--socket", daemon.socket()});
+    CHECK(result.out == "Blue light.\n");
+    CHECK(result.err ==
+          "Model     story on 3 devices\n"
+          "Prompt    12 tokens in 0.10 s (120.0 tokens/s)\n"
+          "Answer    3 tokens in 0.50 s (6.0 tokens/s), 1 of thinking\n"
+          "Together  15 tokens\n"
+          "Loaded    in 2.50 s\n"
+          "Seed      4\n");
+}
+
+TEST_CASE("chat in a pipe answers standard input as one message and is quiet") {
+    FakeDaemon daemon(think_and_answer);
+    daemon.describe(chat_model());
+    Result result = run_shoal({"chat", "--socket", daemon.socket()}, {.input = "one\ntwo\n"});
+    CHECK(result.code == 0);
+    CHECK(result.out == "Blue light.\n");
+    CHECK(result.err.empty());
+    const auto requests = daemon.requests_of<messages::Generate>();
+    REQUIRE(requests.size() == 1);
+    CHECK(requests[0].model.empty());
+    CHECK(nlohmann::json::parse(requests[0].chat)["messages"][0]["content"] == "one\ntwo");
+
+    result = run_shoal({"chat", "--socket", daemon.socket()});
+    CHECK(result.code == 2);
+    CHECK(result.err == "shoal: the message is empty\n");
+    daemon.describe(messages::DescribeReply{});
+    result = run_shoal({"chat", "story", "--socket", daemon.socket()}, {.input = "Hello"});
+    CHECK(result.code == 0);
+    CHECK(contains(result.err, "story has no chat template. The usual one is taken (ChatML)"));
+}
+
 TEST_SUITE_END();
+
+}  // namespace run_test

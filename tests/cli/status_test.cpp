@@ -8,6 +8,8 @@
 #include "tests/cli/fake_daemon.hpp"
 #include "tests/cli/process.hpp"
 
+namespace status_test {
+
 using namespace shoal::tests;
 namespace messages = shoal::mesh::messages;
 
@@ -106,6 +108,28 @@ TEST_CASE("status as JSON has everything") {
     CHECK(json["devices"][1]["round_trip_ms"] == 0.31);
     CHECK(json["devices"][0]["round_trip_ms"].is_null());
     CHECK(json["devices"][2]["alive"] == false);
+}
+
+TEST_CASE("status says what links were measured to do, from the least to the most") {
+    messages::StatusReply status = cluster_of_three();
+    status.devices[2].alive = true;
+    status.links = {{"aa11", "bb22", 230e-6, 110e6, 11e6, "2026-11-29T16:40:00Z", "", "10.0.0.6",
+                     "zmtp", "AES-256-OCB"}};
+    FakeDaemon daemon(
+        [&](const messages::RequestFrame&, const FakeDaemon::Reply& reply) { reply(status); });
+    const std::vector<std::string> arguments = {"status", "--socket", daemon.socket()};
+    CHECK(contains(
+        run_shoal(arguments).out,
+        "\nLinks    1 of 3 measured: an exchange takes 0.23 ms, 11 to 110 MB/s each way\n"));
+    const auto json =
+        nlohmann::json::parse(run_shoal({"status", "--json", "--socket", daemon.socket()}).out);
+    REQUIRE(json["links"].size() == 1);
+    CHECK(json["links"][0]["devices"] == nlohmann::json{"aa11", "bb22"});
+    CHECK(json["links"][0]["bytes_per_second"] == nlohmann::json{110e6, 11e6});
+    CHECK(json["links"][0]["addresses"] == nlohmann::json{"", "10.0.0.6"});
+    status.links.push_back(status.links[0]);
+    status.links[1].exchange_seconds = 1.5e-3;
+    CHECK(contains(run_shoal(arguments).out, "2 of 3 measured: an exchange takes 0.23 to 1.5 ms"));
 }
 
 TEST_CASE("boxes are drawn where the terminal and the locale can show them") {
@@ -239,3 +263,5 @@ TEST_CASE("--watch asks again until Ctrl-C") {
 }
 
 TEST_SUITE_END();
+
+}  // namespace status_test

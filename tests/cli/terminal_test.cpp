@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+namespace terminal_test {
+
 using namespace shoal::cli;
 
 TEST_SUITE_BEGIN("cli/terminal");
@@ -56,3 +58,5 @@ TEST_CASE("a style is shown where there is colour") {
 }
 
 TEST_SUITE_END();
+
+}  // namespace terminal_test

@@ -4,6 +4,8 @@
 
 #include "config/load.hpp"
 
+namespace command_line_test {
+
 using namespace shoal::config;
 
 TEST_SUITE_BEGIN("config/command_line");
@@ -81,3 +83,5 @@ TEST_CASE("anything else is refused with what to write instead") {
 }
 
 TEST_SUITE_END();
+
+}  // namespace command_line_test

@@ -11,14 +11,16 @@
 #include "config/load.hpp"
 #include "config/rules.hpp"
 
+namespace keys_test {
+
 using namespace shoal::config;
 
 TEST_SUITE_BEGIN("config/keys");
 
 namespace {
 
-std::string read_example() {
-    std::ifstream in(SHOAL_EXAMPLE_FILE);
+std::string read(const char* path) {
+    std::ifstream in(path);
     std::stringstream content;
     content << in.rdbuf();
     return content.str();
@@ -81,11 +83,64 @@ TEST_CASE("config/shoald.toml is what the table of keys says") {
     if (std::getenv("SHOAL_WRITE_EXAMPLE") != nullptr) {
         std::ofstream(SHOAL_EXAMPLE_FILE) << example_file();
     }
-    CHECK(read_example() == example_file());
+    CHECK(read(SHOAL_EXAMPLE_FILE) == example_file());
+}
+
+TEST_CASE("the manual page of shoald.toml is what the table of keys says") {
+    // When this fails: as above, with SHOAL_WRITE_EXAMPLE=1 and -tc='the manual page*'.
+    if (std::getenv("SHOAL_WRITE_EXAMPLE") != nullptr) {
+        std::ofstream(SHOAL_MANUAL_PAGE) << manual_page();
+    }
+    CHECK(read(SHOAL_MANUAL_PAGE) == manual_page());
+    // A line that begins with one of these is a request to troff, and we make only those.
+    std::istringstream lines(manual_page());
+    for (std::string line; std::getline(lines, line);) {
+        CAPTURE(line);
+        CHECK_FALSE(line.empty());
+        CHECK_FALSE(line.starts_with("'"));
+        if (line.starts_with('.')) {
+            CHECK(std::regex_search(line, std::regex("^\\.(TH|SH|TP|PP|B|BR|RB|I)\\b")));
+        }
+    }
+}
+
+TEST_CASE("keys that a reload applies are told, and what differs is found") {
+    const auto live = [](std::string_view name) {
+        const Key* key = find_key(name);
+        REQUIRE(key != nullptr);
+        return is_live(*key);
+    };
+    for (const char* name : {"log.level", "plan.exclude", "plan.min_devices", "models.directories",
+                             "models.default", "http.allowed_origins"}) {
+        CAPTURE(name);
+        CHECK(live(name));
+    }
+    // A secret that guards a listener goes with the listener.
+    for (const char* name : {"http.listen", "http.api_key", "cluster.port", "device.state_dir"}) {
+        CAPTURE(name);
+        CHECK_FALSE(live(name));
+    }
+    Settings settings;
+    CHECK(changed_keys({}, settings).empty());
+    settings.http.port = 1;
+    settings.log.level = LogLevel::debug;
+    const auto changed = changed_keys({}, settings);
+    REQUIRE(changed.size() == 2);
+    CHECK(changed[0]->name == "http.port");
+    CHECK(changed[1]->name == "log.level");
+}
+
+TEST_CASE("the cluster's key is the one that is named, or in the state folder") {
+    Settings settings;
+    CHECK(cluster_key_file(settings) == "/var/lib/shoal/cluster.key");
+    settings.device.state_dir = "/state";
+    CHECK(cluster_key_file(settings) == "/state/cluster.key");
+    settings.cluster.key_file = "/keys/mine";
+    CHECK(cluster_key_file(settings) == "/keys/mine");
 }
 
 TEST_CASE("the example names every key once and gives defaults when uncommented") {
-    const std::string text = read_example();
+    const std::string text = read(SHOAL_EXAMPLE_FILE);
     std::string active;
     std::size_t assignments = 0;
     std::istringstream lines(text);
@@ -143,3 +198,5 @@ TEST_CASE("the nearest key is found for small mistakes only") {
 }
 
 TEST_SUITE_END();
+
+}  // namespace keys_test

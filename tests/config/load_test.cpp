@@ -12,6 +12,8 @@
 
 #include "config/keys.hpp"
 
+namespace load_test {
+
 using namespace shoal::config;
 
 TEST_SUITE_BEGIN("config/load");
@@ -295,3 +297,5 @@ TEST_CASE("the api_key is taken from its file") {
 }
 
 TEST_SUITE_END();
+
+}  // namespace load_test

@@ -5,6 +5,8 @@
 #include <array>
 #include <string>
 
+namespace nearest_test {
+
 using namespace shoal::config;
 
 TEST_SUITE_BEGIN("config/nearest");
@@ -30,3 +32,5 @@ TEST_CASE("a name is near with a third of its letters wrong, or when it is only 
 }
 
 TEST_SUITE_END();
+
+}  // namespace nearest_test

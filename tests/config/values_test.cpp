@@ -3,6 +3,8 @@
 #include "config/keys.hpp"
 #include "config/syntax.hpp"
 
+namespace values_test {
+
 using namespace shoal::config;
 
 TEST_SUITE_BEGIN("config/values");
@@ -137,3 +139,5 @@ TEST_CASE("origins are what a browser sends") {
 }
 
 TEST_SUITE_END();
+
+}  // namespace values_test

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+namespace connection_limits_test {
+
 using namespace shoal;
 using namespace std::chrono_literals;
 
@@ -31,3 +33,5 @@ TEST_SUITE("connection limits") {
         CHECK(raise_descriptor_limit() == first);
     }
 }
+
+}  // namespace connection_limits_test

@@ -9,6 +9,8 @@
 
 #include "config/load.hpp"
 
+namespace device_facts_test {
+
 using namespace shoal;
 
 namespace {
@@ -114,3 +116,5 @@ TEST_SUITE("device facts") {
         CHECK(std::abs(steps - std::round(steps)) < 1e-6);
     }
 }
+
+}  // namespace device_facts_test

@@ -15,6 +15,8 @@
 #include "tests/daemon/support.hpp"
 #include "tests/instrumented.hpp"
 
+namespace memory_budget_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 
@@ -251,3 +253,5 @@ TEST_SUITE("memory budget") {
         MESSAGE("left MiB: " << static_cast<double>(taken()) / kMiB);
     }
 }
+
+}  // namespace memory_budget_test

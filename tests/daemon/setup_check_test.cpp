@@ -11,6 +11,8 @@
 #include "mesh/transport/identity_store.hpp"
 #include "tests/model/temporary_folder.hpp"
 
+namespace setup_check_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using mesh::messages::Severity;
@@ -83,6 +85,16 @@ TEST_SUITE("setup check") {
         CHECK(fails_with("cluster-key", key + " holds no valid cluster key"));
     }
 
+    TEST_CASE_FIXTURE(Fixture, "a key that nobody named is made at the start") {
+        settings.cluster.key_file.clear();
+        CHECK(check_setup(settings).empty());
+        CHECK(setup_text(settings).find("cluster of its own") != std::string::npos);
+        fs::create_directory(settings.device.state_dir);
+        std::ofstream(fs::path(settings.device.state_dir) / "cluster.key") << "shoal1-abc\n";
+        chmod((fs::path(settings.device.state_dir) / "cluster.key").c_str(), 0600);
+        CHECK(fails_with("cluster-key", "no valid cluster key"));
+    }
+
     TEST_CASE_FIXTURE(Fixture, "folders that cannot be used") {
         settings.device.state_dir = folder / "file" / "state";
         CHECK(fails_with("state-folder", "file is no folder"));
@@ -131,3 +143,5 @@ TEST_SUITE("setup check") {
         CHECK(found[0].severity == Severity::warning);
     }
 }
+
+}  // namespace setup_check_test

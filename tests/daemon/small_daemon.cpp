@@ -57,7 +57,7 @@ SmallDaemon::SmallDaemon(Options given)
       engine(std::make_unique<SoloEngine>(EngineThread::Options{.parallel = options.parallel},
                                           options.carries, engine_events())),
       models(control.loop, worker, catalogue, state.folder / "pieces", provider_links()),
-      core({control.loop, mesh, *engine, models, texts}, device(),
+      core({control.loop, mesh, *engine, models, texts, plans}, device(),
            {options.settings,
             {{}, {}, mesh::messages::kMaxPlanDevices},
             options.plan_patience,
@@ -71,6 +71,7 @@ SmallDaemon::~SmallDaemon() {
     catalogue.stop();
     worker.stop();
     texts.stop();
+    plans.stop();
     control.stop();  // What was posted uses the engine.
     engine.reset();
 }

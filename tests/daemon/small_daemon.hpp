@@ -153,7 +153,7 @@ class SmallDaemon {
 
     ControlThread control;
     Worker worker;
-    Worker texts{"texts"};
+    Worker texts{"texts"}, plans{"plans"};
     Catalogue catalogue;
     ScriptedMesh mesh;
     std::unique_ptr<Engine> engine;

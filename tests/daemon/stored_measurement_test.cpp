@@ -13,6 +13,8 @@
 #include "tests/daemon/virtual_loop.hpp"
 #include "tests/model/temporary_folder.hpp"
 
+namespace stored_measurement_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using mesh::messages::ProfileOrigin;
@@ -152,3 +154,5 @@ TEST_SUITE("StoredMeasurement") {
         CHECK(over);
     }
 }
+
+}  // namespace stored_measurement_test

@@ -5,7 +5,7 @@
 #include "tests/exchange/duo.hpp"
 #include "tests/exchange/fixtures.hpp"
 
-namespace shoal::mesh::testing {
+namespace shoal::mesh::testing::all_to_all_test {
 
 using exchange::FrameKind;
 
@@ -61,4 +61,4 @@ TEST_CASE_TEMPLATE("an all-to-all sends each receiver its own part, also when it
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::testing
+}  // namespace shoal::mesh::testing::all_to_all_test

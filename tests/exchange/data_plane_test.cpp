@@ -8,8 +8,9 @@
 
 #include "mesh/exchange/frame.hpp"
 #include "tests/exchange/fixtures.hpp"
+#include "tests/exchange/zmtp/strict_libcrypto.hpp"
 
-namespace shoal::mesh::testing {
+namespace shoal::mesh::testing::data_plane_test {
 
 using namespace std::chrono_literals;
 
@@ -36,6 +37,31 @@ TEST_CASE("an address that cannot be bound is named") {
         CHECK(std::string(error.what()).find("tcp://127.0.0.1:" + port) != std::string::npos);
     }
     CHECK_THROWS_AS(DataPlane(context, {"no such address"}), std::runtime_error);
+}
+
+TEST_CASE("devices whose libcrypto has one cipher alone meet under it") {
+    for (const char* cipher : {"AES-256-GCM", "ChaCha20-Poly1305"}) {
+        CAPTURE(cipher);
+        const StrictLibcrypto strict(cipher);
+        SealedFixture fixture(2);
+        run_ranks(2, [&](std::uint32_t rank) {
+            const auto exchange = fixture.join(rank);
+            Views theirs;
+            expect_ok(exchange->all_gather(pattern(rank, 1, 3000), theirs), 1);
+            expect_pattern(theirs[1 - rank], 1 - rank, 1, 3000);
+            expect_ok(exchange->gather(0, {}, theirs), 2);
+            end_together(fixture, *exchange);
+        });
+        CHECK(fixture.planes[0]->links().at(0).cipher == cipher);
+    }
+}
+
+TEST_CASE("without a cipher the data plane says so before anything, unless it needs none") {
+    const StrictLibcrypto strict(nullptr);
+    CHECK_THROWS_WITH_AS(SealedFixture(2), doctest::Contains("libcrypto refuses all ciphers"),
+                         std::runtime_error);
+    CHECK_NOTHROW(CurveFixture(2));
+    CHECK_NOTHROW(ZmtpFixture(2));
 }
 
 TEST_CASE_TEMPLATE("the next plan begins at once", Fixture, CurveFixture, SealedFixture) {
@@ -289,4 +315,4 @@ TEST_CASE("a member of the cluster cannot subscribe in the name of another devic
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::testing
+}  // namespace shoal::mesh::testing::data_plane_test

@@ -7,7 +7,7 @@
 
 #include "tests/exchange/fixtures.hpp"
 
-namespace shoal::mesh::testing {
+namespace shoal::mesh::testing::exchange_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -304,4 +304,4 @@ TEST_CASE_TEMPLATE("who leaves after its last collective harms nobody", Fixture,
     }
 }
 
-}  // namespace shoal::mesh::testing
+}  // namespace shoal::mesh::testing::exchange_test

@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-namespace shoal::mesh::exchange {
+namespace shoal::mesh::exchange::frame_test {
 
 TEST_SUITE_BEGIN("frame");
 
@@ -173,4 +173,4 @@ TEST_CASE("topics of other plans and other things are none of ours") {
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::exchange
+}  // namespace shoal::mesh::exchange::frame_test

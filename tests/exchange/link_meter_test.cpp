@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-namespace shoal::mesh::testing {
+namespace shoal::mesh::testing::link_meter_test {
 
 using namespace std::chrono_literals;
 using exchange::LinkMeter;
@@ -31,4 +31,4 @@ TEST_CASE("percentiles are right to a fifth, from microseconds to hours") {
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::testing
+}  // namespace shoal::mesh::testing::link_meter_test

@@ -10,7 +10,7 @@
 #include "tests/exchange/simulation.hpp"
 #include "tests/instrumented.hpp"
 
-namespace shoal::mesh::testing {
+namespace shoal::mesh::testing::lockstep_test {
 
 TEST_SUITE_BEGIN("lockstep");
 
@@ -47,4 +47,4 @@ TEST_CASE(
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::testing
+}  // namespace shoal::mesh::testing::lockstep_test

@@ -5,7 +5,7 @@
 #include "mesh/exchange/frame.hpp"
 #include "tests/exchange/fixtures.hpp"
 
-namespace shoal::mesh::testing {
+namespace shoal::mesh::testing::memory_exchange_test {
 
 TEST_SUITE_BEGIN("memory_exchange");
 
@@ -40,4 +40,4 @@ TEST_CASE("views are misaligned, as those of the network are") {
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::testing
+}  // namespace shoal::mesh::testing::memory_exchange_test

@@ -7,7 +7,7 @@
 #include "tests/exchange/duo.hpp"
 #include "tests/exchange/fixtures.hpp"
 
-namespace shoal::mesh::testing {
+namespace shoal::mesh::testing::socket_port_test {
 
 using namespace std::chrono_literals;
 using exchange::FrameKind;
@@ -382,4 +382,4 @@ TEST_CASE_TEMPLATE("connections that break while they are made do not keep anyon
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::testing
+}  // namespace shoal::mesh::testing::socket_port_test

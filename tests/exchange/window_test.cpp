@@ -4,7 +4,7 @@
 
 #include "mesh/exchange/memory_buffer.hpp"
 
-namespace shoal::mesh::exchange {
+namespace shoal::mesh::exchange::window_test {
 
 TEST_SUITE_BEGIN("window");
 
@@ -42,4 +42,4 @@ TEST_CASE("a window is full with kDepth frames and not before") {
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::exchange
+}  // namespace shoal::mesh::exchange::window_test

@@ -8,6 +8,7 @@
 
 #include "daemon/shard/cutter.hpp"
 #include "tests/exec/local_cluster.hpp"
+#include "tests/instrumented.hpp"
 #include "tests/model/model_maker.hpp"
 #include "tests/model/temporary_folder.hpp"
 
@@ -134,6 +135,41 @@ void check_allocations(const tests::ModelShape& shape, Collective&& collective) 
     }
 }
 
+// Two devices with all heads each, which share out the rows.
+void check_shared_allocations(const tests::ModelShape& shape) {
+    tests::TemporaryFolder folder;
+    tests::make_model(shape, folder.folder / "model.gguf");
+    const model::GgufFile file(folder.folder / "model.gguf");
+    const model::Hparams hparams = model::read_hparams(file);
+    const model::FileSource source(file);
+    const shard::Slice all = shard::whole_slice(hparams);
+    const kernels::Table& kernels = *kernels::table_for(kernels::best_isa());
+    ThreadPool pool(2);
+    const SliceWeights weights = SliceWeights::load(source, hparams, all, kernels, pool, {});
+    const auto nobody = [](std::uint64_t, std::uint64_t) {};
+    auto whole = WholeWeights::load(source, hparams, kernels, pool, UINT64_MAX, nobody);
+    ExecutorOptions options;
+    options.max_rows = 64;
+    options.kv_positions = tests::by_speed(16384U, 1024U);
+    options.sequence_rows = 1;
+    options.row_shares = {{all, all}, {1, 1}};
+    Executor executor(hparams, all, weights, kernels, pool, options, 0, &whole);
+    Echo echo;
+    // However long the prompt is, its steps take what the first one took, and the cache.
+    for (std::uint32_t at = 0; at < options.kv_positions; at += 64) {
+        Step step = step_of(file, at, 64);
+        step.outputs.clear();
+        step.sequence_parallel = true;
+        const std::size_t before = allocations.load();
+        const Status status = executor.run(step, echo);
+        const std::size_t after = allocations.load();
+        REQUIRE(status == Status::ok);
+        // The list of a sequence's blocks grows as the cache does.
+        if (at != 0) CHECK(after - before <= 1);
+    }
+    CHECK(executor.cache().used_blocks() == options.kv_positions / KvCache::kBlockPositions);
+}
+
 }  // namespace
 
 TEST_CASE("a step allocates nothing once its sequence has begun") {
@@ -145,6 +181,13 @@ TEST_CASE("a step allocates nothing once its sequence has begun") {
     shape.n_experts = 8;
     check_allocations(shape, SoloCollective());
     check_allocations(shape, Echo());
+}
+
+TEST_CASE("nor does a step whose rows are shared out, of a prompt of any length") {
+    tests::ModelShape shape;
+    shape.type = "q4_k";
+    shape.n_context = 16384;
+    check_shared_allocations(shape);
 }
 
 }  // namespace shoal::exec

@@ -33,6 +33,14 @@ void add(std::vector<std::vector<double>>& x, const std::vector<std::vector<doub
     }
 }
 
+std::vector<std::vector<double>> by_position(const std::vector<std::vector<double>>& x) {
+    std::vector<std::vector<double>> out(x[0].size(), std::vector<double>(x.size()));
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        for (std::size_t t = 0; t < x[i].size(); ++t) out[t][i] = x[i][t];
+    }
+    return out;
+}
+
 }  // namespace
 
 DoubleModel::DoubleModel(const model::GgufFile& file) : file_(file), hp_(read_hparams(file)) {}
@@ -205,7 +213,8 @@ void DoubleModel::add_layer(std::uint32_t layer, Columns& x) const {
     add(x, hp_.n_experts == 0 ? fed_forward(layer, ".weight", g, 0) : mixed(layer, g));
 }
 
-std::vector<std::vector<double>> DoubleModel::logits(const std::vector<std::int32_t>& ids) const {
+/// What the last norm makes of the tokens.
+DoubleModel::Columns DoubleModel::states(const std::vector<std::int32_t>& ids) const {
     const model::TensorInfo& embedding = file_.header().tensor(model::tensor_name::kEmbedding);
     Columns x(hp_.dim, std::vector<double>(ids.size()));
     for (std::size_t t = 0; t < ids.size(); ++t) {
@@ -213,13 +222,17 @@ std::vector<std::vector<double>> DoubleModel::logits(const std::vector<std::int3
         for (std::size_t i = 0; i < hp_.dim; ++i) x[i][t] = row[i];
     }
     for (std::uint32_t layer = 0; layer < hp_.n_layers; ++layer) add_layer(layer, x);
-    x = normed(model::tensor_name::kOutputNorm, x);
-    x = product(hp_.tied_output ? model::tensor_name::kEmbedding : model::tensor_name::kOutput, x);
-    std::vector<std::vector<double>> out(ids.size(), std::vector<double>(x.size()));
-    for (std::size_t id = 0; id < x.size(); ++id) {
-        for (std::size_t t = 0; t < ids.size(); ++t) out[t][id] = x[id][t];
-    }
-    return out;
+    return normed(model::tensor_name::kOutputNorm, x);
+}
+
+std::vector<std::vector<double>> DoubleModel::logits(const std::vector<std::int32_t>& ids) const {
+    return by_position(
+        product(hp_.tied_output ? model::tensor_name::kEmbedding : model::tensor_name::kOutput,
+                states(ids)));
+}
+
+std::vector<std::vector<double>> DoubleModel::hidden(const std::vector<std::int32_t>& ids) const {
+    return by_position(states(ids));
 }
 
 double DoubleModel::loss(const std::vector<std::int32_t>& ids) const {

@@ -19,6 +19,9 @@ class DoubleModel {
     /// Logits (position)(n_vocab) after each token.
     std::vector<std::vector<double>> logits(const std::vector<std::int32_t>& ids) const;
 
+    /// What the last norm makes of each token (position)(dim).
+    std::vector<std::vector<double>> hidden(const std::vector<std::int32_t>& ids) const;
+
     /// Mean of -ln p(ids[t + 1] | ids[0..t]) in nats.
     double loss(const std::vector<std::int32_t>& ids) const;
 
@@ -38,6 +41,7 @@ class DoubleModel {
                         std::size_t expert) const;
     Columns mixed(std::uint32_t layer, const Columns& h) const;
     void add_layer(std::uint32_t layer, Columns& x) const;
+    Columns states(const std::vector<std::int32_t>& ids) const;
 
     const model::GgufFile& file_;
     model::Hparams hp_;

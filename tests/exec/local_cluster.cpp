@@ -23,17 +23,70 @@ std::vector<kernels::Isa> vector_isas_here() {
     return isas;
 }
 
+namespace {
+
+// Counts what its rank sends.
+class Counted final : public exec::Collective {
+  public:
+    Counted(exec::Collective& inner, std::uint64_t& sent) : inner_(inner), sent_(sent) {}
+    std::uint32_t rank() const noexcept override { return inner_.rank(); }
+    std::uint32_t size() const noexcept override { return inner_.size(); }
+    void uneven() noexcept override { inner_.uneven(); }
+    exec::Status all_gather(std::span<const std::byte> mine,
+                            std::vector<std::span<const std::byte>>& theirs) override {
+        sent_ += (size() - 1) * mine.size();
+        return inner_.all_gather(mine, theirs);
+    }
+    exec::Status all_to_all(std::span<const std::span<const std::byte>> mine,
+                            std::vector<std::span<const std::byte>>& theirs) override {
+        for (std::size_t r = 0; r < mine.size(); ++r) sent_ += r == rank() ? 0 : mine[r].size();
+        return inner_.all_to_all(mine, theirs);
+    }
+    exec::Status broadcast(std::span<const std::byte> payload,
+                           std::span<const std::byte>& received) override {
+        if (rank() == 0) sent_ += (size() - 1) * payload.size();
+        return inner_.broadcast(payload, received);
+    }
+    exec::Status gather(std::span<const std::byte> mine,
+                        std::vector<std::span<const std::byte>>& theirs) override {
+        if (rank() != 0) sent_ += mine.size();
+        return inner_.gather(mine, theirs);
+    }
+
+  private:
+    exec::Collective& inner_;
+    std::uint64_t& sent_;
+};
+
+}  // namespace
+
 struct LocalCluster::Device {
+    std::uint64_t sent = 0;
+    std::uint64_t judged_steps = 0;
     exec::ThreadPool pool;
     exec::SliceWeights weights;
+    std::unique_ptr<exec::WholeWeights> whole;
     exec::Executor executor;
 
-    Device(const model::WeightSource& source, const model::Hparams& hp, const shard::Slice& slice,
-           const ClusterOptions& options)
+    Device(const model::WeightSource& source, const model::Hparams& hp, std::uint32_t rank,
+           const shard::Slice& slice, const ClusterOptions& options)
         : pool(options.threads),
           weights(exec::SliceWeights::load(source, hp, slice, *kernels::table_for(options.isa),
-                                           pool, [](std::uint64_t, std::uint64_t) {})),
-          executor(hp, slice, weights, *kernels::table_for(options.isa), pool, options.exec) {}
+                                           pool, {})),
+          whole(load_whole(source, hp, rank, options, pool)),
+          executor(hp, slice, weights, *kernels::table_for(options.isa), pool, options.exec, rank,
+                   whole.get()) {}
+
+    static std::unique_ptr<exec::WholeWeights> load_whole(const model::WeightSource& source,
+                                                          const model::Hparams& hp,
+                                                          std::uint32_t rank,
+                                                          const ClusterOptions& options,
+                                                          exec::ThreadPool& pool) {
+        if (options.exec.sequence_rows == 0 || options.row_shares[rank] == 0) return nullptr;
+        return std::make_unique<exec::WholeWeights>(
+            exec::WholeWeights::load(source, hp, *kernels::table_for(options.isa), pool,
+                                     options.whole_bytes, [](std::uint64_t, std::uint64_t) {}));
+    }
 };
 
 LocalCluster::LocalCluster(const model::GgufFile& file, const ClusterOptions& options)
@@ -44,8 +97,10 @@ LocalCluster::LocalCluster(const model::GgufFile& file, const ClusterOptions& op
         devices[i].pace = cutter.pace(options.speeds[i]);
     }
     plan_ = cutter.cut(devices, {});
-    for (const shard::Slice& slice : plan_) {
-        devices_.push_back(std::make_unique<Device>(source_, hparams_, slice, options));
+    ClusterOptions o = options;
+    if (o.exec.sequence_rows != 0) o.exec.row_shares = {plan_, o.row_shares};
+    for (std::uint32_t r = 0; r < plan_.size(); ++r) {
+        devices_.push_back(std::make_unique<Device>(source_, hparams_, r, plan_[r], o));
     }
 }
 
@@ -59,6 +114,23 @@ const exec::SliceWeights& LocalCluster::weights(std::uint32_t rank) const {
     return devices_[rank]->weights;
 }
 
+const exec::WholeWeights* LocalCluster::whole(std::uint32_t rank) const {
+    return devices_[rank]->whole.get();
+}
+
+std::uint64_t LocalCluster::sent(std::uint32_t rank) const {
+    return devices_[rank]->sent;
+}
+
+std::uint64_t LocalCluster::judged_steps(std::uint32_t rank) const {
+    return devices_[rank]->judged_steps;
+}
+
+exec::Status LocalCluster::run(const exec::Step& step) {
+    exec::SoloCollective alone;
+    return devices_.at(0)->executor.run(step, alone);
+}
+
 void LocalCluster::run_plan(const std::function<void(exec::Root&)>& body) {
     auto exchanges = mesh::make_memory_exchange(static_cast<std::uint32_t>(devices_.size()));
     std::vector<exec::Status> ends(devices_.size(), exec::Status::ok);
@@ -68,16 +140,20 @@ void LocalCluster::run_plan(const std::function<void(exec::Root&)>& body) {
         for (std::size_t r = 1; r < devices_.size(); ++r) {
             followers.emplace_back([this, r, exchange = exchanges[r].get(), &ends] {
                 EffortCounter effort;
-                ExchangeCollective collective(*exchange, effort);
+                ExchangeCollective exchanged(*exchange, effort);
+                Counted collective(exchanged, devices_[r]->sent = 0);
                 ends[r] = exec::follow(devices_[r]->executor, collective);
+                devices_[r]->judged_steps = effort.steps;
             });
         }
         EffortCounter effort;
-        ExchangeCollective collective(*exchanges[0], effort);
+        ExchangeCollective exchanged(*exchanges[0], effort);
+        Counted collective(exchanged, devices_[0]->sent = 0);
         exec::Root root(devices_[0]->executor, collective, source_);
         try {
             body(root);
             ends[0] = root.stop();
+            devices_[0]->judged_steps = effort.steps;
         } catch (...) {
             error = std::current_exception();
             exchanges[0].reset();

@@ -26,6 +26,9 @@ struct ClusterOptions {
     std::vector<double> speeds;  ///< empty: all equal
     kernels::Isa isa = kernels::best_isa();
     exec::ExecutorOptions exec;
+    /// Of rows, where exec.sequence_rows is not 0.
+    std::vector<std::uint32_t> row_shares{};
+    std::uint64_t whole_bytes = UINT64_MAX;  ///< for whole layers, of each device
 };
 
 /// What a generation gave.
@@ -68,6 +71,14 @@ class LocalCluster {
     /// The device's executor and weights, for looking at memory.
     const exec::Executor& executor(std::uint32_t rank) const;
     const exec::SliceWeights& weights(std::uint32_t rank) const;
+    /// Null where it has no share of rows.
+    const exec::WholeWeights* whole(std::uint32_t rank) const;
+    /// Bytes that the device sent in the last plan, of payloads, to each other device once.
+    std::uint64_t sent(std::uint32_t rank) const;
+    /// Steps by which the device's speed was judged in the last plan.
+    std::uint64_t judged_steps(std::uint32_t rank) const;
+    /// One step of one device.
+    exec::Status run(const exec::Step& step);
 
   private:
     struct Device;

@@ -127,6 +127,21 @@ void pool(const std::vector<double>& errors, double unit, std::vector<double>& a
     for (const double error : errors) all.push_back(error / unit);
 }
 
+/// Greedy ids of all runs of a reference.
+void check_ids(const model::GgufFile& file, const ClusterOptions& options, const json& expected) {
+    LocalCluster cluster(file, options);
+    for (const json& run : expected["runs"]) {
+        CAPTURE(file.path().string());
+        CAPTURE(options.devices);
+        CAPTURE(options.exec.sequence_rows);
+        CAPTURE(run["prompt"].get<std::string>());
+        const auto ids = run["generated_ids"].get<std::vector<std::int32_t>>();
+        const auto out = cluster.generate(run["prompt_ids"].get<std::vector<std::int32_t>>(),
+                                          static_cast<std::uint32_t>(ids.size()), {});
+        CHECK(out.ids == ids);
+    }
+}
+
 double largest(const std::vector<double>& values) {
     return *std::max_element(values.begin(), values.end());
 }
@@ -139,17 +154,11 @@ TEST_CASE("greedy ids of float models equal the reference on any number of devic
         const model::GgufFile file(reference_dir() / "models" / (model + ".gguf"));
         const json expected = golden(model);
         for (const std::uint32_t devices : by_speed<Counts>({1, 2, 3, 4, 5, 8}, {1, 5})) {
-            LocalCluster cluster(file, exact(devices));
-            for (const json& run : expected["runs"]) {
-                CAPTURE(model);
-                CAPTURE(devices);
-                CAPTURE(run["prompt"].get<std::string>());
-                const auto ids = run["generated_ids"].get<std::vector<std::int32_t>>();
-                const auto out =
-                    cluster.generate(run["prompt_ids"].get<std::vector<std::int32_t>>(),
-                                     static_cast<std::uint32_t>(ids.size()), {});
-                CHECK(out.ids == ids);
-            }
+            check_ids(file, exact(devices), expected);
+            ClusterOptions sharing_rows = exact(devices);
+            sharing_rows.exec.sequence_rows = 1;
+            sharing_rows.row_shares.assign(devices, 1);
+            check_ids(file, sharing_rows, expected);
         }
     }
 }

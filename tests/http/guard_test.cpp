@@ -2,9 +2,12 @@
 
 #include <doctest/doctest.h>
 
-#include "daemon/http/router.hpp"
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
-namespace shoal::http {
+namespace shoal::http::guard_test {
 namespace {
 
 Guard guard(std::string listen = "127.0.0.1", std::string key = {},
@@ -88,6 +91,9 @@ TEST_SUITE("guard") {
         const Guard g = guard("127.0.0.1", "correct horse");
         CHECK_FALSE(g.check_key("Bearer correct horse"));
         CHECK_FALSE(g.check_key("bearer correct horse"));
+        CHECK_FALSE(g.check_key(std::nullopt, "correct horse"));
+        CHECK(g.check_key(std::nullopt, "correct horsE")->status == 401);
+        CHECK(g.check_key("Bearer wrong", "correct horse")->status == 401);
         for (const char* value :
              {"", "Bearer", "Bearer ", "Bearer correct", "Bearer correct horsE",
               "Bearer correct horse ", "Basic correct horse", "correct horse"}) {
@@ -112,40 +118,4 @@ TEST_SUITE("guard") {
     }
 }
 
-TEST_SUITE("router") {
-    TEST_CASE("each path has its methods") {
-        const auto is = [](const char* method, const char* path, Endpoint wanted) {
-            const auto routed = route(method, path);
-            return std::holds_alternative<Endpoint>(routed) && std::get<Endpoint>(routed) == wanted;
-        };
-        CHECK(is("POST", "/v1/completions", Endpoint::completions));
-        CHECK(is("POST", "/tokenize", Endpoint::tokenize));
-        CHECK(is("POST", "/detokenize", Endpoint::detokenize));
-        CHECK(is("GET", "/v1/models", Endpoint::models));
-        CHECK(is("HEAD", "/v1/models", Endpoint::models));
-        CHECK(is("GET", "/v1/models/a/b", Endpoint::model));
-        CHECK(is("HEAD", "/v1/models/a", Endpoint::model));
-        CHECK(model_in_path("/v1/models/a/b") == "a/b");
-        CHECK(is("GET", "/health", Endpoint::health));
-        CHECK(is("GET", "/v1/cluster", Endpoint::cluster));
-    }
-
-    TEST_CASE("other paths are 404 and other methods 405") {
-        const auto refusal = [](const char* method, const char* path) {
-            const auto routed = route(method, path);
-            REQUIRE(std::holds_alternative<Refusal>(routed));
-            return std::get<Refusal>(routed);
-        };
-        for (const char* path :
-             {"", "/", "/v1", "/health/", "/HEALTH", "/v1/completions/x", "*", "/v1/models/"}) {
-            CHECK(refusal("GET", path).error.status == 404);
-        }
-        CHECK(refusal("GET", "/v1/completions").error.status == 405);
-        CHECK(refusal("GET", "/v1/completions").allow == "POST");
-        CHECK(refusal("POST", "/health").allow == "GET, HEAD");
-        CHECK(refusal("OPTIONS", "/v1/completions").error.status == 405);
-        CHECK(refusal("get", "/health").error.status == 405);
-    }
-}
-
-}  // namespace shoal::http
+}  // namespace shoal::http::guard_test

@@ -86,6 +86,14 @@ Done done(StopReason reason = StopReason::end) {
     return d;
 }
 
+json usage(int prompt, int completion) {
+    return {{"prompt_tokens", prompt},
+            {"completion_tokens", completion},
+            {"total_tokens", prompt + completion},
+            {"prompt_tokens_details", {{"cached_tokens", 0}}},
+            {"completion_tokens_details", {{"reasoning_tokens", 0}}}};
+}
+
 const std::string kPrompt = R"({"prompt":"Hi"})";
 const std::string kStream = R"({"prompt":"Hi","stream":true,"max_tokens":-1})";
 
@@ -120,9 +128,10 @@ TEST_SUITE("server answers") {
         CHECK(body["choices"][0]["text"] == " the end!");
         CHECK(body["choices"][0]["finish_reason"] == "length");
         CHECK(body["choices"][0]["index"] == 0);
-        CHECK(body["usage"] ==
-              json{{"prompt_tokens", 3}, {"completion_tokens", 2}, {"total_tokens", 5}});
+        CHECK(body["usage"] == usage(3, 2));
         CHECK(body["timings"]["devices"] == 2);
+        CHECK(body["timings"]["predicted_n"] == 2);
+        CHECK(body["system_fingerprint"] == "shoal");
     }
 
     TEST_CASE("without a seed each request has another") {
@@ -218,8 +227,7 @@ TEST_SUITE("server answers") {
             CHECK(body["choices"][i]["finish_reason"] == (i < 4 ? "stop" : "length"));
         }
         // A prompt counts once.
-        CHECK(body["usage"] ==
-              json{{"prompt_tokens", 9}, {"completion_tokens", 12}, {"total_tokens", 21}});
+        CHECK(body["usage"] == usage(9, 12));
     }
 
     TEST_CASE("a stream of several choices names the choice in every chunk") {
@@ -287,6 +295,57 @@ TEST_SUITE("server answers") {
         CHECK_FALSE(json_of(c.read_event()).contains("usage"));
         CHECK_FALSE(json_of(c.read_event()).contains("usage"));
         CHECK(data_of(c.read_event()) == "[DONE]");
+    }
+
+    TEST_CASE("a chat is answered whole and streamed") {
+        Fixture f(test_options(), [](const Request& request) {
+            CHECK_FALSE(std::get<Generate>(request).chat.empty());
+            return std::vector<Event>{Token{0, 1, "a"}, done()};
+        });
+        const std::string messages = R"("messages":[{"role":"user","content":"Hi"}])";
+        const Response whole = f.ask(post("/v1/chat/completions", "{" + messages + "}"));
+        CHECK(whole.status == 200);
+        CHECK(json::parse(whole.body)["choices"][0]["message"]["content"] == "a!");
+        const Response stream =
+            f.ask(post("/v1/chat/completions", "{" + messages + R"(,"stream":true})"));
+        CHECK(stream.headers.at("content-type") == "text/event-stream");
+        CHECK(stream.body.ends_with("data: [DONE]\n\n"));
+    }
+
+    TEST_CASE("a response is kept for the next request, until it is deleted") {
+        Fixture f(test_options(), [](const Request& request) {
+            CHECK(std::get<Generate>(request).chat.find("first") != std::string::npos);
+            return std::vector<Event>{Token{0, 1, "a"}, done()};
+        });
+        const json first = json::parse(f.ask(post("/v1/responses", R"({"input":"first"})")).body);
+        const std::string id = first["id"];
+        const std::string next = R"({"input":"x","previous_response_id":")" + id + "\"}";
+        CHECK(f.ask(post("/v1/responses", next)).status == 200);
+        CHECK(json::parse(f.ask(get("/v1/responses/" + id)).body) == first);
+        const std::string erase =
+            "DELETE /v1/responses/" + id + " HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        CHECK(f.ask(erase).status == 200);
+        CHECK(f.ask(erase).status == 404);
+        CHECK(error_code(f.ask(post("/v1/responses", next))) == "previous_response_not_found");
+        CHECK(f.ask(post("/v1/responses/" + id, "{}")).headers.at("allow") == "GET, HEAD, DELETE");
+    }
+
+    TEST_CASE("a long text that is repeated at the end is not too much for a stream") {
+        HttpOptions options = test_options();
+        options.max_stream_buffer_bytes = 1000;
+        Fixture f(options);
+        Client c = f.client();
+        c.send(post("/v1/responses", R"({"input":"a","stream":true})"));
+        const auto call = f.service.next();
+        f.service.emit(call.ticket, Token{0, 1, std::string(50'000, 'x')});
+        c.read_head();
+        while (c.read_event().find("output_text.delta") == std::string::npos) {
+        }
+        f.service.emit(call.ticket, done());
+        std::string event = c.read_event();
+        while (event.find("response.completed") == std::string::npos) event = c.read_event();
+        CHECK(event.size() > 50'000);
+        CHECK(c.read_chunk().empty());
     }
 
     TEST_CASE("broken UTF-8 from a model does not break the JSON") {
@@ -545,11 +604,17 @@ TEST_SUITE("server refuses") {
             c.send("OPTIONS " + path + " HTTP/1.1\r\nHost: localhost\r\n" + headers + "\r\n");
             return c.read_head();
         };
+        // Others may be named while it serves.
+        f.server.allow({"kitchen"}, {"https://evil.example"});
+        CHECK(f.ask(get("/v1/models", key + ours)).status == 403);
+        CHECK(f.ask(get("/v1/models", key + "Origin: https://evil.example\r\n")).status == 200);
+        f.server.allow({}, options.allowed_origins);
+
         const std::string wish = "Access-Control-Request-Method: POST\r\n";
         const Response yes = preflight("/v1/completions", ours + wish);
         CHECK(yes.status == 204);
         CHECK(allowed(yes) == "chrome-extension://abc");
-        CHECK(yes.headers.at("access-control-allow-headers") == "Authorization, Content-Type");
+        CHECK(yes.headers.at("access-control-allow-headers") == "Authorization, Content-Type, *");
         CHECK(preflight("/v1/models", ours + wish).status == 405);
         CHECK(preflight("/nothing", ours + wish).status == 404);
         CHECK(preflight("/v1/completions", ours + key).status == 405);
@@ -704,6 +769,29 @@ TEST_SUITE("server refuses") {
             "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             "Content-Length: 99999999999999999999999\r\n\r\n");
         CHECK(c.read_head().status == 413);
+    }
+
+    TEST_CASE("clients of Ollama's API need not say that they send JSON, but other pages may not") {
+        Fixture f;
+        const auto ask = [&](const std::string& path, const std::string& headers) {
+            return f.ask("POST " + path + " HTTP/1.1\r\nHost: localhost\r\n" + headers +
+                         "Content-Length: 2\r\n\r\n{}");
+        };
+        for (const char* type :
+             {"", "Content-Type: application/x-www-form-urlencoded\r\n",
+              "Content-Type: text/plain;charset=UTF-8\r\n", "Content-Type: application/json\r\n"}) {
+            CHECK(ask("/api/show", type).status == 400);
+        }
+        CHECK(ask("/api/show", "Content-Type: image/png\r\n").status == 415);
+        CHECK(ask("/api/show", "Content-Type: text/plain\r\nOrigin: http://evil.example\r\n")
+                  .status == 403);
+        const Response missing = ask("/api/show", "");
+        CHECK(nlohmann::json::parse(missing.body)["error"] == "model is missing");
+        CHECK(f.ask(get("/")).body == "Ollama is running");
+        CHECK(f.ask("DELETE /api/delete HTTP/1.1\r\nHost: localhost\r\n"
+                    "Content-Length: 2\r\n\r\n{}")
+                  .status == 501);
+        CHECK(f.service.started() == 0);
     }
 
     TEST_CASE("malformed JSON, with the connection kept") {

@@ -9,6 +9,8 @@
 #include <set>
 #include <string>
 
+namespace accept_gate_test {
+
 using namespace shoal::mesh::transport;
 using namespace std::chrono_literals;
 
@@ -147,3 +149,5 @@ TEST_SUITE("accept gate") {
         CHECK(source_of_process(7) != source_of_process(8));
     }
 }
+
+}  // namespace accept_gate_test

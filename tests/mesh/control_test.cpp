@@ -8,6 +8,8 @@
 
 #include "mesh/wire/beacon.hpp"
 
+namespace control_test {
+
 using namespace shoal::mesh;
 using namespace shoal::mesh::wire;
 using Reason = DecodeError::Reason;
@@ -259,3 +261,5 @@ TEST_SUITE("beacon") {
         CHECK(reason(no_port) == Reason::bad_value);
     }
 }
+
+}  // namespace control_test

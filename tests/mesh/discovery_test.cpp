@@ -8,6 +8,8 @@
 
 #include "mesh/discovery/interfaces.hpp"
 
+namespace discovery_test {
+
 using namespace shoal::mesh;
 using namespace shoal::mesh::discovery;
 using wire::Beacon;
@@ -241,3 +243,5 @@ TEST_SUITE("interfaces") {
         CHECK(network_address({all[0], all[1]}, {}).empty());
     }
 }
+
+}  // namespace discovery_test

@@ -4,6 +4,8 @@
 
 #include "mesh/membership/round_trip.hpp"
 
+namespace election_test {
+
 using namespace shoal::mesh;
 using namespace shoal::mesh::membership;
 
@@ -247,3 +249,5 @@ TEST_SUITE("election") {
         CHECK_FALSE(election.root());
     }
 }
+
+}  // namespace election_test

@@ -11,10 +11,13 @@
 #include <string>
 
 #include "mesh/discovery/cluster_key.hpp"
+#include "mesh/disk/whole_file.hpp"
 #include "mesh/transport/identity_store.hpp"
 #include "mesh/transport/state_file.hpp"
 #include "mesh/transport/state_lock.hpp"
 #include "tests/mesh/temp_dir.hpp"
+
+namespace identity_test {
 
 using namespace shoal::mesh;
 using shoal::tests::TempDir;
@@ -111,18 +114,37 @@ TEST_SUITE("identity") {
         const TempDir dir;
         const auto path = dir.path() / "counter";
         CHECK_FALSE(transport::read_state_file(path).has_value());
-        CHECK(transport::create_state_file(path, "one", 0600));
-        CHECK_FALSE(transport::create_state_file(path, "two", 0600));
+        CHECK(shoal::disk::create_file(path, "one", 0600));
+        CHECK_FALSE(shoal::disk::create_file(path, "two", 0600));
         CHECK(slurp(path) == "one");
-        transport::replace_state_file(path, "three", 0600);
+        shoal::disk::replace_file(path, "three", 0600);
         CHECK(slurp(path) == "three");
         CHECK(std::distance(std::filesystem::directory_iterator(dir.path()), {}) == 1);
         CHECK_THROWS(transport::read_state_file(dir.path()));
-        CHECK_THROWS(transport::replace_state_file(dir.path() / "no" / "file", "x", 0600));
+        CHECK_THROWS(shoal::disk::replace_file(dir.path() / "no" / "file", "x", 0600));
     }
 }
 
 TEST_SUITE("cluster key") {
+    TEST_CASE("a key that is missing is made once, whole, for its owner alone") {
+        const TempDir dir;
+        const auto path = dir.path() / "cluster.key";
+        bool made = false;
+        const ClusterKey key = load_or_make_cluster_key(path, made);
+        CHECK(made);
+        CHECK(load_or_make_cluster_key(path, made) == key);
+        CHECK_FALSE(made);
+        struct stat info {};
+        REQUIRE(::stat(path.c_str(), &info) == 0);
+        CHECK((info.st_mode & 07777) == 0600);
+        CHECK(std::distance(std::filesystem::directory_iterator(dir.path()), {}) == 1);
+        // One that is there and of no use is not replaced: its cluster would lose this device.
+        write(path, "shoal1-abc\n", 0600);
+        CHECK_THROWS_WITH(load_or_make_cluster_key(path, made),
+                          doctest::Contains("no valid cluster key"));
+        CHECK_THROWS(load_or_make_cluster_key(dir.path() / "no" / "cluster.key", made));
+    }
+
     TEST_CASE("text round-trips, also as people type it") {
         const ClusterKey key = generate_cluster_key();
         const std::string text = key.text();
@@ -193,3 +215,5 @@ TEST_SUITE("cluster key") {
         CHECK_THROWS_WITH(load_cluster_key(path), doctest::Contains("this one has more"));
     }
 }
+
+}  // namespace identity_test

@@ -6,6 +6,8 @@
 #include <string>
 #include <thread>
 
+namespace io_probe_test {
+
 using namespace std::chrono_literals;
 using shoal::mesh::transport::IoProbe;
 
@@ -50,3 +52,5 @@ TEST_SUITE("io probe") {
         REQUIRE(zmq_socket_monitor(watched.handle(), nullptr, 0) == 0);
     }
 }
+
+}  // namespace io_probe_test

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+namespace membership_test {
+
 using namespace shoal::mesh;
 using namespace shoal::mesh::membership;
 
@@ -436,3 +438,5 @@ TEST_SUITE("membership") {
         CHECK(actions.empty());
     }
 }
+
+}  // namespace membership_test

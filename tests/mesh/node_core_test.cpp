@@ -7,6 +7,8 @@
 
 #include "tests/mesh/memory_network.hpp"
 
+namespace node_core_test {
+
 using namespace shoal::mesh;
 using namespace shoal::tests;
 
@@ -558,3 +560,5 @@ TEST_SUITE("node core") {
         CHECK(net.count_events(1, "lost 0") == 0);
     }
 }
+
+}  // namespace node_core_test

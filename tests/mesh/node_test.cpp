@@ -19,6 +19,8 @@
 #include "mesh/transport/zmq_transport.hpp"
 #include "tests/mesh/temp_dir.hpp"
 
+namespace node_test {
+
 using namespace shoal::mesh;
 using shoal::tests::TempDir;
 using std::chrono::milliseconds;
@@ -282,3 +284,5 @@ TEST_SUITE("interfaces") {
         CHECK(std::ranges::any_of(real, [](const auto& i) { return i.name == "lo"; }));
     }
 }
+
+}  // namespace node_test

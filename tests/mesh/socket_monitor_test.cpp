@@ -5,6 +5,8 @@
 #include <chrono>
 #include <thread>
 
+namespace socket_monitor_test {
+
 using namespace std::chrono_literals;
 using shoal::mesh::transport::SocketMonitor;
 
@@ -43,3 +45,5 @@ TEST_SUITE("socket monitor") {
         delete all;
     }
 }
+
+}  // namespace socket_monitor_test

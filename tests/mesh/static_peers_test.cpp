@@ -6,6 +6,8 @@
 #include <functional>
 #include <thread>
 
+namespace static_peers_test {
+
 using namespace shoal::mesh::discovery;
 using Clock = StaticPeers::Time::clock;
 
@@ -72,3 +74,5 @@ TEST_SUITE("static peers") {
         }
     }
 }
+
+}  // namespace static_peers_test

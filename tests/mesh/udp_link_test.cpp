@@ -12,6 +12,8 @@
 #include <string_view>
 #include <thread>
 
+namespace udp_link_test {
+
 using namespace shoal::mesh::discovery;
 using namespace std::chrono_literals;
 
@@ -119,3 +121,5 @@ TEST_SUITE("udp link") {
         CHECK(good.warnings().empty());
     }
 }
+
+}  // namespace udp_link_test

@@ -6,6 +6,8 @@
 
 #include "mesh/transport/identity_store.hpp"
 
+namespace zmq_context_test {
+
 using namespace shoal::mesh;
 
 namespace {
@@ -98,3 +100,5 @@ TEST_SUITE("zmq context") {
         CHECK_FALSE(context.allow(key));
     }
 }
+
+}  // namespace zmq_context_test

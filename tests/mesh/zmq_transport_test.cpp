@@ -13,6 +13,8 @@
 #include "mesh/transport/identity_store.hpp"
 #include "mesh/transport/zmq_context.hpp"
 
+namespace zmq_transport_test {
+
 using namespace shoal::mesh;
 using namespace std::chrono_literals;
 using transport::Incoming;
@@ -106,3 +108,5 @@ TEST_SUITE("zmq transport") {
         CHECK(device.receive(200ms) == std::nullopt);
     }
 }
+
+}  // namespace zmq_transport_test

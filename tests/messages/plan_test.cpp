@@ -22,11 +22,14 @@ PlanOffer sample_offer() {
     offer.max_rows = 256;
     offer.max_outputs = 16;
     offer.scatter_rows = 22;
+    offer.sequence_rows = 64;
     PlanDevice device;
     device.id = {5};
     device.public_key = {6};
     device.endpoint = "tcp://*:1234";
     device.slice = {{1, 2}, {3, 4}, {5, 6}, {7, 8}};
+    device.row_share = 9;
+    device.whole_bytes = 10;
     offer.devices = {device, device};
     return offer;
 }
@@ -61,7 +64,10 @@ std::vector<PlanFrame> samples() {
                          4,
                          0.5,
                          {},
-                         sample_profile()}},
+                         sample_profile(),
+                         47480}},
+        {0, LinkTest{plan, {{{8}, {9}, 4001}, {{1}, {2}, 4002}}}},
+        {0, LinkResult{plan, "", 1e-4, 1e8, 2e8, "zmtp", "AES-256-OCB"}},
     };
 }
 
@@ -105,7 +111,8 @@ TEST_CASE("an offer's device has these bytes: its slice is eight numbers with ke
     const std::string slice =
         "0301040205030604070508060907"
         "0a08";
-    CHECK(contains(encode({0, sample_offer()}), "8b" + id + key + endpoint + slice));
+    const std::string rows = "0b090c0a";
+    CHECK(contains(encode({0, sample_offer()}), "8d" + id + key + endpoint + slice + rows));
 }
 
 TEST_CASE("a truncated plan message is refused") {

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <variant>
 
 namespace shoal::mesh::messages {
 namespace {
@@ -54,6 +55,11 @@ Generate full_generate() {
     g.stop = {"\n\n", "</s>"};
     g.ignore_eos = true;
     g.resume_ids = {5, 6};
+    g.chat = R"({"messages":[]})";
+    g.suffix = "end";
+    g.constraint = {Constraint::Kind::json_schema, "{}"};
+    g.logprobs = 21;
+    g.prompt_logprobs = true;
     return g;
 }
 
@@ -78,6 +84,8 @@ StatusReply full_status() {
     s.tokens_per_second = 4.5, s.prefill_tokens_per_second = 1e9;
     s.reading_models = true;
     s.warnings = {{"disk-full", Severity::error, "00ff", "no room", "make some"}};
+    s.links = {{"00ff", "11ee", 1e-4, 1e8, 2e8, "2026-11-29T16:40:00Z", "", "10.0.0.2", "zmtp",
+                "AES-256-OCB"}};
     return s;
 }
 
@@ -87,13 +95,15 @@ ModelInfo full_model() {
 
 std::vector<Request> all_requests() {
     return {full_generate(),
-            TokenizeRequest{"m", "text", false, false},
+            TokenizeRequest{"m", "text", false, false, "{}"},
             DetokenizeRequest{"m", {3, 2, 1}},
             StatusRequest{},
             ModelsRequest{},
             LoadRequest{"/models/tiny.gguf"},
             CancelRequest{77},
-            BenchRequest{true}};
+            BenchRequest{true},
+            PlanRequest{"tiny", 3},
+            DescribeRequest{"tiny"}};
 }
 
 DeviceProfile full_profile() {
@@ -113,16 +123,58 @@ BenchReply full_bench() {
             "disk full"};
 }
 
+PlanReply full_plan() {
+    PlanReply reply{"tiny", 8192, {0, 4096}, 2048, 512, 256, 2, {}, 1, {}, {1, 2, 3, 4, 5}, -0.5};
+    reply.counts = {{1, true, true, {12.5, 9}, 100, 0.25, 1ULL << 33, 64, 40}, PlanCount{}};
+    reply.devices = {{"pi", true, false, full_device().slice, 1ULL << 32, 0.5, ""},
+                     {"old", false, true, {}, 0, 0, "slow"}};
+    reply.links = {3, 2, {1e-4, 1e8}, {1e-5, 1e9}, {1e-3, 1e7}};
+    return reply;
+}
+
+Token full_token() {
+    return {4,
+            15043,
+            " H\xC3\xA9",
+            "tiny",
+            "hm",
+            {{"call_1", "add", R"({"a":1})"}, {}},
+            {{15043, -0.5F, "\xC3"}, {7, -1e9F, ""}}};
+}
+
+PromptTokens full_prompt() {
+    return {9, {{1, "<s>", {}}, {15043, "\xA9", {{15043, -2, "\xA9"}}}}};
+}
+
+Done full_done() {
+    Done done{StopReason::stop, "tail", 5, 6, "tiny", 0.5, 0.25, 1e-9, 1e9, 7};
+    done.reasoning = "hm", done.calls = {{"call_2", "add", "{}"}}, done.reasoning_tokens = 3;
+    done.stopped_by = "\n\n", done.embedding = {0.5F, -1};
+    return done;
+}
+
+DescribeReply full_description() {
+    DescribeReply d;
+    d.info = full_model(), d.chat_template = "{{ bos }}", d.bos = "<s>", d.eos = "</s>";
+    d.thinks = true, d.calls_tools = true, d.fills_in = true;
+    d.layers = 1, d.width = 2, d.heads = 3, d.kv_heads = 4, d.ffn = 5, d.vocabulary = 6;
+    d.metadata = {{"general.name", "Tiny"}, {"a", ""}};
+    return d;
+}
+
 std::vector<Event> all_events() {
     return {Progress{"loading", 1, ~0ULL},
-            Token{4, 15043, " H\xC3\xA9", "tiny"},
-            Done{StopReason::stop, "tail", 5, 6, "tiny", 0.5, 0.25, 1e-9, 1e9, 7},
+            full_token(),
+            full_done(),
             Failed{ErrorCode::context_length, "no"},
-            TokenizeReply{{1, 2}, {"a", "b"}},
+            TokenizeReply{{1, 2}, {"a", "b"}, "ab"},
             DetokenizeReply{"text"},
             ModelsReply{{full_model(), ModelInfo{}}},
             full_status(),
-            full_bench()};
+            full_bench(),
+            full_plan(),
+            full_prompt(),
+            full_description()};
 }
 
 std::string text_of(const RequestFrame& f) {
@@ -186,6 +238,37 @@ TEST_SUITE("requests") {
         CHECK(g.stop == want.stop);
         CHECK(g.ignore_eos);
         CHECK(g.resume_ids == want.resume_ids);
+        CHECK(g.chat == want.chat);
+        CHECK(g.suffix == want.suffix);
+        CHECK(g.constraint == want.constraint);
+        CHECK(g.logprobs == want.logprobs);
+        CHECK(g.prompt_logprobs);
+    }
+
+    TEST_CASE("answers of chats, scores and embeddings keep every member") {
+        const auto sent = [](const Event& event) {
+            const auto back = decode_event(encode(EventFrame{1, event}));
+            REQUIRE(static_cast<bool>(back));
+            return back->body;
+        };
+        Generate embed;
+        embed.task = Task::embed;
+        const auto asked = decode_request(encode(RequestFrame{1, embed}));
+        REQUIRE(static_cast<bool>(asked));
+        CHECK(std::get<Generate>(asked->body).task == Task::embed);
+        const auto token = std::get<Token>(sent(full_token()));
+        CHECK(token.reasoning == "hm");
+        CHECK(token.calls == full_token().calls);
+        CHECK(token.scores == full_token().scores);
+        CHECK(std::get<PromptTokens>(sent(full_prompt())).tokens == full_prompt().tokens);
+        const auto done = std::get<Done>(sent(full_done()));
+        CHECK(done.calls == full_done().calls);
+        CHECK(done.embedding == full_done().embedding);
+        CHECK(done.stopped_by == "\n\n");
+        const auto model = std::get<DescribeReply>(sent(full_description()));
+        CHECK(model.metadata == full_description().metadata);
+        CHECK(model.fills_in);
+        CHECK(model.vocabulary == 6);
     }
 
     TEST_CASE("every event survives the wire with every field") {
@@ -209,10 +292,25 @@ TEST_SUITE("requests") {
         CHECK(status.devices[1].rank == -1);
         CHECK(status.reading_models);
         CHECK(status.warnings == full_status().warnings);
+        CHECK(status.links == full_status().links);
         const auto bench = decode_event(encode(EventFrame{1, full_bench()}));
         REQUIRE(static_cast<bool>(bench));
         CHECK(std::get<BenchReply>(bench->body).profile == full_profile());
         CHECK(std::get<BenchReply>(bench->body).cpus == full_bench().cpus);
+    }
+
+    TEST_CASE("a predicted plan keeps every member") {
+        const auto back = decode_event(encode(EventFrame{1, full_plan()}));
+        REQUIRE(static_cast<bool>(back));
+        CHECK(std::get<PlanReply>(back->body) == full_plan());
+    }
+
+    TEST_CASE("plans are predicted for command lines, also of other devices") {
+        CHECK_FALSE(validate(PlanRequest{"tiny", 1024}, Door::control));
+        CHECK_FALSE(validate(PlanRequest{"tiny", 0}, Door::mesh));
+        CHECK(validate(PlanRequest{"tiny", 1025}, Door::control)->code == ErrorCode::bad_request);
+        CHECK(validate(PlanRequest{"/a/path", 0}, Door::mesh)->code == ErrorCode::forbidden);
+        CHECK(validate(PlanRequest{"tiny", 0}, Door::http)->code == ErrorCode::forbidden);
     }
 
     TEST_CASE("a device is measured over the control socket alone") {
@@ -265,10 +363,11 @@ TEST_SUITE("requests") {
         CHECK(text_of({1, g}) != base);
     }
 
-    TEST_CASE("only progress and tokens do not end a request") {
+    TEST_CASE("only progress and tokens, of prompt and answer, do not end a request") {
         for (const Event& event : all_events()) {
-            const bool goes_on =
-                std::holds_alternative<Progress>(event) || std::holds_alternative<Token>(event);
+            const bool goes_on = std::holds_alternative<Progress>(event) ||
+                                 std::holds_alternative<Token>(event) ||
+                                 std::holds_alternative<PromptTokens>(event);
             CHECK(is_final(event) == !goes_on);
         }
     }
@@ -306,10 +405,10 @@ TEST_SUITE("requests") {
         version.head(2, 3).pack.pack_map(0);
         CHECK(request_error(version.bytes()).reason == Reason::wrong_version);
         Raw type;
-        type.head(1, 8).pack.pack_map(0);
+        type.head(1, std::variant_size_v<Request>).pack.pack_map(0);
         CHECK(request_error(type.bytes()).reason == Reason::unknown_type);
         Raw event_type;
-        event_type.head(1, 9).pack.pack_map(0);
+        event_type.head(1, std::variant_size_v<Event>).pack.pack_map(0);
         CHECK(event_error(event_type.bytes()).reason == Reason::unknown_type);
         CHECK(request_error({}).reason == Reason::truncated);
         CHECK(request_error(raw({0xC1})).reason == Reason::bad_value);
@@ -595,6 +694,40 @@ TEST_SUITE("requests_validate") {
         CHECK(refusal(DetokenizeRequest{"", {0, -1}}).find("ids[1] is -1") == 0);
         CHECK(refusal(TokenizeRequest{"", std::string(kMaxPromptBytes + 1, 't')}).find("text") ==
               0);
+    }
+
+    TEST_CASE("chats, grammars and scores hold to their limits") {
+        Generate g;
+        g.chat.assign(kMaxChatBytes, 'x');
+        g.suffix = std::string(kMaxPromptBytes - (128u << 10), 'x');
+        CHECK_FALSE(validate(g, Door::http));
+        g.suffix.assign(kMaxPromptBytes, 'x');
+        CHECK(refusal(g).find("together") != std::string::npos);
+        g = {};
+        g.chat.assign(kMaxChatBytes + 1, 'x');
+        CHECK(refusal(g).find("chat") != std::string::npos);
+        g = {};
+        g.suffix.assign(kMaxPromptBytes + 1, 'x');
+        CHECK(refusal(g).find("suffix") != std::string::npos);
+        g = {};
+        g.constraint = {Constraint::Kind::gbnf, std::string(kMaxGrammarBytes, 'x')};
+        CHECK_FALSE(validate(g, Door::http));
+        g.task = Task::read;
+        CHECK(refusal(g).find("grammar") != std::string::npos);
+        g.task = Task::answer;
+        g.constraint.text += 'x';
+        CHECK(refusal(g).find("grammar") != std::string::npos);
+        g = {};
+        g.logprobs = kMaxLogprobs;
+        CHECK_FALSE(validate(g, Door::http));
+        g.logprobs = kMaxLogprobs + 1;
+        CHECK(refusal(g).find("logprobs") != std::string::npos);
+        g.logprobs = 0;
+        g.prompt_logprobs = true;
+        CHECK(refusal(g).find("prompt_logprobs") != std::string::npos);
+        TokenizeRequest t;
+        t.chat.assign(kMaxChatBytes + 1, 'x');
+        CHECK(refusal(t).find("chat") != std::string::npos);
     }
 
     TEST_CASE("paths come through the control door alone, loading not through HTTP") {

@@ -11,7 +11,7 @@
 #include "daemon/model/gguf_names.hpp"
 #include "tests/model/gguf_bytes.hpp"
 
-namespace shoal::model {
+namespace shoal::model::gguf_limits_test {
 namespace {
 
 using tests::GgufBytes;
@@ -360,4 +360,4 @@ TEST_SUITE("gguf limits") {
     }
 }
 
-}  // namespace shoal::model
+}  // namespace shoal::model::gguf_limits_test

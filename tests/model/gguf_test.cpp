@@ -13,7 +13,7 @@
 #include "tests/model/gguf_bytes.hpp"
 #include "tests/model/temporary_folder.hpp"
 
-namespace shoal::model {
+namespace shoal::model::gguf_test {
 namespace {
 
 using tests::GgufBytes;
@@ -195,4 +195,4 @@ TEST_SUITE("gguf") {
     }
 }
 
-}  // namespace shoal::model
+}  // namespace shoal::model::gguf_test

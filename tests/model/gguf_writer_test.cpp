@@ -16,7 +16,7 @@
 #include "tests/model/gguf_bytes.hpp"
 #include "tests/model/temporary_folder.hpp"
 
-namespace shoal::model {
+namespace shoal::model::gguf_writer_test {
 namespace {
 
 using kernels::DType;
@@ -25,7 +25,7 @@ template <class F>
 std::string error_of(F&& f) {
     try {
         f();
-    } catch (const ModelError& error) {
+    } catch (const std::runtime_error& error) {
         return error.what();
     }
     return {};
@@ -222,8 +222,7 @@ TEST_SUITE("gguf writer") {
             const FileSizeLimit limit(512);
             error = error_of([&] { tests::sample_writer().write(path); });
         }
-        CHECK(error.starts_with(path.string() + ": cannot write " + path.string() + "."));
-        CHECK(error.ends_with(".tmp: File too large"));
+        CHECK(error == "cannot write " + path.string() + ": File too large");
         CHECK(files_in(folder) == 1);
         std::string content;
         std::ifstream(path) >> content;
@@ -241,8 +240,8 @@ TEST_SUITE("gguf writer") {
     TEST_CASE_FIXTURE(tests::TemporaryFolder, "a folder that is not there is an error") {
         const auto path = folder / "none" / "m.gguf";
         const std::string error = error_of([&] { tests::sample_writer().write(path); });
-        CHECK(error.starts_with(path.string() + ": cannot create "));
-        CHECK(error.ends_with(": No such file or directory"));
+        CHECK(error ==
+              "cannot create a file beside " + path.string() + ": No such file or directory");
     }
 
     TEST_CASE_FIXTURE(tests::TemporaryFolder, "files get the permissions that the umask leaves") {
@@ -255,4 +254,4 @@ TEST_SUITE("gguf writer") {
     }
 }
 
-}  // namespace shoal::model
+}  // namespace shoal::model::gguf_writer_test

@@ -8,7 +8,7 @@
 #include "daemon/model/hparams_limits.hpp"
 #include "tests/model/description.hpp"
 
-namespace shoal::model {
+namespace shoal::model::hparams_test {
 namespace {
 
 std::string range(const char* key, std::uint64_t value, std::uint64_t limit) {
@@ -121,6 +121,15 @@ TEST_SUITE("hparams") {
         h = plain.read();
         CHECK(h.head_dim == 16);
         CHECK(h.n_kv_heads == 4);
+    }
+
+    TEST_CASE("how hidden states are pooled is read, whatever the number") {
+        Description d("qwen3");
+        CHECK(d.read().pooling_type == 0);
+        d.set("pooling_type", 3U);
+        CHECK(d.read().pooling_type == 3);
+        d.set("pooling_type", std::uint64_t{1} << 40);
+        CHECK(d.read().pooling_type == UINT32_MAX);
     }
 
     TEST_CASE("rope settings are read") {
@@ -315,4 +324,4 @@ TEST_SUITE("hparams") {
     }
 }
 
-}  // namespace shoal::model
+}  // namespace shoal::model::hparams_test

@@ -193,6 +193,7 @@ void make_model(const ModelShape& shape, const std::filesystem::path& path) {
     GgufWriter writer;
     set_description(writer, shape);
     set_vocabulary(writer, shape.architecture, make_vocabulary(shape.architecture, shape.n_vocab));
+    if (!shape.chat_template.empty()) writer.set("tokenizer.chat_template", shape.chat_template);
     NoiseSource noise(shape.seed, shape.threads);
     add_tensors(shape, hparams_of(shape, writer, path), noise, writer);
     check(shape, writer, path);

@@ -33,10 +33,11 @@ struct ModelShape {
     std::uint32_t n_context = 512;
     float rope_base = 10000;
     float norm_eps = 1e-5F;
-    bool tied = false;        ///< no output.weight
-    bool qkv_bias = false;    ///< qwen2 has biases anyway
-    float rope_scale = 1;     ///< linear scaling of positions, unless it is 1
-    bool rope_freqs = false;  ///< a rope_freqs.weight as Llama 3.1 has it
+    bool tied = false;          ///< no output.weight
+    bool qkv_bias = false;      ///< qwen2 has biases anyway
+    float rope_scale = 1;       ///< linear scaling of positions, unless it is 1
+    bool rope_freqs = false;    ///< a rope_freqs.weight as Llama 3.1 has it
+    std::string chat_template;  ///< instead of the vocabulary's own, unless it is empty
     std::uint64_t seed = 1;
     unsigned threads = 1;
 };

@@ -15,7 +15,7 @@
 #include "tests/model/temporary_folder.hpp"
 #include "tests/model/vocabulary_maker.hpp"
 
-namespace shoal::tests {
+namespace shoal::tests::model_maker_test {
 namespace {
 
 using kernels::DType;
@@ -317,4 +317,4 @@ TEST_SUITE("model maker") {
     }
 }
 
-}  // namespace shoal::tests
+}  // namespace shoal::tests::model_maker_test

@@ -9,7 +9,7 @@
 #include "daemon/model/gguf.hpp"
 #include "daemon/model/hparams.hpp"
 
-namespace shoal::model {
+namespace shoal::model::reference_test {
 namespace {
 
 /// Empty, after a message, when SHOAL_REFERENCE is unset.
@@ -77,4 +77,4 @@ TEST_SUITE("reference models") {
     }
 }
 
-}  // namespace shoal::model
+}  // namespace shoal::model::reference_test

@@ -12,7 +12,7 @@
 
 #include "tests/model/temporary_folder.hpp"
 
-namespace shoal::model {
+namespace shoal::model::stable_file_test {
 namespace {
 
 struct Fixture : tests::TemporaryFolder {
@@ -94,4 +94,4 @@ TEST_SUITE("StableFile") {
     }
 }
 
-}  // namespace shoal::model
+}  // namespace shoal::model::stable_file_test

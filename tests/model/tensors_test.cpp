@@ -8,7 +8,7 @@
 #include "daemon/model/hparams_limits.hpp"
 #include "tests/model/description.hpp"
 
-namespace shoal::model {
+namespace shoal::model::tensors_test {
 
 TEST_SUITE("a model's tensors") {
     TEST_CASE("a llama may have biases of q, k and v") {
@@ -171,4 +171,4 @@ TEST_SUITE("a model's tensors") {
     }
 }
 
-}  // namespace shoal::model
+}  // namespace shoal::model::tensors_test

@@ -52,7 +52,7 @@ class Stream:
 
     def read(self):
         while not self.over.is_set():
-            client = self.device.popen("--json", "run", "small", "-n", TOKENS, "--temperature", 0,
+            client = self.device.popen("--json", "run", "--raw", "small", "-n", TOKENS, "--temperature", 0,
                                        "--ignore-eos", "--", "One day")
             with client:
                 text = ""

@@ -160,7 +160,7 @@ class BadDeviceTest(unittest.TestCase):
     def test_a_wall_that_comes_between_two_workers_in_an_answer(self):
         pair = [self.join(), self.id_of(self.good[1])]
         expected = self.good[0].run("small", "One day", 300, "--ignore-eos")
-        stream = self.good[0].popen("run", "small", "-n", 300, "--temperature", 0, "--ignore-eos",
+        stream = self.good[0].popen("run", "--raw", "small", "-n", 300, "--temperature", 0, "--ignore-eos",
                                     "--", "One day")
         with stream:
             text = stream.stdout.read(1)

@@ -60,7 +60,7 @@ class BenchTest(unittest.TestCase):
             make_model(device.models / "tiny.gguf", shape="tiny", type="f32")
             cluster.start()
             wait_for("measured", lambda: bench(device, "--show")["origin"] == "measured")
-            long = device.popen("run", "tiny", "--ignore-eos", "--", "Once")
+            long = device.popen("run", "--raw", "tiny", "--ignore-eos", "--", "Once")
             long.stdout.read(1)
             result = device.shoal("bench")
             if long.poll() is None:

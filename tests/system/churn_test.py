@@ -50,7 +50,7 @@ class Lost(Exception):
 
 def ask_command(device, prompt):
     """The text by `shoal run`, from its events."""
-    client = device.popen("--json", "--patience", int(REQUEST_SECONDS), "run", "demo", "-n", TOKENS,
+    client = device.popen("--json", "--patience", int(REQUEST_SECONDS), "run", "--raw", "demo", "-n", TOKENS,
                           "--temperature", 0, "--ignore-eos", "--", prompt)
     try:
         out, err = client.communicate(timeout=REQUEST_SECONDS)

@@ -144,7 +144,7 @@ class Device:
 
     def run(self, model, prompt, count, *more):
         """Greedy text."""
-        result = self.shoal("run", model, "-n", count, "--temperature", 0, *more, "--", prompt)
+        result = self.shoal("run", "--raw", model, "-n", count, "--temperature", 0, *more, "--", prompt)
         if result.returncode != 0:
             raise AssertionError(f"shoal run ended with {result.returncode}: {result.stderr}")
         return result.stdout.removesuffix("\n")

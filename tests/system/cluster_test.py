@@ -56,6 +56,20 @@ class ClusterTest(unittest.TestCase):
             alone.start()
             self.assertEqual(alone.devices[0].run(self.tiny, "The sea", 20), text)
 
+    def test_prompts_shared_out_by_tokens(self):
+        prompt = "The sea and the wind and the long way home. " * 12
+        with Cluster(1, **EXACT) as alone:
+            alone.start()
+            expected = alone.devices[0].run(self.tiny, prompt, 20)
+        with Cluster(3, **EXACT, **{"models.prefill": "sequence"}) as cluster:
+            # One device has its heads alone, and no tokens.
+            for device in cluster.devices[::2]:
+                shutil.copy(self.tiny, device.models)
+            cluster.start()
+            for device in cluster.devices:
+                self.assertEqual(device.run("tiny", prompt, 20), expected)
+            self.assertIn("are shared out by tokens", cluster.root().log())
+
     def test_devices_hold_their_shares_and_nothing_more(self):
         with Cluster(3) as cluster:
             shutil.copy(self.slow, cluster.devices[0].models)
@@ -83,7 +97,7 @@ class ClusterTest(unittest.TestCase):
 
     def interrupted_run(self, cluster, client, victim):
         """Kill `victim` while `client` streams; the whole text."""
-        stream = client.popen("run", "slow", "-n", 120, "--temperature", 0, "--ignore-eos", "--",
+        stream = client.popen("run", "--raw", "slow", "-n", 120, "--temperature", 0, "--ignore-eos", "--",
                               "One day")
         with stream:
             text = stream.stdout.read(1)
@@ -138,7 +152,7 @@ class ClusterTest(unittest.TestCase):
         with Cluster(2) as cluster:
             shutil.copy(self.slow, cluster.devices[0].models)
             cluster.start()
-            stream = cluster.devices[1].popen("run", "slow", "--ignore-eos", "--", "One day")
+            stream = cluster.devices[1].popen("run", "--raw", "slow", "--ignore-eos", "--", "One day")
             stream.stdout.read(1)
             stream.send_signal(2)
             stream.communicate(timeout=PATIENCE)
@@ -155,7 +169,7 @@ class ClusterTest(unittest.TestCase):
                 (("run", "absent", "x"), 4, "absent"),
                 (("run", str(broken), "x"), 4, "broken.gguf"),
                 (("run", str(self.folder / "absent.gguf"), "x"), 4, "absent.gguf"),
-                (("run", str(self.tiny), "word " * 5000), 1, "context"),
+                (("run", "--raw", str(self.tiny), "word " * 5000), 1, "context"),
             ]:
                 result = device.shoal(*arguments)
                 self.assertEqual(result.returncode, code, result.stderr)
@@ -305,7 +319,7 @@ class HttpTest(unittest.TestCase):
 
     def test_a_full_queue_says_when_to_come_again(self):
         device = self.cluster.devices[0]
-        clients = [device.popen("run", "slow", "--ignore-eos", "--", "x") for _ in range(8)]
+        clients = [device.popen("run", "--raw", "slow", "--ignore-eos", "--", "x") for _ in range(8)]
         try:
             # A request that came before would wait behind them all.
             wait_for("requests wait", lambda: device.status()["queued"] == 2)
@@ -351,7 +365,7 @@ class ReferenceTest(unittest.TestCase):
                 cluster.start()
                 client = cluster.devices[-1]
                 for run in golden["runs"]:
-                    result = client.shoal("--json", "run", "stories260K-f32", "-n", 128,
+                    result = client.shoal("--json", "run", "--raw", "stories260K-f32", "-n", 128,
                                           "--temperature", 0, "--ignore-eos", "--", run["prompt"])
                     self.assertEqual(result.returncode, 0, result.stderr)
                     events = [json.loads(line) for line in result.stdout.splitlines()]

@@ -73,7 +73,7 @@ class StrangersTest(unittest.TestCase):
             before = descriptors(pid)
             http = victim.http_port()
             ports = listening_ports(pid) - {http}
-            self.assertEqual(len(ports), 2, "control and data")
+            self.assertEqual(len(ports), 3, "control, data, and measuring links")
 
             for port in ports:
                 hold(stack, HELD, socket.AF_INET, ("127.0.0.1", port))

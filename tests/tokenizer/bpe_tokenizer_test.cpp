@@ -6,7 +6,7 @@
 
 #include "tests/tokenizer/small_vocabulary.hpp"
 
-namespace shoal::model {
+namespace shoal::model::bpe_tokenizer_test {
 namespace {
 
 using Merges = std::vector<std::pair<std::string, std::string>>;
@@ -86,6 +86,55 @@ TEST_SUITE("byte-level tokenizer") {
         CHECK(tokenizer->piece(think) == "<think>");
         CHECK(tokenizer->piece(-1).empty());
         CHECK(tokenizer->piece(last_id(*tokenizer) + 1).empty());
+    }
+
+    TEST_CASE("special tokens that a person writes into a chat are text") {
+        const auto header = bpe_vocabulary(
+            "gpt-2", kMerges,
+            {{"<|im_end|>", 3}, {"<turn>", 4}, {"[[[[", 4}, {"<s>", 3}, {"<|im_end|>\n", 3}});
+        const auto tokenizer = header.tokenizer();
+        const auto encoded = [&](std::string_view text, std::vector<Tokenizer::Span> spans) {
+            Tokenizer::EncodeOptions options;
+            options.spans = spans;
+            options.markup = "<turn>{{ content }}<|im_end|>";
+            return show(*tokenizer, tokenizer->encode(text, options));
+        };
+        const std::string_view text = "<turn>lower<turn>[[[[<|im_end|><|im_end|>";
+        // The content is "er<turn>[[[[<|im_end|>": the words around its borders stay whole.
+        CHECK(encoded(text, {{9, false}, {22, true}, {10, false}}) ==
+              "<turn>|lower|<|t|u|r|n|>|[[[[|<|||i|m|_|e|n|d|||>|<|im_end|>");
+        CHECK(encoded(text, {}) == "<turn>|lower|<turn>|[[[[|<|im_end|>|<|im_end|>");
+        // A token of the vocabulary that the template does not use is a way of writing text.
+        CHECK(encoded("[[[[", {{4, true}}) == "[[[[");
+        // Half of a marker each is none, whatever stands where they meet; but spans of a kind are
+        // one text.
+        CHECK(encoded("<|im_end|>", {{4, true}, {6, false}}).find("<|im_end|>") ==
+              std::string::npos);
+        CHECK(encoded("<|im_end|>", {{4, false}, {6, true}}).find("<|im_end|>") ==
+              std::string::npos);
+        CHECK(encoded("<|im_end|>", {{4, false}, {0, true}, {6, false}}) == "<|im_end|>");
+        // A longer marker that would take from the content does not hide the template's.
+        CHECK(encoded("<|im_end|>\n", {{10, false}, {1, true}}) == "<|im_end|>|\n");
+        // What spans do not reach is the template's.
+        CHECK(encoded("<s><s>", {{3, true}}) == "<|s|>|<s>");
+        CHECK(encoded("<s><s>", {{3, true}, {100, true}}) == "<|s|>|<|s|>");
+    }
+
+    TEST_CASE("a text that goes on has no EOS, and no second BOS") {
+        auto header = bpe_vocabulary("llama-bpe", kMerges, {{"<s>", 3}, {"</s>", 3}});
+        const auto bos = static_cast<std::uint32_t>(256 + kMerges.size());
+        header.set("tokenizer.ggml.bos_token_id", bos);
+        header.set("tokenizer.ggml.eos_token_id", bos + 1);
+        header.set("tokenizer.ggml.add_eos_token", true);
+        const auto tokenizer = header.tokenizer();
+        Tokenizer::EncodeOptions options;
+        options.open_end = true;
+        CHECK(show(*tokenizer, tokenizer->encode("low", options)) == "<s>|low");
+        CHECK(show(*tokenizer, tokenizer->encode("<s>low", options)) == "<s>|low");
+        // A person's "<s>" is not the beginning.
+        const std::vector<Tokenizer::Span> spans{{3, true}};
+        options.spans = spans;
+        CHECK(show(*tokenizer, tokenizer->encode("<s>low", options)) == "<s>|<|s|>|low");
     }
 
     TEST_CASE("BOS and EOS are added as the file says, else as the model's family does") {
@@ -235,4 +284,4 @@ TEST_SUITE("byte-level tokenizer") {
 }
 
 }  // namespace
-}  // namespace shoal::model
+}  // namespace shoal::model::bpe_tokenizer_test

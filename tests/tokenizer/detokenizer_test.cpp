@@ -5,7 +5,7 @@
 #include "daemon/model/tokenizer/utf8.hpp"
 #include "tests/tokenizer/small_vocabulary.hpp"
 
-namespace shoal::model {
+namespace shoal::model::detokenizer_test {
 namespace {
 
 /// A tokenizer whose pieces are given, to put any bytes into any piece.
@@ -116,4 +116,4 @@ TEST_SUITE("detokenizer") {
 }
 
 }  // namespace
-}  // namespace shoal::model
+}  // namespace shoal::model::detokenizer_test

@@ -9,7 +9,7 @@
 #include "daemon/model/tokenizer/hash_tables.hpp"
 #include "daemon/model/tokenizer/special_matcher.hpp"
 
-namespace shoal::model {
+namespace shoal::model::merger_test {
 namespace {
 
 using Rules = std::map<std::pair<TokenId, TokenId>, Merger::Candidate>;
@@ -242,4 +242,4 @@ TEST_SUITE("special matcher") {
 }
 
 }  // namespace
-}  // namespace shoal::model
+}  // namespace shoal::model::merger_test

@@ -6,7 +6,7 @@
 #include <random>
 #include <set>
 
-namespace shoal::model {
+namespace shoal::model::pre_tokenizer_test {
 namespace {
 
 std::vector<std::string> pieces(const PreTokenizer& pre, std::string_view text) {
@@ -209,4 +209,4 @@ TEST_SUITE("pre-tokenizer") {
 }
 
 }  // namespace
-}  // namespace shoal::model
+}  // namespace shoal::model::pre_tokenizer_test

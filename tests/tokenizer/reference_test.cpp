@@ -12,7 +12,7 @@
 
 #include "tests/tokenizer/small_vocabulary.hpp"
 
-namespace shoal::model {
+namespace shoal::model::reference_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -184,4 +184,4 @@ TEST_SUITE("reference vocabularies") {
 }
 
 }  // namespace
-}  // namespace shoal::model
+}  // namespace shoal::model::reference_test

@@ -5,7 +5,7 @@
 
 #include "tests/tokenizer/small_vocabulary.hpp"
 
-namespace shoal::model {
+namespace shoal::model::spm_tokenizer_test {
 namespace {
 
 using Strings = std::vector<std::string>;
@@ -189,4 +189,4 @@ TEST_SUITE("SentencePiece tokenizer") {
 }
 
 }  // namespace
-}  // namespace shoal::model
+}  // namespace shoal::model::spm_tokenizer_test

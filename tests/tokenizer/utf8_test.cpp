@@ -7,7 +7,7 @@
 
 #include "daemon/model/tokenizer/byte_alphabet.hpp"
 
-namespace shoal::model {
+namespace shoal::model::utf8_test {
 namespace {
 
 using Kind = Utf8Step::Kind;
@@ -90,4 +90,4 @@ TEST_SUITE("byte alphabet") {
 }
 
 }  // namespace
-}  // namespace shoal::model
+}  // namespace shoal::model::utf8_test

@@ -6,7 +6,7 @@
 
 #include "tests/tokenizer/small_vocabulary.hpp"
 
-namespace shoal::model {
+namespace shoal::model::vocabulary_test {
 namespace {
 
 using Strings = std::vector<std::string>;
@@ -192,4 +192,4 @@ TEST_SUITE("vocabulary") {
 }
 
 }  // namespace
-}  // namespace shoal::model
+}  // namespace shoal::model::vocabulary_test

@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "daemon/model/tokenizer/special_finder.hpp"
+
 namespace shoal::model {
 namespace {
 
@@ -103,11 +105,11 @@ std::vector<TokenId> VocabTokenizer::encode(std::string_view text,
                                             text.size(), kMaxTextBytes));
     }
     const bool bos = options.add_special && ids_.add_bos;
-    const bool eos = options.add_special && ids_.add_eos;
+    const bool eos = options.add_special && ids_.add_eos && !options.open_end;
     Encoding out{options};
     if (bos) out.ids.push_back(*ids_.bos);
 
-    SpecialMatcher::Scan specials(options.parse_special ? all_special_ : user_defined_, text);
+    SpecialFinder specials({all_special_, user_defined_}, text, options);
     std::size_t at = 0;
     while (const auto match = specials.next()) {
         if (match->begin < at) continue;  // White space that the token before it swallowed.

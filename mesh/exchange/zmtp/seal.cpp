@@ -1,5 +1,6 @@
 #include "mesh/exchange/zmtp/seal.hpp"
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <sodium.h>
 
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
+#include <string>
 
 #include "mesh/exchange/little_endian.hpp"
 
@@ -45,6 +47,20 @@ const EVP_CIPHER* algorithm(Cipher cipher) noexcept {
     return nullptr;
 }
 
+enum class Direction { open = 0, seal = 1 };
+
+/// Nothing when libcrypto refuses the cipher.
+CipherContextPtr make_context(Cipher cipher, Direction direction, const SealKey& key) noexcept {
+    CipherContextPtr context(EVP_CIPHER_CTX_new());
+    ERR_set_mark();
+    const bool made =
+        context && EVP_CipherInit_ex(context.get(), algorithm(cipher), nullptr, key.data(), nullptr,
+                                     static_cast<int>(direction)) == 1;
+    ERR_pop_to_mark();
+    if (!made) context.reset();
+    return context;
+}
+
 /// What libcrypto gives out at once is whole blocks.
 constexpr std::size_t kBlock = 16;
 
@@ -71,7 +87,17 @@ const char* name_of(Cipher cipher) noexcept {
     return "unknown";
 }
 
+Ciphers offered_ciphers() noexcept {
+    Ciphers offered = 0;
+    for (const Cipher cipher :
+         {Cipher::aes_256_ocb, Cipher::aes_256_gcm, Cipher::chacha20_poly1305}) {
+        if (make_context(cipher, Direction::seal, {})) offered = offered | only(cipher);
+    }
+    return offered;
+}
+
 Ciphers quick_ciphers() noexcept {
+    const Ciphers offered = offered_ciphers();
     Ciphers quick = only(Cipher::chacha20_poly1305);
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("aes") != 0 && __builtin_cpu_supports("pclmul") != 0) {
@@ -85,14 +111,16 @@ Ciphers quick_ciphers() noexcept {
         quick = quick | only(Cipher::aes_256_gcm);
     }
 #endif
-    return quick;
+    quick &= offered;
+    return quick != 0 ? quick : offered;
 }
 
 Cipher best_of(Ciphers ciphers) noexcept {
-    for (const Cipher cipher : {Cipher::aes_256_ocb, Cipher::aes_256_gcm}) {
+    for (const Cipher cipher :
+         {Cipher::aes_256_ocb, Cipher::aes_256_gcm, Cipher::chacha20_poly1305}) {
         if ((ciphers & only(cipher)) != 0) return cipher;
     }
-    return Cipher::chacha20_poly1305;
+    return Cipher::aes_256_gcm;
 }
 
 SealKey generate_seal_key() {
@@ -106,9 +134,8 @@ void CipherContext::operator()(evp_cipher_ctx_st* context) const noexcept {
 }
 
 Sealer::Sealer(const SealKey& key, Cipher cipher, std::uint64_t counter)
-    : context_(EVP_CIPHER_CTX_new()), cipher_(cipher), counter_(counter) {
-    require(context_ ? 1 : 0);
-    require(EVP_EncryptInit_ex(context_.get(), algorithm(cipher), nullptr, key.data(), nullptr));
+    : context_(make_context(cipher, Direction::seal, key)), cipher_(cipher), counter_(counter) {
+    if (!context_) throw std::runtime_error(std::string("libcrypto refuses ") + name_of(cipher));
 }
 
 void Sealer::begin(std::span<const std::byte> frame, std::span<std::byte> out) {
@@ -154,14 +181,12 @@ bool Opener::begin(std::span<std::byte> sealed) {
     if (algorithm(cipher) == nullptr) return false;
     const std::uint64_t counter = get<std::uint64_t>(sealed.data() + kHeaderBytes);
     if (counter < counter_ || counter + 1 == 0) return false;
-    counter_ = counter + 1;
     if (cipher_ != cipher) {
-        context_.reset(EVP_CIPHER_CTX_new());
-        require(context_ ? 1 : 0);
-        require(
-            EVP_DecryptInit_ex(context_.get(), algorithm(cipher), nullptr, key_.data(), nullptr));
-        cipher_ = cipher;
+        context_ = make_context(cipher, Direction::open, key_);
+        cipher_ = context_ ? cipher : Cipher::none;
+        if (!context_) return false;
     }
+    counter_ = counter + 1;
     int length = 0;
     require(EVP_DecryptInit_ex(context_.get(), nullptr, nullptr, nullptr,
                                nonce_of(sealed.data() + kHeaderBytes).data()));

@@ -37,10 +37,12 @@ using Ciphers = std::uint8_t;
 constexpr Ciphers only(Cipher cipher) noexcept {
     return static_cast<Ciphers>(1u << static_cast<unsigned>(cipher));
 }
-/// Those that are quick on this CPU; ChaCha20-Poly1305 always is. AES without instructions for it
-/// is slow, and its time tells of the key.
+/// Those that libcrypto gives out; as it is configured, it may refuse some (FIPS mode does).
+Ciphers offered_ciphers() noexcept;
+/// Of these, those that are quick on this CPU; all of them when none is. ChaCha20-Poly1305 always
+/// is quick. AES without instructions for it is slow, and its time tells of the key.
 Ciphers quick_ciphers() noexcept;
-/// The best of them. Requires: ChaCha20-Poly1305 is one.
+/// The best of them. Of none, AES-256-GCM: no libcrypto lacks it, whatever it refuses.
 Cipher best_of(Ciphers ciphers) noexcept;
 
 using SealKey = std::array<std::uint8_t, 32>;
@@ -58,7 +60,8 @@ struct CipherContext {
 using CipherContextPtr = std::unique_ptr<evp_cipher_ctx_st, CipherContext>;
 
 /// Seals one frame after the other, each piece by piece, so that a long one is on its way before
-/// all of it is encrypted. Throws std::runtime_error when libcrypto fails. Externally synchronised.
+/// all of it is encrypted. Throws std::runtime_error when libcrypto fails, or, to begin with,
+/// refuses the cipher. Externally synchronised.
 class Sealer {
   public:
     Sealer(const SealKey& key, Cipher cipher, std::uint64_t counter);
@@ -91,8 +94,8 @@ class Opener {
     Opener& operator=(const Opener&) = delete;
 
     /// Decrypts what is there of a frame, the first `there` bytes of `sealed`. False when it can
-    /// be none, however it goes on. Call it with more each time, from the first call of a frame to
-    /// the one with all of it.
+    /// be none, however it goes on, or libcrypto refuses its cipher. Call it with more each time,
+    /// from the first call of a frame to the one with all of it.
     [[nodiscard]] bool go_on(std::span<std::byte> sealed, std::size_t there);
     /// When all is there: where in `sealed` the frame is, or nothing when it was not made by who
     /// has the key, or not for this place. Then no byte of it may be believed.

@@ -391,7 +391,13 @@ void ZmtpPort::wait(Clock::duration at_most) {
 }
 
 ZmtpPortMaker::ZmtpPortMaker(const ZmqContext* security, const DataPlaneOptions& options)
-    : sealed_(security != nullptr), connector_(options.bind, options.port, security) {}
+    : sealed_(security != nullptr), connector_(options.bind, options.port, security) {
+    if (!sealed_ || offered_ciphers() != 0) return;
+    throw std::runtime_error(
+        "libcrypto refuses all ciphers that activations travel in: AES-256-GCM, AES-256-OCB and "
+        "ChaCha20-Poly1305. Allow one in its configuration (openssl.cnf), or set "
+        "cluster.data_transport = \"libzmq\", which does without libcrypto");
+}
 
 std::unique_ptr<WaitingPort> ZmtpPortMaker::open(const Place& place, DataPlaneStats& stats,
                                                  std::stop_token stop) {

@@ -95,7 +95,8 @@ inline constexpr std::chrono::microseconds kSpin{1000};
 class ZmtpPortMaker final : public PortMaker {
   public:
     /// `security` outlives it; nullptr: frames in clear.
-    /// Throws std::runtime_error with the address when nobody can listen there.
+    /// Throws std::runtime_error with the address when nobody can listen there, and when frames are
+    /// to be sealed and libcrypto refuses all ciphers for that.
     ZmtpPortMaker(const ZmqContext* security, const DataPlaneOptions& options);
 
     std::uint16_t port() const noexcept override { return connector_.port(); }

@@ -9,6 +9,8 @@
 
 #include "tests/daemon/virtual_loop.hpp"
 
+namespace measuring_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using namespace mesh::messages;
@@ -224,3 +226,5 @@ TEST_SUITE("Measuring") {
         measuring.cancel();
     }
 }
+
+}  // namespace measuring_test

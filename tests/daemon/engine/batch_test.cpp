@@ -10,8 +10,11 @@
 #include "daemon/device_facts.hpp"
 #include "tests/daemon/support.hpp"
 
+namespace batch_test {
+
 using namespace shoal;
 using namespace shoal::tests;
+using namespace mesh::messages;
 
 namespace {
 
@@ -95,4 +98,126 @@ TEST_SUITE("Batch") {
         CHECK(collective.last->step.releases.size() == 1);
         CHECK(executor.cache().used_blocks() == 1);
     }
+
+    TEST_CASE_FIXTURE(Fixture,
+                      "a prompt's tokens are told in parts before the first of an answer") {
+        auto request = greedy("", 3);
+        for (std::int32_t id = 1; id <= 50; ++id) request.prompt_ids.push_back(id);
+        request.logprobs = 2;
+        request.prompt_logprobs = true;
+        loop.add(job_of(1, request));
+        run(1);
+        std::uint32_t told = 0, answered = 0;
+        for (const Event& event : recorder.story(1).events) {
+            if (const auto* part = std::get_if<PromptTokens>(&event)) {
+                CHECK(answered == 0);
+                CHECK(part->first == told);
+                CHECK(part->tokens.size() <= spec.options.max_outputs + 1);
+                for (const auto& entry : part->tokens) {
+                    CHECK(entry.id == request.prompt_ids[told]);
+                    CHECK(entry.scores.size() == (told == 0 ? 0 : 2));
+                    if (told != 0) CHECK(entry.scores[0].id == entry.id);
+                    ++told;
+                }
+            } else if (const auto* token = std::get_if<Token>(&event)) {
+                REQUIRE(token->scores.size() == 2);
+                CHECK(token->scores[0].id == token->id);
+                CHECK(token->scores[0].text == model->tokenizer->text(token->id));
+                CHECK(token->scores[1] == token->scores[0]);  // greedy takes the likeliest
+                ++answered;
+            }
+        }
+        CHECK(told == 50);
+        CHECK(answered == 3);
+
+        // One that goes on tells no prompt any more.
+        request.resume_ids = {recorder.story(1).ids()[0]};
+        loop.add(job_of(2, request));
+        run(2);
+        CHECK(std::holds_alternative<Token>(recorder.story(2).events.at(0)));
+        CHECK(recorder.story(2).ids().size() == 2);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a text that is read alone ends with its prompt") {
+        for (const std::size_t tokens : {1U, 2U, 40U}) {
+            CAPTURE(tokens);
+            const JobId job = tokens;
+            auto request = greedy("", 3);
+            request.prompt_ids.assign(tokens, 7);
+            request.task = Task::read;
+            loop.add(job_of(job, request));
+            run(job);
+            const Story story = recorder.story(job);
+            REQUIRE(story.done() != nullptr);
+            CHECK(story.done()->reason == StopReason::length);
+            CHECK(story.done()->generated_tokens == 0);
+            CHECK(story.done()->prompt_tokens == tokens);
+            CHECK(story.ids().empty());
+            std::size_t told = 0;
+            for (const Event& event : story.events) {
+                const auto* part = std::get_if<PromptTokens>(&event);
+                if (part == nullptr) continue;
+                CHECK(part->first == told);
+                told += part->tokens.size();
+                CHECK(part->tokens.back().scores.size() == (told == 1 ? 0 : 1));
+            }
+            CHECK(told == tokens);
+        }
+        loop.add(job_of(100, greedy("a", 1)));
+        run(100);
+        CHECK(executor.cache().used_blocks() == 1);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a constrained answer is what its grammar says, beside a free one") {
+        loop.add(job_of(1, greedy("ab", 12)));
+        run(1);
+        auto request = greedy("ab", 40);
+        request.ignore_eos = false;
+        request.sampling.temperature = 1;
+        request.constraint = {Constraint::Kind::gbnf,
+                              "root ::= \"<\" [a-f]{3,6} \">\" | \"(\" [0-9]+ \")\""};
+        for (JobId id = 10; id < 16; ++id) {
+            request.sampling.seed = id;
+            loop.add(job_of(id, request));
+        }
+        loop.add(job_of(2, greedy("ab", 12)));
+        run(2);
+        CHECK(recorder.story(2).ids() == recorder.story(1).ids());
+        for (JobId id = 10; id < 16; ++id) {
+            run(id);
+            const Story story = recorder.story(id);
+            REQUIRE(story.done() != nullptr);
+            const std::string text = story.text();
+            CAPTURE(text);
+            REQUIRE_FALSE(text.empty());
+            CHECK((text[0] == '<' || text[0] == '('));
+            const bool whole = story.done()->reason == StopReason::end;
+            if (whole) CHECK(text.back() == (text[0] == '<' ? '>' : ')'));
+            CHECK((whole || story.done()->reason == StopReason::length));
+            const std::string inner = text.substr(1, text.size() - (whole ? 2 : 1));
+            const char* letters = text[0] == '<' ? "abcdef" : "0123456789";
+            CHECK(inner.find_first_not_of(letters) == std::string::npos);
+        }
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a text becomes a vector as wide as the model, beside an answer") {
+        loop.add(job_of(1, greedy("ab", 20)));
+        auto request = greedy("", 0);
+        request.prompt_ids = {5, 6, 7};
+        request.task = Task::embed;
+        loop.add(job_of(2, request));
+        run(2);
+        run(1);
+        CHECK(recorder.story(1).ids().size() == 20);
+        const auto story = recorder.story(2);
+        const auto* done = story.done();
+        REQUIRE(done != nullptr);
+        CHECK(story.events.size() == 1);
+        CHECK(done->embedding.size() == model->hparams.dim);
+        CHECK(done->prompt_tokens == 3);
+        CHECK(done->reason == StopReason::length);
+        CHECK(recorder.story(1).done()->embedding.empty());
+    }
 }
+
+}  // namespace batch_test

@@ -18,6 +18,8 @@
 #include "mesh/exchange/data_plane.hpp"
 #include "tests/daemon/support.hpp"
 
+namespace engine_thread_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using namespace mesh::messages;
@@ -521,3 +523,5 @@ TEST_SUITE("Engine") {
         }
     }
 }
+
+}  // namespace engine_thread_test

@@ -8,6 +8,8 @@
 
 #include "tests/daemon/support.hpp"
 
+namespace generation_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using mesh::messages::Done;
@@ -24,8 +26,7 @@ const OpenModel& tiny() {
 
 std::variant<std::unique_ptr<Generation>, Failed> try_begin(mesh::messages::Generate request,
                                                             Generation::Room room = {64, 0}) {
-    return Generation::begin(job_of(7, std::move(request)), 3, *tiny().tokenizer, tiny().hparams,
-                             room);
+    return Generation::begin(job_of(7, std::move(request)), 3, tiny(), room);
 }
 
 std::unique_ptr<Generation> begun(mesh::messages::Generate request,
@@ -60,6 +61,18 @@ mesh::messages::Generate with_ids(std::vector<std::int32_t> ids, std::uint32_t m
     return request;
 }
 
+mesh::messages::Generate with_grammar(const std::string& gbnf) {
+    auto request = with_ids({1, 2}, 20);
+    request.ignore_eos = false;
+    request.constraint = {mesh::messages::Constraint::Kind::gbnf, gbnf};
+    return request;
+}
+
+bool may_follow(Generation& g, const std::string& text) {
+    REQUIRE(g.sequence().allowed);
+    return (*g.sequence().allowed)[static_cast<std::size_t>(token_of(text))];
+}
+
 }  // namespace
 
 TEST_SUITE("Generation") {
@@ -76,6 +89,34 @@ TEST_SUITE("Generation") {
         CHECK(done.generated_tokens == 2);
         CHECK(done.devices == 3);
         CHECK(done.model == "m");
+    }
+
+    TEST_CASE("what has no answer may fill the context, and reserves no more than its prompt") {
+        auto request = with_ids(std::vector<std::int32_t>(8, 1), 5);
+        request.task = mesh::messages::Task::read;
+        CHECK(begun(request, {8, 0})->reserved_positions() == 8);
+        request.prompt_ids.push_back(1);
+        CHECK(refused(request, {8, 0}).code == ErrorCode::context_length);
+        request.prompt_ids = {1};
+        request.resume_ids = {1};
+        CHECK(refused(request).message.find("resume_ids") != std::string::npos);
+    }
+
+    TEST_CASE("the model file says how a vector is made, or that none is") {
+        auto request = with_ids({1, 2}, 0);
+        request.task = mesh::messages::Task::embed;
+        OpenModel model;
+        model.hparams = tiny().hparams;
+        model.tokenizer = model::Tokenizer::from_header(tiny().source->header());
+        const auto begin = [&](std::uint32_t pooling_type) {
+            model.hparams.pooling_type = pooling_type;
+            return Generation::begin(job_of(7, request), 3, model, {64, 0});
+        };
+        for (const std::uint32_t known : {0U, 1U, 2U, 3U}) CHECK(begin(known).index() == 0);
+        const auto refusal = begin(4);
+        REQUIRE(std::holds_alternative<Failed>(refusal));
+        CHECK(std::get<Failed>(refusal).code == ErrorCode::bad_request);
+        CHECK(std::get<Failed>(refusal).message.find("llama.pooling_type 4") != std::string::npos);
     }
 
     TEST_CASE("without max_tokens the context is the limit, as it is for a larger one") {
@@ -124,8 +165,8 @@ TEST_SUITE("Generation") {
         for (const bool text : {true, false}) {
             auto request = text ? greedy("hello", 1) : with_ids({1, 2}, 9);
             if (!text) request.resume_ids = {3, 4};
-            auto result = Generation::begin(job_of(7, std::move(request)), 3, *tiny().tokenizer,
-                                            tiny().hparams, {64, 0}, source.get_token());
+            auto result = Generation::begin(job_of(7, std::move(request)), 3, tiny(), {64, 0},
+                                            source.get_token());
             REQUIRE(std::holds_alternative<Failed>(result));
             CHECK(std::get<Failed>(result).code == ErrorCode::cancelled);
         }
@@ -235,6 +276,74 @@ TEST_SUITE("Generation") {
         }
     }
 
+    TEST_CASE("an answer that a grammar holds may go on with what the grammar wants next") {
+        auto g = begun(with_grammar("root ::= \"ab\" | \"cd\""));
+        CHECK(may_follow(*g, "a"));
+        CHECK(may_follow(*g, "c"));
+        CHECK_FALSE(may_follow(*g, "b"));
+        CHECK_FALSE((*g->sequence().allowed)[static_cast<std::size_t>(end_token())]);
+        CHECK(g->accept(token_of("a")).text == "a");
+        CHECK(may_follow(*g, "b"));
+        CHECK_FALSE(may_follow(*g, "d"));
+        CHECK_FALSE(g->finished());
+        // Nothing can follow: no end token is needed.
+        static_cast<void>(g->accept(token_of("b")));
+        REQUIRE(g->finished());
+        CHECK_FALSE(g->failed());
+        CHECK(g->done("", 1).reason == StopReason::end);
+    }
+
+    TEST_CASE("end tokens are allowed exactly where the grammar may end") {
+        const auto end = static_cast<std::size_t>(end_token());
+        auto g = begun(with_grammar("root ::= \"a\"+"));
+        CHECK_FALSE((*g->sequence().allowed)[end]);
+        static_cast<void>(g->accept(token_of("a")));
+        CHECK((*g->sequence().allowed)[end]);
+        CHECK(may_follow(*g, "a"));
+        CHECK_FALSE(g->finished());
+        static_cast<void>(g->accept(static_cast<std::int32_t>(end)));
+        REQUIRE(g->finished());
+        CHECK(g->done("", 1).reason == StopReason::end);
+    }
+
+    TEST_CASE("a JSON schema holds an answer to its JSON") {
+        auto request = with_grammar("{\"type\": \"boolean\"}");
+        request.constraint.kind = mesh::messages::Constraint::Kind::json_schema;
+        auto g = begun(request);
+        CHECK(may_follow(*g, "t"));
+        CHECK(may_follow(*g, "f"));
+        CHECK_FALSE(may_follow(*g, "n"));
+    }
+
+    TEST_CASE("a grammar that is none is refused with what is wrong, as are contradictions") {
+        const Failed wrong = refused(with_grammar("root ::= \"a"));
+        CHECK(wrong.code == ErrorCode::bad_request);
+        CHECK(wrong.message.find("the grammar: ") == 0);
+        auto request = with_grammar("[1");
+        request.constraint.kind = mesh::messages::Constraint::Kind::json_schema;
+        CHECK(refused(request).message.find("the JSON schema: ") == 0);
+        request = with_grammar("root ::= \"a\"");
+        request.ignore_eos = true;
+        CHECK(refused(request).message.find("ignore_eos") != std::string::npos);
+        request.ignore_eos = false;
+        request.task = mesh::messages::Task::read;
+        CHECK(refused(request).code == ErrorCode::bad_request);
+    }
+
+    TEST_CASE("a constrained answer goes on elsewhere where it was in its grammar") {
+        auto request = with_grammar("root ::= \"abc\"");
+        request.resume_ids = {token_of("a")};
+        auto g = begun(request);
+        CHECK(may_follow(*g, "b"));
+        CHECK_FALSE(may_follow(*g, "a"));
+        request.resume_ids.push_back(token_of("b"));
+        request.resume_ids.push_back(token_of("c"));
+        REQUIRE(begun(request)->finished());
+        CHECK(begun(request)->done("", 1).reason == StopReason::end);
+        request.resume_ids.push_back(token_of("c"));
+        CHECK(refused(request).code == ErrorCode::internal);
+    }
+
     TEST_CASE("one that was over when it moved is finished at once, for the same reason") {
         auto request = with_ids({1}, 3);
         request.resume_ids = {token_of("a"), token_of("b"), token_of("c")};
@@ -258,3 +367,5 @@ TEST_SUITE("Generation") {
         CHECK(g->reserved_positions() <= 8);
     }
 }
+
+}  // namespace generation_test

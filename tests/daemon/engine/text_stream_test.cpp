@@ -9,6 +9,8 @@
 
 #include "tests/daemon/support.hpp"
 
+namespace text_stream_test {
+
 using shoal::TextStream;
 using namespace shoal::tests;
 
@@ -179,3 +181,5 @@ TEST_SUITE("TextStream") {
         }
     }
 }
+
+}  // namespace text_stream_test

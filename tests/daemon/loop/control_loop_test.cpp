@@ -9,6 +9,8 @@
 
 #include "tests/daemon/support.hpp"
 
+namespace control_loop_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using namespace std::chrono_literals;
@@ -143,3 +145,5 @@ TEST_SUITE("ControlLoop") {
         CHECK_FALSE(ran);
     }
 }
+
+}  // namespace control_loop_test

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <string>
 
+namespace virtual_loop_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using std::chrono::milliseconds;
@@ -64,3 +66,5 @@ TEST_SUITE("VirtualLoop") {
         CHECK_FALSE(time.next());
     }
 }
+
+}  // namespace virtual_loop_test

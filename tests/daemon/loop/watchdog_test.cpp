@@ -10,6 +10,8 @@
 
 #include "daemon/loop/control_loop.hpp"
 
+namespace watchdog_test {
+
 using namespace shoal;
 using namespace std::chrono_literals;
 using Finding = StallCounter::Finding;
@@ -78,3 +80,5 @@ TEST_SUITE("watchdog") {
         CHECK(hopeless.get_future().get() == "stuck");
     }
 }
+
+}  // namespace watchdog_test

@@ -9,6 +9,8 @@
 
 #include "tests/daemon/support.hpp"
 
+namespace worker_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 
@@ -67,3 +69,5 @@ TEST_SUITE("Worker") {
         CHECK(ran == 1);
     }
 }
+
+}  // namespace worker_test

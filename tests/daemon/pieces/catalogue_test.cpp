@@ -12,6 +12,8 @@
 
 #include "tests/daemon/support.hpp"
 
+namespace catalogue_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using model::ModelError;
@@ -350,3 +352,5 @@ TEST_SUITE("Catalogue") {
         CHECK(catalogue.list().size() == 2);
     }
 }
+
+}  // namespace catalogue_test

@@ -15,6 +15,8 @@
 #include "tests/daemon/support.hpp"
 #include "tests/instrumented.hpp"
 
+namespace fetcher_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using mesh::messages::PieceReply;
@@ -475,3 +477,5 @@ TEST_SUITE("answering piece requests") {
         CHECK(answer(header).data.size() == 4);
     }
 }
+
+}  // namespace fetcher_test

@@ -2,12 +2,17 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "tests/daemon/small_daemon.hpp"
+
+namespace model_provider_test {
 
 using namespace shoal;
 using namespace shoal::tests;
@@ -87,6 +92,28 @@ TEST_SUITE("ModelProvider") {
         REQUIRE(result.model);
         CHECK(result.model->tokenizer->size() == 40'000);
         CHECK(result.model->name == "wide");
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "other folders are looked through at once, instead of the first") {
+        TemporaryFolder first, second;
+        const auto known = [&](const char* name) {
+            const auto list = node->catalogue.list();
+            return std::ranges::any_of(list, [&](const auto& e) { return e.name == name; });
+        };
+        const auto watch = [&](const TemporaryFolder& folder) {
+            node->control.call([&] { node->models.watch({folder.folder.string()}); });
+        };
+        std::filesystem::copy_file(tiny_model(), first.folder / "one.gguf");
+        watch(first);
+        CHECK(eventually([&] { return known("one"); }));
+        std::filesystem::copy_file(wide_model(), second.folder / "two.gguf");
+        // Not written to a moment ago: such a file waits for the next look.
+        std::filesystem::last_write_time(
+            second.folder / "two.gguf",
+            std::filesystem::file_time_type::clock::now() - std::chrono::minutes(1));
+        watch(second);
+        CHECK(eventually([&] { return known("two"); }));
+        CHECK(known("one"));
     }
 
     TEST_CASE_FIXTURE(Fixture, "several wants of one model do not write over each other") {
@@ -256,3 +283,5 @@ TEST_SUITE("ModelProvider") {
         CHECK_FALSE(node.sent_to<PieceReply>(kHolder)[1].error.empty());
     }
 }
+
+}  // namespace model_provider_test

@@ -15,6 +15,8 @@
 #include "tests/daemon/scripted_holders.hpp"
 #include "tests/daemon/support.hpp"
 
+namespace piece_store_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using model::ModelError;
@@ -322,3 +324,5 @@ TEST_SUITE("PieceStore") {
         }
     }
 }
+
+}  // namespace piece_store_test

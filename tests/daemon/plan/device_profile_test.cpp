@@ -7,6 +7,8 @@
 
 #include "mesh/messages/plan.hpp"
 
+namespace device_profile_test {
+
 using namespace shoal;
 using mesh::messages::Announcement;
 using mesh::messages::PlanFrame;
@@ -82,3 +84,5 @@ TEST_SUITE("profiles of devices") {
         CHECK_FALSE(profile_of(garbage));
     }
 }
+
+}  // namespace device_profile_test

@@ -4,6 +4,8 @@
 
 #include "tests/daemon/support.hpp"
 
+namespace exclusions_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using namespace std::chrono_literals;
@@ -73,3 +75,5 @@ TEST_SUITE("Exclusions") {
         CHECK(pause(exclusions, kStart + 2s) == 2 * Exclusions::kFirstPause);
     }
 }
+
+}  // namespace exclusions_test

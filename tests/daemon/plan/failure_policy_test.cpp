@@ -6,6 +6,8 @@
 
 #include "tests/daemon/plan/candidates.hpp"
 
+namespace failure_policy_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using namespace std::chrono_literals;
@@ -168,3 +170,5 @@ TEST_SUITE("FailurePolicy") {
         CHECK_FALSE(policy.exclusions().reason(kThree, kStart));
     }
 }
+
+}  // namespace failure_policy_test

@@ -7,6 +7,8 @@
 
 #include "tests/daemon/support.hpp"
 
+namespace job_queue_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using namespace std::chrono_literals;
@@ -220,3 +222,5 @@ TEST_SUITE("JobQueue") {
         CHECK(start() == Ids{2});
     }
 }
+
+}  // namespace job_queue_test

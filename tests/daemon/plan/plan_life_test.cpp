@@ -7,6 +7,8 @@
 
 #include "tests/daemon/support.hpp"
 
+namespace plan_life_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using namespace std::chrono_literals;
@@ -147,3 +149,5 @@ TEST_SUITE("PlanLife") {
         }
     }
 }
+
+}  // namespace plan_life_test

@@ -10,6 +10,8 @@
 #include "daemon/plan/offer.hpp"
 #include "tests/daemon/small_daemon.hpp"
 
+namespace plan_member_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using namespace mesh::messages;
@@ -296,3 +298,5 @@ TEST_SUITE("PlanMember") {
         CHECK(eventually([&] { return loaded().size() == 1; }));
     }
 }
+
+}  // namespace plan_member_test

@@ -11,6 +11,8 @@
 #include "tests/daemon/small_daemon.hpp"
 #include "tests/instrumented.hpp"
 
+namespace plan_root_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using namespace mesh::messages;
@@ -250,6 +252,22 @@ TEST_SUITE("PlanRoot") {
         REQUIRE(ends(id));
         CHECK(story(id).ids() == expected.ids());
         CHECK(story(id).numbered());
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "other rules hold from the next job on, which is planned anew") {
+        build(2);
+        const std::uint64_t first = submit(greedy("hello", 5));
+        REQUIRE(offered(kTwo, 1));
+        loaded(kTwo);
+        REQUIRE(ends(first));
+        config::PlanSettings without;
+        without.exclude = {kTwo.hex()};
+        node->control.call([&] { node->core.set({}, without); });
+        const std::uint64_t second = submit(greedy("hello", 5));
+        REQUIRE(ends(second));
+        CHECK(planned() == std::vector{node->self});
+        CHECK(offers(kTwo) == 1);
+        CHECK(story(second).ids() == story(first).ids());
     }
 
     TEST_CASE_FIXTURE(Fixture, "jobs that could run do not wait for a device on probation") {
@@ -697,3 +715,5 @@ TEST_SUITE("PlanRoot") {
         CHECK(story(good).done() != nullptr);
     }
 }
+
+}  // namespace plan_root_test

@@ -9,6 +9,8 @@
 #include "daemon/shard/cutter.hpp"
 #include "tests/daemon/plan/candidates.hpp"
 
+namespace planner_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using mesh::messages::PlanOffer;
@@ -124,6 +126,34 @@ TEST_SUITE("planner") {
         CHECK(plan().offer.devices.size() == 3);
     }
 
+    TEST_CASE_FIXTURE(Fixture, "long prompts are shared out by rows among those with the file") {
+        rules.plan.min_devices = 3;
+        CHECK(plan().offer.sequence_rows == 0);
+        for (const std::size_t holder : {0U, 2U}) taking.devices[holder].whole_file = true;
+        settings.prefill = config::Prefill::sequence;
+        const PlanOffer offer = plan().offer;
+        check(offer);
+        CHECK(offer.sequence_rows == 1);
+        REQUIRE(offer.devices.size() == 3);
+        CHECK(offer.devices[0].row_share == offer.devices[2].row_share);
+        CHECK(offer.devices[1].row_share == 0);
+        CHECK(offer.devices[1].whole_bytes == 0);
+        CHECK(offer.devices[0].whole_bytes ==
+              shard::whole_layer_bytes(model->source->header(), model->hparams).all);
+        const exec::ExecutorOptions options = executor_options(offer);
+        CHECK(options.sequence_rows == 1);
+        CHECK(options.row_shares.shares.size() == 3);
+        CHECK(options.row_shares.slices[2] == slice_of(offer.devices[2].slice));
+
+        settings.prefill = config::Prefill::tensor;
+        CHECK(plan().offer.sequence_rows == 0);
+        CHECK(executor_options(plan().offer).row_shares.shares.empty());
+
+        PlanOffer nobody = offer;
+        for (auto& device : nobody.devices) device.row_share = 0;
+        CHECK(check_offer(nobody, model->hparams, 1).has_value());
+    }
+
     TEST_CASE_FIXTURE(Fixture, "the rules say who takes no part, and how much of it") {
         rules.plan.exclude = {"device 2"};
         const Planned without = plan();
@@ -213,6 +243,56 @@ TEST_SUITE("planner") {
         }
     }
 
+    TEST_CASE_FIXTURE(Fixture, "measured links decide who takes part") {
+        for (Candidate& c : taking.devices) c.profile = planner::DeviceProfile::guess(1e7);
+        const auto link = [&](std::uint8_t a, std::uint8_t b, double exchange_seconds) {
+            KnownLink known;
+            known.there = known.back = {exchange_seconds, 1e9};
+            take_down(taking.links, device_id(a), device_id(b), known);
+        };
+        link(1, 2, 1e-6);
+        link(1, 3, 1e-6);
+        link(2, 3, 1e-6);
+        CHECK(plan().offer.devices.size() == 3);
+        link(3, 1, 1);
+        const Planned two = plan();
+        check(two.offer);
+        REQUIRE(two.offer.devices.size() == 2);
+        CHECK(two.offer.devices[1].id == device_id(2).bytes);
+        CHECK(two.left_out.at(device_id(3)).spare);
+        link(1, 2, 1);
+        CHECK(plan().offer.devices.size() == 1);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "the slowest link says from how many rows on, not whether at all") {
+        settings.batch_tokens = 64;
+        settings.collectives = config::Collectives::f32;
+        rules.plan.min_devices = 3;
+        const auto rows_with = [&](double exchange_seconds, double bytes_per_second) {
+            taking.links.clear();
+            KnownLink known;
+            known.there = known.back = {1e-6, 1e9};
+            take_down(taking.links, device_id(1), device_id(2), known);
+            take_down(taking.links, device_id(1), device_id(3), known);
+            known.back = {exchange_seconds, bytes_per_second};
+            take_down(taking.links, device_id(2), device_id(3), known);
+            const PlanOffer offer = plan().offer;
+            check(offer);
+            REQUIRE(offer.devices.size() == 3);
+            return offer.scatter_rows;
+        };
+        const std::uint64_t row = 4 * model->hparams.dim;
+        // By what links are taken for, whole sums would go in one hop throughout: they are rounded
+        // so.
+        const bool ever = planner::scatter_rows(3, row) <= settings.batch_tokens;
+        CHECK_FALSE(ever);
+        CHECK(rows_with(1e-6, 1e6) == 0);
+        settings.batch_tokens = 4096;
+        CHECK(rows_with(100e-6, 1e8) == planner::scatter_rows(3, row, 10'000));
+        CHECK(rows_with(1, 1e8) == 4096);
+        CHECK(rows_with(1e-6, 1e6) == 1);
+    }
+
     TEST_CASE_FIXTURE(Fixture, "a plan says from how many rows on sums go in two hops") {
         settings.batch_tokens = 4096;
         settings.collectives = config::Collectives::f32;
@@ -239,3 +319,5 @@ TEST_SUITE("planner") {
         CHECK_THROWS_WITH(static_cast<void>(plan()), doctest::Contains("16"));
     }
 }
+
+}  // namespace planner_test

@@ -7,6 +7,8 @@
 
 #include "tests/daemon/plan/candidates.hpp"
 
+namespace situation_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 
@@ -124,3 +126,5 @@ TEST_SUITE("smaller side") {
         }
     }
 }
+
+}  // namespace situation_test

@@ -4,6 +4,8 @@
 
 #include "tests/daemon/support.hpp"
 
+namespace speed_watch_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 
@@ -101,3 +103,5 @@ TEST_SUITE("SpeedWatch") {
         CHECK_FALSE(watch.look({{device_id(1), {20, 8}}}));
     }
 }
+
+}  // namespace speed_watch_test

@@ -19,6 +19,8 @@
 #include "daemon/requests/request_router.hpp"
 #include "tests/daemon/requests/scripted_ports.hpp"
 
+namespace attached_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using namespace mesh::messages;
@@ -37,7 +39,7 @@ struct Fixture {
     VirtualLoop loop{time};
     VirtualBackground texts{time, milliseconds(10)};
     ScriptedPorts ports;
-    RequestRouter router{loop, texts, ports, ""};
+    RequestRouter router{loop, texts, texts, ports, ""};
     Recorder recorder;
 
     Fixture() { ports.announce("tiny"); }
@@ -186,6 +188,40 @@ TEST_SUITE("Attached") {
         event(kTwo, ticket, Done{});
         event(kTwo, ticket, token(3));
         CHECK(story(ticket).events.size() == 4);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a prompt that is told anew is shown from where it was") {
+        router.on_root_changed(kTwo);
+        const auto ticket = start(generate("tiny"));
+        const auto part = [](std::uint32_t first, std::uint32_t count) {
+            PromptTokens tokens;
+            tokens.first = first;
+            for (std::uint32_t i = 0; i < count; ++i) {
+                tokens.tokens.push_back({static_cast<std::int32_t>(first + i), "", {}});
+            }
+            return tokens;
+        };
+        event(kTwo, ticket, part(0, 4));
+        event(kTwo, ticket, part(4, 2));
+        router.on_root_changed(kThree);
+        // Other plans have other steps. One part is whole, one is cut, one is not in order.
+        event(kThree, ticket, part(0, 5));
+        event(kThree, ticket, part(9, 2));
+        event(kThree, ticket, part(5, 4));
+        event(kThree, ticket, part(0, 0));
+        event(kThree, ticket, token(0));
+        std::uint32_t shown = 0;
+        for (const Event& seen : story(ticket).events) {
+            const auto* tokens = std::get_if<PromptTokens>(&seen);
+            if (tokens == nullptr) continue;
+            CHECK(tokens->first == shown);
+            CHECK_FALSE(tokens->tokens.empty());
+            for (const auto& entry : tokens->tokens) {
+                CHECK(entry.id == static_cast<std::int32_t>(shown++));
+            }
+        }
+        CHECK(shown == 9);
+        CHECK(story(ticket).ids().size() == 1);
     }
 
     TEST_CASE_FIXTURE(Fixture, "what comes late of a former attempt changes nothing") {
@@ -483,3 +519,5 @@ TEST_SUITE("Attached") {
         }
     }
 }
+
+}  // namespace attached_test

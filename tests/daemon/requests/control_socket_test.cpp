@@ -21,6 +21,8 @@
 
 #include "tests/daemon/support.hpp"
 
+namespace control_socket_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using namespace mesh::messages;
@@ -367,3 +369,5 @@ TEST_SUITE("ControlSocket") {
         CHECK(mode(temporary.folder / "shared") == 0750);
     }
 }
+
+}  // namespace control_socket_test

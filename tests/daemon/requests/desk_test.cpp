@@ -5,7 +5,10 @@
 #include <chrono>
 #include <vector>
 
+#include "tests/daemon/plan/candidates.hpp"
 #include "tests/daemon/requests/scripted_ports.hpp"
+
+namespace desk_test {
 
 using namespace shoal;
 using namespace shoal::tests;
@@ -21,10 +24,13 @@ struct Fixture {
     VirtualBackground texts{time, milliseconds(10)};
     ScriptedPorts ports;
     Recorder own;
-    Desk desk{
-        loop, texts, ports, "", RequestPatience{}, [this](std::uint64_t id, const Event& event) {
-            own.add(id, event);
-        }};
+    Desk desk{loop,
+              texts,
+              texts,
+              ports,
+              "",
+              RequestPatience{},
+              [this](std::uint64_t id, const Event& event) { own.add(id, event); }};
 
     Fixture() { desk.on_root_changed(ports.self()); }
     void ask(std::uint8_t device, std::uint64_t id, Request request) {
@@ -68,6 +74,24 @@ TEST_SUITE("Desk") {
         ports.announce("loose");
         time.pass(milliseconds(100));
         CHECK(ports.jobs.size() == 1);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a name whose holder was lost a moment ago waits for it") {
+        time.pass(seconds(60));
+        ask(2, 7, generate("tiny"));
+        CHECK(code(2, 7) == ErrorCode::not_found);
+        desk.on_member_lost(device_id(3));
+        ask(2, 8, generate("tiny"));
+        ask(2, 9, generate("never"));
+        time.pass(milliseconds(950));
+        ports.announce("tiny");
+        time.pass(milliseconds(50));
+        CHECK(ports.jobs.size() == 1);
+        CHECK(code(2, 9) == ErrorCode{});
+        time.pass(milliseconds(4'200));
+        CHECK(code(2, 9) == ErrorCode::not_found);
+        ask(2, 10, generate("never"));
+        CHECK(code(2, 10) == ErrorCode::not_found);
     }
 
     TEST_CASE_FIXTURE(Fixture, "names wait as long as folders are read, and for a while more") {
@@ -218,4 +242,46 @@ TEST_SUITE("Desk") {
         time.pass(milliseconds(10));
         CHECK(own.story(1).finals() == 1);
     }
+
+    TEST_CASE_FIXTURE(Fixture, "a vocabulary is opened once, and kept until another is needed") {
+        const auto model = open_model(tiny_model());
+        ports.announce("tiny");
+        ports.known.models.back().hash = model->hash.hex();
+        ports.announce("other");
+        const auto tokens = [&](std::uint64_t id) {
+            return std::get<TokenizeReply>(ports.events_to(2, id).at(0)).ids.size();
+        };
+        ask(2, 1, TokenizeRequest{"tiny", "hello", false, true});
+        REQUIRE(ports.vocabularies.size() == 1);
+        ports.vocabularies[0](model, "");
+        ask(2, 2, TokenizeRequest{"tiny", "hello hello", false, true});
+        CHECK(ports.vocabularies.size() == 1);
+        time.pass(milliseconds(20));
+        CHECK(tokens(1) == model->tokenizer->encode("hello", {.add_special = false}).size());
+        CHECK(tokens(2) == model->tokenizer->encode("hello hello", {.add_special = false}).size());
+        ask(2, 3, TokenizeRequest{"other", "x", false, true});
+        CHECK(ports.vocabularies.size() == 2);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "plans are predicted for the devices that were there when asked") {
+        ports.announce("tiny");
+        ports.cluster.situation.devices = candidates(2);
+        ask(2, 7, PlanRequest{"tiny", 0});
+        ports.descriptions.at(0)(open_model(tiny_model()), "");
+        ports.cluster.situation.devices = candidates(3);
+        time.pass(milliseconds(10));
+        const auto events = ports.events_to(2, 7);
+        REQUIRE(events.size() == 2);
+        CHECK(std::holds_alternative<Progress>(events[0]));
+        CHECK(std::get<PlanReply>(events[1]).counts.size() == 2);
+        // A root's plans are of no use once it is none.
+        ask(2, 8, PlanRequest{"tiny", 0});
+        desk.on_root_changed(device_id(3));
+        ports.descriptions.at(1)(open_model(tiny_model()), "");
+        time.pass(milliseconds(10));
+        CHECK(ports.events_to(2, 8).empty());
+        CHECK(desk.pending() == 0);
+    }
 }
+
+}  // namespace desk_test

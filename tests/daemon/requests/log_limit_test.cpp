@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+namespace log_limit_test {
+
 using namespace shoal;
 using namespace std::chrono_literals;
 
@@ -19,3 +21,5 @@ TEST_SUITE("LogLimit") {
         CHECK(limit.take("bad message", now + 1h) == "bad message");
     }
 }
+
+}  // namespace log_limit_test

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+namespace near_names_test {
+
 using shoal::near_names;
 using Names = std::vector<std::string>;
 
@@ -27,3 +29,5 @@ TEST_SUITE("near_names") {
         CHECK(near_names(std::string(4096, 'a'), Names(1000, std::string(4096, 'b'))).empty());
     }
 }
+
+}  // namespace near_names_test

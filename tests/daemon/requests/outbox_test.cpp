@@ -9,6 +9,8 @@
 #include "tests/daemon/support.hpp"
 #include "tests/daemon/virtual_loop.hpp"
 
+namespace outbox_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using std::chrono::milliseconds;
@@ -70,3 +72,5 @@ TEST_SUITE("Outbox") {
         CHECK_FALSE(time.next());
     }
 }
+
+}  // namespace outbox_test

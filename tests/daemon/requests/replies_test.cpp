@@ -8,6 +8,8 @@
 
 #include "tests/daemon/requests/scripted_ports.hpp"
 
+namespace replies_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using namespace mesh::messages;
@@ -97,3 +99,5 @@ TEST_SUITE("Replies") {
         CHECK(ports.events_to(2, 0).empty());
     }
 }
+
+}  // namespace replies_test

@@ -8,6 +8,8 @@
 
 #include "tests/daemon/small_daemon.hpp"
 
+namespace request_router_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 using namespace mesh::messages;
@@ -252,6 +254,13 @@ TEST_SUITE("RequestRouter here") {
         REQUIRE(node->ends(preset));
         CHECK(story(preset).done()->model == "tiny");
 
+        config::ModelSettings other;
+        other.default_model = "other";
+        node->control.call([&] { node->core.set(other, {}); });
+        const auto changed = node->start(named(""));
+        REQUIRE(node->ends(changed));
+        CHECK(story(changed).done()->model == "other");
+
         options.models.clear();
         options.settings.default_model.clear();
         build();
@@ -345,7 +354,7 @@ TEST_SUITE("RequestRouter here") {
         node->join_client(2);
         // All is said before the first text is done: what comes back comes behind it.
         const std::string text(50'000, 'x');
-        constexpr std::uint64_t kCount = Texts::kMaxTexts + 2;
+        constexpr std::uint64_t kCount = Answers::kMaxPending + 2;
         node->control.call([&] {
             std::vector<http::Service::Ticket> tickets;
             for (std::uint64_t i = 0; i < kCount; ++i) {
@@ -357,10 +366,12 @@ TEST_SUITE("RequestRouter here") {
         });
         for (std::uint64_t i = 0; i < kCount; ++i) {
             CAPTURE(i);
-            const bool room = i < Texts::kMaxTexts;
+            const bool room = i < Answers::kMaxPending;
             CHECK(code(1000 + i) == (room ? ErrorCode::cancelled : ErrorCode::busy));
         }
-        node->ask(kTwo, {5, TokenizeRequest{"tiny", text, true, true}});
+        // One that takes longer than it takes to say that it is not wanted.
+        const std::string longer(4'000'000, 'x');
+        node->ask(kTwo, {5, TokenizeRequest{"tiny", longer, true, true}});
         node->ask(kTwo, {6, CancelRequest{5}});
         REQUIRE(node->ends(node->start(TokenizeRequest{"tiny", "hello", true, true})));
         for (std::uint64_t i = 0; i < kCount; ++i) CHECK(story(1000 + i).finals() == 1);
@@ -504,3 +515,5 @@ TEST_SUITE("RequestRouter elsewhere") {
         CHECK(eventually([&] { return node->events_to<Done>(kTwo, 7).size() == 1; }));
     }
 }
+
+}  // namespace request_router_test

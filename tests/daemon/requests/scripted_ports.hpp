@@ -40,9 +40,10 @@ class ScriptedPorts final : public RequestPorts {
     void add(const std::string& path, Added done) override {
         added.emplace_back(path, std::move(done));
     }
-    void vocabulary(const KnownModel&, Opened done) override {
-        vocabularies.push_back(std::move(done));
+    void open(const KnownModel&, Reading reading, Opened done) override {
+        (reading == Reading::vocabulary ? vocabularies : descriptions).push_back(std::move(done));
     }
+    Forecast forecast() const override { return cluster; }
     bool submit(Job job, const KnownModel& model, bool load_only) override {
         if (queue_is_full) return false;
         jobs.push_back({std::move(job), model, load_only});
@@ -84,7 +85,8 @@ class ScriptedPorts final : public RequestPorts {
     std::vector<std::pair<mesh::DeviceId, mesh::messages::RequestFrame>> requests;
     std::vector<std::pair<mesh::DeviceId, mesh::messages::EventFrame>> events;
     std::vector<std::pair<std::string, Added>> added;
-    std::vector<Opened> vocabularies;
+    std::vector<Opened> vocabularies, descriptions;
+    Forecast cluster;
     std::vector<Submitted> jobs;
     std::vector<JobId> cancelled;
     std::vector<std::pair<mesh::messages::BenchRequest, Told>> benches;

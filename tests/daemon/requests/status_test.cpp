@@ -4,6 +4,8 @@
 
 #include "tests/daemon/support.hpp"
 
+namespace status_test {
+
 using namespace shoal;
 using namespace shoal::tests;
 
@@ -141,3 +143,5 @@ TEST_SUITE("status") {
         CHECK(reply.devices[1].address == "10.0.0.2");
     }
 }
+
+}  // namespace status_test

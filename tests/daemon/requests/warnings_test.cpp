@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+namespace warnings_test {
+
 using namespace shoal;
 using mesh::messages::Severity;
 using mesh::messages::Warning;
@@ -73,3 +75,5 @@ TEST_SUITE("warnings") {
         CHECK(list.size() == 2);
     }
 }
+
+}  // namespace warnings_test

@@ -110,9 +110,12 @@ bool Scenario::excused(const Asked& asked, const Failed& failed) {
         case ErrorCode::too_large:
             return !small_.empty();  // and it leads
         case ErrorCode::unavailable:
-            return disturbed_ && (says("cannot load the model") || says("cannot run the model"));
+            return disturbances_ != 0 &&
+                   (says("cannot load the model") || says("cannot run the model"));
         case ErrorCode::internal:
-            return (faults_ >= 2 || poisoned(asked)) && says("given up");
+            // One fault of an engine ends up to three plans, any other disturbance the fourth.
+            return (faults_ >= 2 || (faults_ != 0 && disturbances_ >= 2) || poisoned(asked)) &&
+                   says("given up");
         default:
             return false;
     }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "daemon/requests/request_ports.hpp"
 #include "daemon/requests/status.hpp"
 #include "tests/daemon/support.hpp"
 
@@ -18,6 +19,11 @@ namespace {
 constexpr auto kStorm = seconds(25);         // in which things go wrong
 constexpr auto kEndPatience = seconds(150);  // for all requests to end, afterwards
 
+// A root refuses a model when it has seen no holder for RequestPatience::joining; less by how often
+// that is looked at here.
+constexpr auto kLookForHolders = milliseconds(200);
+constexpr auto kUnheld = RequestPatience{}.joining - 2 * kLookForHolders;
+
 }  // namespace
 
 Scenario::Scenario(std::uint64_t seed, Coverage& coverage, bool verbose)
@@ -31,6 +37,7 @@ Scenario::Scenario(std::uint64_t seed, Coverage& coverage, bool verbose)
     make_devices();
     plan_requests();
     plan_disturbances();
+    look_for_holders();
 }
 
 void Scenario::make_devices() {
@@ -101,6 +108,7 @@ void Scenario::ask(std::size_t device, Request request, std::size_t model, bool 
     asked.request = std::move(request);
     asked.model = model;
     asked.begun = world_.time.now();
+    note_holders();
     world_.log(name(asked) + " is asked");
     asked.ticket = world_.life(device).core.service().start(
         asked.request, Door::control,
@@ -120,7 +128,9 @@ void Scenario::on_event(Asked& asked, const Event& event) {
     asked.over = is_final(event);
     if (const auto* token = std::get_if<Token>(&event)) count_moves(asked, *token);
     if (const auto* failed = std::get_if<Failed>(&event)) {
-        asked.unheld = !held(asked);
+        note_holders();
+        const auto unheld = unheld_.find(asked.model);
+        asked.unheld = unheld != unheld_.end() && unheld->second >= *asked.begun;
         world_.log(name(asked) + " fails: " + failed->message);
     } else if (asked.over) {
         world_.log(name(asked) + " ends");
@@ -140,15 +150,31 @@ void Scenario::count_moves(Asked& asked, const Token& token) {
     }
 }
 
-// Whether a device that the request's root sees says that it has the model's file.
-bool Scenario::held(const Asked& asked) {
-    const auto root = world_.network.root(asked.device);
-    if (!root || !world_.lives(*root)) return false;
-    const auto members = world_.network.core(*root).members();
+void Scenario::look_for_holders() {
+    note_holders();
+    if (everywhere_ || (healed_ && !waiting())) return;
+    world_.at(kLookForHolders, [this] { look_for_holders(); });
+}
+
+void Scenario::note_holders() {
+    const Loop::Time now = world_.time.now();
+    for (std::size_t i = 0; i < world_.size(); ++i) {
+        const bool root = world_.lives(i) && world_.network.root(i) == i;
+        for (std::size_t model = 0; model < model_files().size(); ++model) {
+            auto& seen = seen_[{i, model}];
+            if (!root || held(i, model)) seen = now;
+            if (now - seen >= kUnheld) unheld_[model] = now;
+        }
+    }
+}
+
+// Whether a device that the root sees says that it has the model's file.
+bool Scenario::held(std::size_t root, std::size_t model) {
+    const auto members = world_.network.core(root).members();
     return std::any_of(members.begin(), members.end(), [&](const mesh::Member& member) {
         const auto models = announcement_of(member).models;
-        return std::any_of(models.begin(), models.end(), [&](const auto& model) {
-            return model.hash == model_files()[asked.model].entry.hash.bytes;
+        return std::any_of(models.begin(), models.end(), [&](const auto& known) {
+            return known.hash == model_files()[model].entry.hash.bytes;
         });
     });
 }
@@ -170,7 +196,7 @@ void Scenario::restart_later(std::size_t device) {
 }
 
 void Scenario::disturb() {
-    disturbed_ = true;
+    ++disturbances_;
     const std::size_t device = world_.below(world_.size());
     const auto kind = world_.below(12);
     if (kind < 3) {
@@ -303,6 +329,7 @@ void Scenario::disturb_engine(std::size_t device) {
 }
 
 void Scenario::heal() {
+    healed_ = true;
     world_.log("all is well from here on");
     split_.clear();
     cut_.clear();

@@ -23,7 +23,7 @@ struct Asked {
     std::vector<mesh::messages::Event> events{};
     bool over = false;
     std::optional<mesh::Term> term{};  ///< in which its latest token came
-    bool unheld = false;               ///< it failed while no device of its root's had the model
+    bool unheld = false;  ///< it failed, and meanwhile a root heard of no holder of its model
 };
 
 class Scenario {
@@ -50,7 +50,9 @@ class Scenario {
              bool cancelled_later);
     void on_event(Asked& asked, const mesh::messages::Event& event);
     void count_moves(Asked& asked, const mesh::messages::Token& token);
-    bool held(const Asked& asked);
+    void look_for_holders();
+    void note_holders();
+    bool held(std::size_t root, std::size_t model);
     bool waiting() const;
 
     void check_plans();
@@ -71,8 +73,12 @@ class Scenario {
     std::set<std::pair<std::size_t, std::size_t>> cut_;
     std::set<std::size_t> small_;  // devices without memory for a part
     bool everywhere_ = true;       // every device has every file
-    std::uint32_t faults_ = 0;     // of engines
-    bool disturbed_ = false;
+    // By device and model: when it was last no root, or one that saw a holder.
+    std::map<std::pair<std::size_t, std::size_t>, Loop::Time> seen_;
+    std::map<std::size_t, Loop::Time> unheld_;  // when a root last had seen no holder for long
+    std::uint32_t faults_ = 0;                  // of engines
+    std::uint32_t disturbances_ = 0;            // of all kinds
+    bool healed_ = false;
 };
 
 }  // namespace shoal::tests::simulation

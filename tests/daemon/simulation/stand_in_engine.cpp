@@ -79,7 +79,7 @@ std::string text_of(std::int32_t id) {
 
 Undisturbed undisturbed(const OpenModel& model, const mesh::messages::Generate& request) {
     const model::Hparams& hp = model.hparams;
-    const shard::Slice all{{0, hp.n_heads}, {0, hp.n_kv_heads}, {0, hp.n_ff}, {0, hp.n_vocab}};
+    const shard::Slice all = shard::whole_slice(hp);
     Undisturbed out;
     std::uint64_t context = context_of(model, request);
     for (;;) {

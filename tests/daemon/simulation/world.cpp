@@ -46,12 +46,13 @@ std::vector<mesh::messages::Warning> SimulatedMesh::warnings() const {
 Life::Life(World& world, Machine& machine, const DaemonCore::Settings& settings)
     : loop(world.time),
       texts(world.time, kTextTime),
+      plans(world.time, kTextTime),
       mesh(world, machine.index),
       models({loop, world.random, machine.faults, machine.disk}, model_links()),
       engine({machine.index, world.time, world.random, world.plane, machine.faults, machine.speed,
               [&world](const mesh::DeviceId& id) { return world.network.index_of(id); }},
              engine_events()),
-      core({loop, mesh, engine, models, texts},
+      core({loop, mesh, engine, models, texts, plans},
            {"simulation",
             [&machine] {
                 mesh::DeviceDescription d;

@@ -63,7 +63,7 @@ class Life {
     ~Life() = default;
 
     DeviceLoop loop;
-    VirtualBackground texts;
+    VirtualBackground texts, plans;
     SimulatedMesh mesh;
     StandInModels models;
     StandInEngine engine;

@@ -12,7 +12,7 @@
 #include "tests/exchange/pattern.hpp"
 #include "tests/exchange/zmtp/bytes.hpp"
 
-namespace shoal::mesh::testing {
+namespace shoal::mesh::testing::connection_test {
 
 using namespace exchange::zmtp;
 using exchange::Frame;
@@ -366,4 +366,4 @@ TEST_CASE("a reader that opens takes what was sealed for it and nothing else") {
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::testing
+}  // namespace shoal::mesh::testing::connection_test

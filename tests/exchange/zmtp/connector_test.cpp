@@ -22,7 +22,7 @@
 #include "tests/exchange/zmtp/shake.hpp"
 #include "tests/exchange/zmtp/stream.hpp"
 
-namespace shoal::mesh::testing {
+namespace shoal::mesh::testing::connector_test {
 
 using namespace exchange::zmtp;
 using namespace std::chrono_literals;
@@ -313,4 +313,4 @@ TEST_CASE("without a descriptor for it, a connection waits, and nothing spins me
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::testing
+}  // namespace shoal::mesh::testing::connector_test

@@ -6,7 +6,7 @@
 
 #include "tests/exchange/zmtp/shake.hpp"
 
-namespace shoal::mesh::testing {
+namespace shoal::mesh::testing::handshake_test {
 
 using namespace exchange::zmtp;
 using State = Handshake::State;
@@ -311,4 +311,4 @@ TEST_CASE("the reason of an error comes to the log as one line of text") {
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::testing
+}  // namespace shoal::mesh::testing::handshake_test

@@ -11,7 +11,7 @@
 
 #include "tests/exchange/zmtp/bytes.hpp"
 
-namespace shoal::mesh::testing {
+namespace shoal::mesh::testing::noise_test {
 
 using namespace exchange::zmtp;
 
@@ -267,4 +267,4 @@ TEST_CASE("a flipped bit, a missing byte or something else beside it spoils a ch
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::testing
+}  // namespace shoal::mesh::testing::noise_test

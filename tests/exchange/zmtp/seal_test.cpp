@@ -5,13 +5,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "mesh/exchange/frame.hpp"
 #include "tests/exchange/pattern.hpp"
 #include "tests/exchange/zmtp/bytes.hpp"
+#include "tests/exchange/zmtp/strict_libcrypto.hpp"
 
-namespace shoal::mesh::testing {
+namespace shoal::mesh::testing::seal_test {
 
 using namespace exchange::zmtp;
 using exchange::kHeaderBytes;
@@ -305,9 +308,56 @@ TEST_CASE("the best cipher is the quickest that all have") {
     CHECK(best_of(chacha | gcm) == Cipher::aes_256_gcm);
     CHECK(best_of(chacha | ocb) == Cipher::aes_256_ocb);
     CHECK(best_of(chacha | gcm | ocb) == Cipher::aes_256_ocb);
+    CHECK(best_of(0) == Cipher::aes_256_gcm);
     // What another device says is not what this one knows.
-    CHECK(best_of(0) == Cipher::chacha20_poly1305);
     CHECK(best_of(static_cast<Ciphers>(~(gcm | ocb))) == Cipher::chacha20_poly1305);
+    CHECK(best_of(static_cast<Ciphers>(~(gcm | ocb | chacha))) == Cipher::aes_256_gcm);
+}
+
+TEST_CASE("a cipher that libcrypto refuses is not offered, and its frames do not open") {
+    const SealKey key = new_key();
+    for (const Cipher given : kCiphers) {
+        CAPTURE(name_of(given));
+        const StrictLibcrypto strict(name_of(given));
+        CHECK(offered_ciphers() == only(given));
+        // Of no quick ones, those that there are.
+        CHECK(quick_ciphers() == only(given));
+        Sealer sealer(key, given, 0);
+        CHECK(opens(key, 0, seal(sealer, frame_of(50))));
+        for (const Cipher refused : kCiphers) {
+            if (refused == given) continue;
+            CHECK_THROWS_WITH_AS(Sealer(key, refused, 0),
+                                 (std::string("libcrypto refuses ") + name_of(refused)).c_str(),
+                                 std::runtime_error);
+        }
+    }
+}
+
+TEST_CASE("a frame in a refused cipher is not valid, and the next ones are as if it were not") {
+    const SealKey key = new_key();
+    std::vector<Data> sealed;
+    for (std::uint64_t counter = 0; counter < 4; ++counter) {
+        const bool refused = counter % 2 != 0;
+        Sealer sealer(key, refused ? Cipher::chacha20_poly1305 : Cipher::aes_256_gcm, counter);
+        sealed.push_back(seal(sealer, frame_of(50)));
+    }
+    const StrictLibcrypto strict("AES-256-GCM");
+    Opener opener(key, 0);
+    CHECK(open(opener, sealed[0]) == frame_of(50));
+    CHECK_FALSE(open(opener, sealed[1]));
+    CHECK(opener.cipher() == Cipher::none);
+    CHECK(open(opener, sealed[2]) == frame_of(50));
+    CHECK_FALSE(open(opener, sealed[3]));
+}
+
+TEST_CASE("a libcrypto that refuses everything offers nothing") {
+    {
+        const StrictLibcrypto strict(nullptr);
+        CHECK(offered_ciphers() == 0);
+        CHECK(quick_ciphers() == 0);
+    }
+    CHECK(offered_ciphers() == (only(Cipher::aes_256_ocb) | only(Cipher::aes_256_gcm) |
+                                only(Cipher::chacha20_poly1305)));
 }
 
 TEST_CASE("every device has a quick cipher, and can use all that it calls quick") {
@@ -325,4 +375,4 @@ TEST_CASE("every device has a quick cipher, and can use all that it calls quick"
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::testing
+}  // namespace shoal::mesh::testing::seal_test

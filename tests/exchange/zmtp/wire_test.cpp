@@ -7,7 +7,7 @@
 
 #include "tests/exchange/zmtp/bytes.hpp"
 
-namespace shoal::mesh::testing {
+namespace shoal::mesh::testing::wire_test {
 
 using namespace exchange::zmtp;
 
@@ -210,4 +210,4 @@ TEST_CASE("properties without a name, or longer than what is there, are malforme
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::testing
+}  // namespace shoal::mesh::testing::wire_test

@@ -17,7 +17,7 @@
 #include "tests/exchange/zmtp/shake.hpp"
 #include "tests/exchange/zmtp/stream.hpp"
 
-namespace shoal::mesh::testing {
+namespace shoal::mesh::testing::zmtp_port_test {
 
 using namespace std::chrono_literals;
 using namespace exchange::zmtp;
@@ -981,4 +981,4 @@ TEST_CASE("a device that reads slowly, or not for a while, gets everything") {
 
 TEST_SUITE_END();
 
-}  // namespace shoal::mesh::testing
+}  // namespace shoal::mesh::testing::zmtp_port_test

@@ -1,0 +1,73 @@
+// Reads schemas into expressions, one function for each kind of keyword.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/grammar/json_text.hpp"
+#include "daemon/grammar/schema_json.hpp"
+
+namespace shoal::grammar {
+
+/// Every function throws Refusal with the JSON pointer `where`. Used once.
+class SchemaReader {
+  public:
+    SchemaReader(const Json& document, RuleSet& rules)
+        : rules_(rules), json_(rules), references_(document) {}
+
+    RuleId read();
+
+  private:
+    /// How often something may be there.
+    struct Counts {
+        std::uint32_t min, max;
+    };
+    struct Property {
+        std::string name;
+        ExpressionId pair;
+        bool required;
+    };
+    struct Deeper;
+
+    ExpressionId read_schema(const Json& schema, const std::string& where);
+    ExpressionId read_object_schema(const Json& schema, const std::string& where);
+    RuleId rule_of(const std::string& pointer);
+    ExpressionId read_alternatives(const Json& schema, const char* keyword,
+                                   const std::string& where);
+    ExpressionId read_values(const Json& schema, const std::string& where);
+    ExpressionId read_types(const Json& schema, const std::string& where);
+    ExpressionId read_type(const std::string& type, const Json& schema, const std::string& where);
+
+    ExpressionId read_string(const Json& schema, const std::string& where);
+    ExpressionId read_pattern_of(const std::string& pattern, const std::string& where);
+    ExpressionId read_number(const Json& schema, bool integer, const std::string& where);
+
+    // schema_containers.cpp
+    ExpressionId read_array(const Json& schema, const std::string& where);
+    ExpressionId read_tuple(const std::vector<ExpressionId>& prefix,
+                            std::optional<ExpressionId> item, Counts counts);
+    ExpressionId read_object(const Json& schema, const std::string& where);
+    std::vector<Property> read_properties(const Json& schema, bool closed,
+                                          const std::string& where);
+    ExpressionId read_named_object(const std::vector<Property>& properties,
+                                   std::optional<ExpressionId> additional, bool may_be_empty);
+    /// The pair of any name but these, when more properties than the named ones are allowed.
+    std::optional<ExpressionId> read_additional(const Json& schema, bool named,
+                                                std::vector<std::string> names,
+                                                const std::string& where);
+    Counts read_counts(const Json& schema, const char* min, const char* max,
+                       const std::string& where);
+
+    RuleSet& rules_;
+    JsonText json_;
+    References references_;
+    std::map<std::string, RuleId> by_pointer_;
+    std::vector<std::pair<std::string, RuleId>> pending_;
+    std::size_t depth_ = 0;
+};
+
+}  // namespace shoal::grammar

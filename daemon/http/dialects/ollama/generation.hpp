@@ -1,0 +1,37 @@
+// What /api/chat and /api/generate have in common.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "daemon/chat/conversation.hpp"
+#include "daemon/http/dialects/ollama/models.hpp"
+#include "daemon/http/sampling_fields.hpp"
+
+namespace shoal::http::ollama {
+
+struct Generation : Sampled {
+    ModelName model;
+    bool stream = true;
+    bool unload = false;          ///< keep_alive is 0
+    bool load = false;            ///< nothing is to be answered: the model is made ready
+    std::string template_kwargs;  ///< of "think"
+    bool logprobs = false;
+    std::optional<std::uint32_t> top_logprobs;
+};
+
+/// Takes model, stream, options, format, think, keep_alive and logprobs. False: it is none of
+/// these.
+bool take_common(const std::string& name, const Json& value, Generation& out, Problem& problem);
+
+/// A duration as "5m" or in seconds. `zero`: none at all.
+Problem take_keep_alive(const std::string& name, const Json& value, bool& zero);
+
+/// Makes the request one for an answer in the conversation.
+Problem use_conversation(chat::Conversation conversation, Generation& out);
+/// Makes the request one that only has the model loaded.
+Problem use_load(Generation& out);
+/// What concerns several fields; `here` is what the prompt is called in the body.
+Problem check_common(Generation& out, std::string_view on_wire, std::string_view here);
+
+}  // namespace shoal::http::ollama

@@ -1,0 +1,139 @@
+#include "daemon/http/dialects/ollama/models.hpp"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "daemon/http/json_output.hpp"
+
+namespace shoal::http::ollama {
+namespace {
+
+using namespace mesh::messages;
+
+constexpr std::string_view kTag = ":latest";
+/// A model in memory stays until another is asked for.
+constexpr char kNeverExpires[] = "2318-01-01T00:00:00Z";
+
+/// "8.0B", "135M"
+std::string rounded(std::uint64_t parameters) {
+    const auto count = static_cast<double>(parameters);
+    if (count >= 1e12) return fmt::format("{:.1f}T", count / 1e12);
+    if (count >= 1e9) return fmt::format("{:.1f}B", count / 1e9);
+    if (count >= 1e6) return fmt::format("{:.2f}M", count / 1e6);
+    if (count >= 1e3) return fmt::format("{:.0f}K", count / 1e3);
+    return fmt::format("{}", parameters);
+}
+
+Json entry(const ModelInfo& m) {
+    const std::string name = with_tag(m.name);
+    return {{"name", name},
+            {"model", name},
+            {"size", m.file_bytes},
+            {"digest", m.hash},
+            {"details", details(m)}};
+}
+
+class Models : public Exchange {
+  public:
+    Models() : Exchange(kDialect) {}
+
+    Request request(std::size_t) const override { return ModelsRequest{}; }
+    Written event(std::size_t, const Event& event) override {
+        const auto* reply = std::get_if<ModelsReply>(&event);
+        if (reply == nullptr) return unexpected_event();
+        for (const ModelInfo& m : reply->models) {
+            if (m.problem.empty()) add(m);
+        }
+        return {};
+    }
+    Answer end() override { return {200, dump({{"models", std::move(list_)}})}; }
+
+  protected:
+    Json list_ = Json::array();
+
+  private:
+    virtual void add(const ModelInfo& m) = 0;
+};
+
+class Tags : public Models {
+    void add(const ModelInfo& m) override {
+        Json one = entry(m);
+        one["modified_at"] = kUnknownDate;
+        one["details"]["context_length"] = m.context;
+        list_.push_back(std::move(one));
+    }
+};
+
+class Loaded : public Models {
+    void add(const ModelInfo& m) override {
+        if (!m.loaded) return;
+        Json one = entry(m);
+        one["expires_at"] = kNeverExpires;
+        one["size_vram"] = 0;  // CPUs compute.
+        one["context_length"] = m.context;
+        list_.push_back(std::move(one));
+    }
+};
+
+}  // namespace
+
+std::string without_tag(std::string_view name) {
+    if (name.ends_with(kTag)) name.remove_suffix(kTag.size());
+    return std::string(name);
+}
+
+std::string with_tag(std::string_view name) {
+    const bool tagged = name.find(':') != std::string_view::npos;
+    return std::string(name).append(tagged ? std::string_view() : kTag);
+}
+
+Problem take_model(const std::string& name, const Json& value, ModelName& out) {
+    if (auto problem = take(name, value, out.shown)) return problem;
+    out.wanted = without_tag(out.shown);
+    return {};
+}
+
+Json details(const ModelInfo& info) {
+    return {{"parent_model", ""},
+            {"format", "gguf"},
+            {"family", info.architecture},
+            {"families", Json::array({info.architecture})},
+            {"parameter_size", rounded(info.parameters)},
+            {"quantization_level", info.quantisation}};
+}
+
+ApiError ModelExchange::told(const ApiError& error) const {
+    if (error.code != "model_not_found") return error;
+    ApiError out = error;
+    out.message = fmt::format("model \"{}\" not found: {}", model_.shown.substr(0, kQuotedBytes),
+                              error.message);
+    return out;
+}
+
+Understood running(const Call&) {
+    return std::make_unique<KnownAnswer>(
+        kDialect, Answer{200, "Ollama is running", false, "text/plain; charset=utf-8"});
+}
+
+Understood version(const Call&) {
+    return std::make_unique<KnownAnswer>(kDialect, Answer{200, dump({{"version", kApiVersion}})});
+}
+
+Understood tags(const Call&) {
+    return std::make_unique<Tags>();
+}
+
+Understood ps(const Call&) {
+    return std::make_unique<Loaded>();
+}
+
+Understood change_models(const Call&) {
+    return ApiError{501,
+                    "not_supported",
+                    "models are not changed over this API; put GGUF files into a model folder of a "
+                    "device, or take them out of it",
+                    {}};
+}
+
+}  // namespace shoal::http::ollama

@@ -1,0 +1,13 @@
+// What no other API has: the cluster and its state. Errors are told as OpenAI does.
+#pragma once
+
+#include "daemon/http/exchange.hpp"
+
+namespace shoal::http::native {
+
+// GET
+Understood cluster(const Call& call);
+/// 200, or 503 with a reason.
+Understood health(const Call& call);
+
+}  // namespace shoal::http::native

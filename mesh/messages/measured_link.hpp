@@ -1,0 +1,21 @@
+// A link between two devices as it was measured, as `shoal status` shows it.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace shoal::mesh::messages {
+
+inline constexpr std::size_t kMaxListedLinks = 4096;
+
+struct MeasuredLink {
+    std::string first, second;    ///< device ids, hex
+    double exchange_seconds = 0;  ///< both send each other 2 KiB at once, and have them
+    double there_bytes_per_second = 0, back_bytes_per_second = 0;  ///< from the first; to it
+    std::string date;                                              ///< UTC: "2026-11-29T16:40:00Z"
+    std::string first_address, second_address;  ///< as the root saw them; its own is empty
+    std::string transport, cipher;              ///< of the data plane: "zmtp", "AES-256-GCM"
+    bool operator==(const MeasuredLink&) const = default;
+};
+
+}  // namespace shoal::mesh::messages

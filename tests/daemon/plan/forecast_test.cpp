@@ -1,0 +1,123 @@
+#include "daemon/plan/forecast.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "daemon/plan/planner.hpp"
+#include "tests/daemon/plan/candidates.hpp"
+
+namespace forecast_test {
+
+using namespace shoal;
+using namespace shoal::tests;
+using mesh::messages::ErrorCode;
+using mesh::messages::Failed;
+using mesh::messages::PlanReply;
+
+namespace {
+
+struct Fixture {
+    std::shared_ptr<const OpenModel> model = open_model(tiny_model());
+    Forecast forecast{{}, {candidates(3), {}}};
+
+    PlanReply reply(std::uint32_t devices = 0) const {
+        const auto event = forecast.of(*model, {"tiny", devices});
+        REQUIRE(std::holds_alternative<PlanReply>(event));
+        return std::get<PlanReply>(event);
+    }
+    Failed failed(std::uint32_t devices = 0) const {
+        const auto event = forecast.of(*model, {"tiny", devices});
+        REQUIRE(std::holds_alternative<Failed>(event));
+        return std::get<Failed>(event);
+    }
+    // Of the chosen plan, as one that is made has them.
+    std::size_t taking_part() const {
+        return plan_model(*model, forecast.rules, choose(forecast.situation).taking)
+            .offer.devices.size();
+    }
+};
+
+std::size_t chosen(const PlanReply& reply) {
+    const auto it = std::find_if(reply.counts.begin(), reply.counts.end(),
+                                 [](const auto& count) { return count.chosen; });
+    REQUIRE(it != reply.counts.end());
+    return it->devices;
+}
+
+}  // namespace
+
+TEST_SUITE("Forecast") {
+    TEST_CASE_FIXTURE(Fixture, "what is chosen is what a plan would be made of") {
+        for (const double speed : {1.0, 10e9}) {
+            for (Candidate& c : forecast.situation.devices) {
+                c.profile = planner::DeviceProfile::guess(speed);
+            }
+            const PlanReply some = reply();
+            CHECK(some.counts.size() == 3);
+            CHECK(chosen(some) == taking_part());
+            CHECK(some.shown == chosen(some));
+            CHECK(some.devices.size() == 3);
+            CHECK(some.context == model->hparams.n_context);
+        }
+        // Weights that wait for nothing but the network: one is quickest, and the others are told
+        // why they are spares.
+        const PlanReply alone = reply();
+        CHECK(chosen(alone) == 1);
+        CHECK(alone.devices[1].spare);
+        CHECK(alone.devices[1].reason.find("without it") != std::string::npos);
+        forecast.rules.plan.min_devices = 2;
+        CHECK(chosen(reply()) == 2);
+        CHECK(reply().min_devices == 2);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "the best plan for another number of devices is shown when asked") {
+        for (Candidate& c : forecast.situation.devices) {
+            c.profile = planner::DeviceProfile::guess(10e9);
+        }
+        const PlanReply two = reply(2);
+        CHECK(chosen(two) == 1);
+        CHECK(two.shown == 2);
+        CHECK(std::count_if(two.devices.begin(), two.devices.end(),
+                            [](const auto& device) { return device.takes_part; }) == 2);
+        const Failed four = failed(4);
+        CHECK(four.code == ErrorCode::bad_request);
+        CHECK(four.message == "4 devices are asked for; 3 can take part now");
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "who cannot take part is named with the reason") {
+        forecast.rules.plan.exclude = {"device 2"};
+        forecast.situation.devices[2].fault = "its disk is full";
+        const PlanReply some = reply();
+        REQUIRE(some.devices.size() == 3);
+        CHECK(some.counts.size() == 1);
+        CHECK(some.devices[1].name == "device 2");
+        CHECK(some.devices[1].reason == "plan.exclude of the root names it");
+        CHECK_FALSE(some.devices[1].spare);
+        CHECK(some.devices[2].name == "device 3");
+        CHECK(some.devices[2].reason == "its disk is full");
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a model that fits nowhere is refused with the numbers") {
+        for (Candidate& c : forecast.situation.devices) c.member.description.memory_available = 1;
+        const Failed none = failed();
+        CHECK(none.code == ErrorCode::too_large);
+        CHECK(none.message.find("MiB") != std::string::npos);
+        // On one device it does, and on no other number.
+        forecast.situation.devices[0].member.description.memory_available = 1 << 30;
+        CHECK_FALSE(reply().counts[1].fits);
+        CHECK(failed(2).message == "the model fits no choice of 2 devices");
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "decoding is shown within the context") {
+        forecast.rules.models.context = 300;
+        const PlanReply some = reply();
+        CHECK(some.context == 300);
+        CHECK(some.positions == std::vector<double>{0, 299});
+        CHECK(some.prompt == 300);
+        for (const auto& count : some.counts) CHECK(count.decode.size() == 2);
+    }
+}
+
+}  // namespace forecast_test

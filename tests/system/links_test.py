@@ -1,0 +1,64 @@
+"""Links between devices are measured while nothing runs, shown, and taken for plans."""
+
+import json
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(__file__))
+from cluster import Cluster, make_model, wait_for  # noqa: E402
+
+
+def links(device, count):
+    """The measured links, when there are so many."""
+    state = device.status()
+    return state["links"] if state and len(state["links"]) == count else None
+
+
+class LinksTest(unittest.TestCase):
+    def test_every_pair_is_measured_and_plans_are_made_by_it(self):
+        with Cluster(3) as cluster:
+            for device in cluster.devices:
+                make_model(device.models / "tiny.gguf", shape="tiny", type="f32")
+            cluster.start()
+            root = cluster.root()
+            other = next(d for d in cluster.devices if d is not root)
+            self.assertEqual(links(root, 0), [])  # devices have their time to come up
+            measured = wait_for("three links", lambda: links(other, 3))
+            ids = {d["id"] for d in root.status()["devices"]}
+            self.assertEqual(len({tuple(sorted(link["devices"])) for link in measured}), 3)
+            for link in measured:
+                self.assertLessEqual(set(link["devices"]), ids)
+                # Memory of one machine: no slower than a tenth of gigabit Ethernet.
+                self.assertGreater(min(link["bytes_per_second"]), 1e7)
+                self.assertGreater(link["exchange_us"], 1)
+                self.assertLess(link["exchange_us"], 1e5)
+                self.assertEqual(link["transport"], "zmtp")
+                self.assertNotIn(link["cipher"], ("", "none"))
+                self.assertRegex(link["measured"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+            self.assertEqual(json.loads(other.http("GET", "/v1/cluster")[2])["links"], measured)
+            self.assertIn("Links    3 of 3 measured", other.shoal("status").stdout)
+
+            plan = json.loads(other.shoal("--json", "plan", "tiny").stdout.splitlines()[-1])
+            self.assertEqual((plan["links"]["pairs"], plan["links"]["measured"]), (3, 3))
+            self.assertEqual(plan["links"]["worst"]["exchange_us"],
+                             max(link["exchange_us"] for link in measured))
+            self.assertIn("all 3 are measured", other.shoal("plan", "tiny").stdout)
+            # What stands beside plans does not disturb them.
+            self.assertNotEqual(root.run("tiny", "Once", 8), "")
+
+    def test_a_device_that_comes_later_is_measured_beside_a_plan(self):
+        with Cluster(2) as cluster:
+            first, second = cluster.devices
+            make_model(first.models / "tiny.gguf", shape="tiny", type="f32")
+            first.start()
+            cluster.wait_complete([first])
+            wait_for("it runs", lambda: first.shoal("load", "tiny").returncode == 0)
+            second.start()
+            cluster.wait_complete([first, second])
+            wait_for("one link", lambda: links(second, 1))
+            self.assertNotEqual(first.run("tiny", "Once", 8), "")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
