@@ -135,9 +135,8 @@ std::string_view name_of(CallFormat format) {
     return syntax_of(format).name;
 }
 
-const CallPieces* call_pieces(CallFormat format) {
-    const CallPieces& pieces = syntax_of(format).pieces;
-    return pieces.before.empty() ? nullptr : &pieces;
+const CallPieces& call_pieces(CallFormat format) {
+    return syntax_of(format).pieces;
 }
 
 }  // namespace shoal::chat

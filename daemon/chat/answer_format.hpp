@@ -50,7 +50,7 @@ AnswerFormat detect(std::string_view template_source);
 /// The name of a way, as ANSWERS.md has it.
 std::string_view name_of(CallFormat format);
 
-/// The literal text around calls of a format; nullptr when its arguments are not JSON.
-const CallPieces* call_pieces(CallFormat format);
+/// The literal text around calls of a format.
+const CallPieces& call_pieces(CallFormat format);
 
 }  // namespace shoal::chat

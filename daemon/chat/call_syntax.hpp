@@ -79,7 +79,18 @@ struct CallFrame {
     bool only_first = false;  ///< only where nothing but spaces, reasoning and calls came before
 };
 
-/// The literal text around calls whose arguments are JSON:
+/// The literal text around arguments that are written one by one:
+///   before NAME between VALUE after separator before NAME ...
+struct ArgumentPieces {
+    std::string_view before = {};
+    std::string_view between = {};
+    std::string_view after = {};
+    std::string_view separator = {};
+    /// Instead of `between`, before text that stands without quotes; empty: all text has quotes.
+    std::string_view between_text = {};
+};
+
+/// The literal text around calls:
 ///   open (before NAME between ARGUMENTS after) separator (...) close
 /// For grammars that force a call.
 struct CallPieces {
@@ -89,6 +100,7 @@ struct CallPieces {
     std::string_view after = {};
     std::string_view separator = {};
     std::string_view close = {};
+    ArgumentPieces arguments = {};  ///< `between` empty: they are a JSON object
 };
 
 struct CallSyntax {
@@ -105,7 +117,7 @@ struct CallSyntax {
     std::vector<std::string_view> inner = {};
     /// Marks that end a turn with calls, beyond the end of text that the model's file names.
     std::vector<std::string_view> stops = {};
-    CallPieces pieces = {};  ///< all empty: the arguments are not JSON
+    CallPieces pieces = {};
 };
 
 /// Every way, in the order in which a template is asked for their marks.

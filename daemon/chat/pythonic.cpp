@@ -20,7 +20,12 @@ void append_utf8(std::string& out, unsigned code) {
         byte(0xC0 | code >> 6);
         byte(0x80 | (code & 0x3F));
     } else {
-        byte(0xE0 | code >> 12);
+        if (code < 0x10000) {
+            byte(0xE0 | code >> 12);
+        } else {
+            byte(0xF0 | code >> 18);
+            byte(0x80 | (code >> 12 & 0x3F));
+        }
         byte(0x80 | (code >> 6 & 0x3F));
         byte(0x80 | (code & 0x3F));
     }
@@ -174,9 +179,9 @@ class PythonReader {
             case '\n':
                 return true;
             case 'x':
-                return code(out, 2);
+                return character(out, digits(2));
             case 'u':
-                return code(out, 4);
+                return character(out, joined(digits(4)));
             default:
                 // As Python: an escape that it does not know stays as it is.
                 if (c != '\\' && c != '\'' && c != '"' && c != '/') out += '\\';
@@ -185,16 +190,30 @@ class PythonReader {
         }
     }
 
-    bool code(std::string& out, std::size_t digits) {
+    std::optional<unsigned> digits(std::size_t count) {
         unsigned value = 0;
-        for (std::size_t i = 0; i < digits; ++i, ++at_) {
-            if (at_ == text_.size()) return false;
+        for (std::size_t i = 0; i < count; ++i, ++at_) {
+            if (at_ == text_.size()) return std::nullopt;
             const std::size_t digit = std::string_view("0123456789abcdefABCDEF").find(text_[at_]);
-            if (digit == std::string_view::npos) return false;
+            if (digit == std::string_view::npos) return std::nullopt;
             value = value * 16 + static_cast<unsigned>(digit < 16 ? digit : digit - 6);
         }
-        append_utf8(out, value);
-        return true;
+        return value;
+    }
+
+    /// The first half of a surrogate pair with its second half, as JSON writes such characters.
+    std::optional<unsigned> joined(std::optional<unsigned> first) {
+        if (!first || *first < 0xD800 || *first > 0xDFFF) return first;
+        if (*first > 0xDBFF || text_.substr(at_, 2) != "\\u") return std::nullopt;
+        at_ += 2;
+        const auto second = digits(4);
+        if (!second || *second < 0xDC00 || *second > 0xDFFF) return std::nullopt;
+        return 0x10000 + ((*first - 0xD800) << 10 | (*second - 0xDC00));
+    }
+
+    static bool character(std::string& out, std::optional<unsigned> code) {
+        if (code) append_utf8(out, *code);
+        return code.has_value();
     }
 
     void spaces() {

@@ -95,4 +95,14 @@ std::string ToolTable::value(std::string_view tool, std::string_view parameter,
     return python_literal(inner).value_or(json_string(text));
 }
 
+std::vector<std::string> ToolTable::texts_of(std::string_view tool) const {
+    std::vector<std::string> names;
+    const auto found = kinds_.find(tool);
+    if (found == kinds_.end()) return names;
+    for (const auto& [name, kind] : found->second) {
+        if (kind == Kind::string || kind == Kind::string_or_null) names.push_back(name);
+    }
+    return names;
+}
+
 }  // namespace shoal::chat

@@ -36,6 +36,8 @@ class ToolTable {
     /// itself for a "string", else JSON or a Python literal, and a string when it is neither.
     std::string value(std::string_view tool, std::string_view parameter,
                       std::string_view text) const;
+    /// The parameters of a tool whose values are the text itself.
+    std::vector<std::string> texts_of(std::string_view tool) const;
 
   private:
     enum class Kind { unknown, string, string_or_null, other };

@@ -25,29 +25,31 @@ std::variant<std::shared_ptr<const grammar::Grammar>, std::string> forced_calls(
     const ChatPrompt& prompt) {
     const chat::Conversation& conversation = prompt.conversation;
     const bool one = conversation.tool_choice.kind == Kind::named;
+    const chat::AnswerFormat format = chat::detect(prompt.from.source);
+    const chat::CallPieces& pieces = chat::call_pieces(format.calls);
+    const chat::ArgumentPieces& arguments = pieces.arguments;
+    const bool plain_text = !arguments.between_text.empty();
+    const chat::ToolTable table(conversation.tools);
     std::vector<grammar::Callable> functions;
     for (const chat::Tool& tool : conversation.tools) {
         if (one && tool.name != conversation.tool_choice.name) continue;
-        functions.push_back(
-            {tool.name, tool.parameters.empty() ? std::string(kAnyObject) : tool.parameters});
+        functions.push_back({tool.name,
+                             tool.parameters.empty() ? std::string(kAnyObject) : tool.parameters,
+                             plain_text ? table.texts_of(tool.name) : std::vector<std::string>{}});
     }
     if (functions.empty()) {
         return one ? "tool_choice: there is no tool \"" + conversation.tool_choice.name + "\""
                    : "tool_choice: a call is required, and there are no tools";
     }
-    const chat::AnswerFormat format = chat::detect(prompt.from.source);
-    const chat::CallPieces* pieces = chat::call_pieces(format.calls);
-    if (pieces == nullptr) {
-        return "tool_choice: this model writes calls in a way (" +
-               std::string(chat::name_of(format.calls)) +
-               ") that it cannot be held to; leave the choice to it (\"auto\")";
-    }
-    const grammar::CallFrame frame{end_of_reasoning(prompt) + std::string(pieces->open),
-                                   std::string(pieces->before),
-                                   std::string(pieces->between),
-                                   std::string(pieces->after),
-                                   std::string(pieces->separator),
-                                   std::string(pieces->close)};
+    const grammar::CallFrame frame{end_of_reasoning(prompt) + std::string(pieces.open),
+                                   std::string(pieces.before),
+                                   std::string(pieces.between),
+                                   std::string(pieces.after),
+                                   std::string(pieces.separator),
+                                   std::string(pieces.close),
+                                   {std::string(arguments.before), std::string(arguments.between),
+                                    std::string(arguments.after), std::string(arguments.separator),
+                                    std::string(arguments.between_text)}};
     auto compiled =
         grammar::compile_calls(frame, functions, !one && conversation.parallel_tool_calls);
     if (auto* wrong = std::get_if<grammar::GrammarError>(&compiled)) {

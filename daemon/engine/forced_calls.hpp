@@ -15,7 +15,7 @@ bool forces_call(const chat::Conversation& conversation) noexcept;
 
 /// What an answer that calls looks like, in the way of the model, with the tools' schemas for the
 /// arguments. A prompt that ends within reasoning has that ended first. Otherwise a sentence for
-/// the user: a schema is not understood, no such tool, or the model's way has no grammar. Requires:
+/// the user: a schema is not understood, or there is no such tool. Requires:
 /// forces_call(prompt.conversation).
 std::variant<std::shared_ptr<const grammar::Grammar>, std::string> forced_calls(
     const ChatPrompt& prompt);

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/grammar/arguments.hpp"
 #include "daemon/grammar/compiler.hpp"
 #include "daemon/grammar/gbnf.hpp"
 #include "daemon/grammar/json_text.hpp"
@@ -60,7 +61,9 @@ GrammarOrError compile_calls(const CallFrame& frame, std::span<const Callable> f
             const auto arguments = [&] {
                 try {
                     check_size(function.parameters);
-                    return rules.reference(read_schema(function.parameters, rules));
+                    return frame.arguments.one_by_one()
+                               ? read_arguments(function, frame.arguments, rules)
+                               : rules.reference(read_schema(function.parameters, rules));
                 } catch (const Refusal& refusal) {
                     throw Refusal("the parameters of " + function.name + ": " + refusal.what());
                 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 namespace shoal::grammar {
 
@@ -44,12 +45,26 @@ using GrammarOrError = std::variant<std::shared_ptr<const Grammar>, GrammarError
 struct Callable {
     std::string name;
     std::string parameters;  ///< a JSON schema of an object
+    /// The parameters whose values are plain text, where arguments are written one by one.
+    std::vector<std::string> texts = {};
 };
 
-/// Literal text around calls whose arguments are JSON:
+/// Literal text around arguments that are written one by one, in the order of the schema:
+///   before NAME between VALUE after separator before NAME ...
+/// A value is JSON; plain text goes up to `after`.
+struct ArgumentFrame {
+    std::string before, between, after, separator;
+    std::string between_text;  ///< instead of `between`, before plain text
+
+    /// Otherwise the arguments are a JSON object.
+    bool one_by_one() const noexcept { return !between.empty(); }
+};
+
+/// Literal text around calls:
 ///   open (before NAME between ARGUMENTS after) separator (...) close
 struct CallFrame {
     std::string open, before, between, after, separator, close;
+    ArgumentFrame arguments = {};
 };
 
 /// At least a call, of any of these; several up to kMaxCalls if allowed. A schema that is refused

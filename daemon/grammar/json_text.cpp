@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "daemon/grammar/refusal.hpp"
+
 namespace shoal::grammar {
 namespace {
 
@@ -84,6 +86,7 @@ ExpressionId JsonText::comma() {
 }
 
 ExpressionId JsonText::character() {
+    if (plain()) return rules_.character(mark_begin().complement());
     const auto hex = [&](std::uint32_t count) {
         return rules_.repetition(rules_.character(hex_digits()), count, count);
     };
@@ -106,6 +109,7 @@ ExpressionId JsonText::character() {
 }
 
 ExpressionId JsonText::character_of(const CodePointSet& set) {
+    if (plain()) return rules_.character(set.without(mark_begin()));
     std::vector<std::string> escapes;
     for (const auto& [first, last] : escaped_set().ranges()) {
         for (char32_t c = first; c <= last; ++c) {
@@ -118,11 +122,49 @@ ExpressionId JsonText::character_of(const CodePointSet& set) {
 }
 
 ExpressionId JsonText::quoted(ExpressionId content) {
+    if (plain()) return content;
     return rules_.sequence({rules_.literal("\""), content, rules_.literal("\"")});
 }
 
 ExpressionId JsonText::string() {
-    return once(string_, "string", [&] { return quoted(rules_.repetition(character(), 0)); });
+    return once(string_, "string", [&] {
+        return plain() ? text_before_mark() : quoted(rules_.repetition(character(), 0));
+    });
+}
+
+std::string JsonText::written(std::string_view text) const {
+    if (!plain()) return "\"" + json_escaped(text) + "\"";
+    if (text.find(mark_) == std::string_view::npos) return std::string(text);
+    throw Refusal("\"" + mark_ + "\" within a text would end it where this model writes calls");
+}
+
+CodePointSet JsonText::mark_begin() const {
+    std::size_t at = 0;
+    const char32_t first = next_code_point(mark_, at);
+    return CodePointSet({{first, first}});
+}
+
+/// Every text that the mark does not stand in. Its beginnings may: each is followed by another
+/// character than the mark goes on with, or by the mark's first again, which stands nowhere else
+/// in the mark.
+ExpressionId JsonText::text_before_mark() {
+    const CodePointSet first = mark_begin();
+    std::vector<std::string> beginnings;
+    std::vector<char32_t> nexts;
+    std::size_t at = 0;
+    next_code_point(mark_, at);
+    while (at < mark_.size()) {
+        beginnings.push_back(mark_.substr(0, at));
+        nexts.push_back(next_code_point(mark_, at));
+    }
+    const auto begun = rules_.repetition(rules_.words(beginnings), 0);
+    std::vector<ExpressionId> ways{rules_.character(first.complement())};
+    for (std::size_t i = 0; i < nexts.size(); ++i) {
+        const CodePointSet next({{nexts[i], nexts[i]}});
+        ways.push_back(rules_.sequence({begun, rules_.literal(beginnings[i]),
+                                        rules_.character(first.complement().without(next))}));
+    }
+    return rules_.sequence({rules_.repetition(rules_.alternatives(std::move(ways)), 0), begun});
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "daemon/grammar/expression.hpp"
@@ -20,6 +21,8 @@ std::string json_escaped(std::string_view text);
 class JsonText {
   public:
     explicit JsonText(RuleSet& rules) : rules_(rules) {}
+    /// Strings without quotes and escapes, that end where this mark begins.
+    JsonText(RuleSet& rules, std::string mark) : rules_(rules), mark_(std::move(mark)) {}
 
     /// Behind an opening and before a closing bracket, and behind a comma: nothing, one blank, or a
     /// new line with up to 20 blanks or tabs of indent.
@@ -32,6 +35,8 @@ class JsonText {
     /// One of these characters, raw, or in its shortest escape when JSON wants one.
     ExpressionId character_of(const CodePointSet& set);
     ExpressionId string();
+    /// This string.
+    std::string written(std::string_view text) const;
     ExpressionId quoted(ExpressionId content);
     /// A string in its plainest form, that is none of these texts.
     ExpressionId string_but(std::vector<std::string> texts);
@@ -53,9 +58,13 @@ class JsonText {
     template <class Make>
     ExpressionId once(std::optional<ExpressionId>& known, const char* name, const Make& make);
     ExpressionId fraction_and_exponent();
+    ExpressionId text_before_mark();
+    bool plain() const noexcept { return !mark_.empty(); }
+    CodePointSet mark_begin() const;
     void define_values();
 
     RuleSet& rules_;
+    const std::string mark_;
     std::optional<ExpressionId> gap_, blank_, string_, number_, integer_, value_, object_, array_;
 };
 

@@ -120,8 +120,8 @@ ExpressionId SchemaReader::read_object(const Json& schema, const std::string& wh
     return read_named_object(properties, more, min == 0);
 }
 
-std::vector<SchemaReader::Property> SchemaReader::read_properties(const Json& schema, bool closed,
-                                                                  const std::string& where) {
+std::vector<Property> SchemaReader::read_properties(const Json& schema, bool closed,
+                                                    const std::string& where) {
     std::vector<Property> properties;
     const auto add = [&](const std::string& name, ExpressionId value, bool required) {
         const auto quoted = rules_.literal("\"" + json_escaped(name) + "\"");
@@ -188,26 +188,7 @@ std::optional<ExpressionId> SchemaReader::read_additional(const Json& schema, bo
 ExpressionId SchemaReader::read_named_object(const std::vector<Property>& properties,
                                              std::optional<ExpressionId> additional,
                                              bool may_be_empty) {
-    const auto as_rule = [&](const char* name, ExpressionId expression) {
-        const RuleId rule = rules_.add_rule(name);
-        rules_.define(rule, expression);
-        return rules_.reference(rule);
-    };
-    // What follows when some property has been written, and when none has: from the last one
-    // backwards, each by a rule that goes on with the next one's.
-    ExpressionId rest = rules_.empty(), start = rules_.never();
-    if (additional) {
-        rest = rules_.repetition(rules_.sequence({json_.comma(), *additional}), 0);
-        start = rules_.sequence({*additional, rest});
-    }
-    for (auto property = properties.rbegin(); property != properties.rend(); ++property) {
-        const auto first = rules_.sequence({property->pair, rest});
-        start =
-            property->required ? first : as_rule("an object", rules_.alternatives({first, start}));
-        const auto next = rules_.sequence({json_.comma(), property->pair});
-        rest = as_rule("the rest of an object",
-                       rules_.sequence({property->required ? next : rules_.optional(next), rest}));
-    }
+    const auto start = in_order(rules_, properties, additional, json_.comma());
     const auto some = rules_.sequence(
         {rules_.literal("{"), json_.gap(), start, json_.gap(), rules_.literal("}")});
     if (!may_be_empty) return some;

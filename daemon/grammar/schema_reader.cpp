@@ -119,14 +119,14 @@ struct SchemaReader::Deeper {
     std::size_t& depth;
 };
 
-RuleId SchemaReader::read() {
-    const RuleId root = rule_of("#");
+RuleId SchemaReader::read(const std::string& pointer) {
+    const RuleId asked = rule_of(pointer);
     // Reading one finds others that it refers to.
-    for (std::size_t i = 0; i < pending_.size(); ++i) {
-        const auto [pointer, rule] = pending_[i];
-        rules_.define(rule, read_schema(references_.at(pointer, pointer), pointer));
+    while (done_ < pending_.size()) {
+        const auto [place, rule] = pending_[done_++];
+        rules_.define(rule, read_schema(references_.at(place, place), place));
     }
-    return root;
+    return asked;
 }
 
 RuleId SchemaReader::rule_of(const std::string& pointer) {
@@ -208,7 +208,9 @@ ExpressionId SchemaReader::read_values(const Json& schema, const std::string& wh
                 return has_type(value, type);
             });
         const bool same = only == nullptr || *only == value;
-        if (fits && same) texts.push_back(value.dump());
+        if (!fits || !same) return;
+        texts.push_back(value.is_string() ? json_.written(value.get_ref<const std::string&>())
+                                          : value.dump());
     };
     if (list != nullptr) {
         for (const Json& value : *list) add(value);

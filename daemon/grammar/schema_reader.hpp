@@ -6,30 +6,32 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/grammar/json_text.hpp"
+#include "daemon/grammar/properties.hpp"
 #include "daemon/grammar/schema_json.hpp"
 
 namespace shoal::grammar {
 
-/// Every function throws Refusal with the JSON pointer `where`. Used once.
+/// Every function throws Refusal with the JSON pointer `where`.
 class SchemaReader {
   public:
+    /// The document is kept by reference.
     SchemaReader(const Json& document, RuleSet& rules)
-        : rules_(rules), json_(rules), references_(document) {}
+        : SchemaReader(document, rules, JsonText(rules)) {}
+    /// With strings as `text` writes them.
+    SchemaReader(const Json& document, RuleSet& rules, JsonText text)
+        : rules_(rules), json_(std::move(text)), references_(document) {}
 
-    RuleId read();
+    /// The schema at this place of the document, a JSON pointer behind #.
+    RuleId read(const std::string& pointer = "#");
 
   private:
     /// How often something may be there.
     struct Counts {
         std::uint32_t min, max;
-    };
-    struct Property {
-        std::string name;
-        ExpressionId pair;
-        bool required;
     };
     struct Deeper;
 
@@ -67,6 +69,7 @@ class SchemaReader {
     References references_;
     std::map<std::string, RuleId> by_pointer_;
     std::vector<std::pair<std::string, RuleId>> pending_;
+    std::size_t done_ = 0;  ///< of them
     std::size_t depth_ = 0;
 };
 

@@ -1,6 +1,7 @@
 // What sampling needs of a row of logits, over eight lanes.
 #pragma once
 
+#include <math.h>
 #include <string.h>
 
 #include <cfloat>
@@ -14,12 +15,11 @@
 namespace shoal::kernels::vector {
 namespace {
 
-/// The last n < 8 elements, and behind them the lowest float, which no maximum and no sum of
-/// exponentials notices.
+/// The last n < 8 elements, and behind them `rest`.
 template <class V>
-inline typename V::F load_last(const float* x, std::size_t n) noexcept {
+inline typename V::F load_last(const float* x, std::size_t n, float rest) noexcept {
     float values[8];
-    for (float& value : values) value = -FLT_MAX;
+    for (float& value : values) value = rest;
     memcpy(values, x, n * sizeof values[0]);
     return V::load(values);
 }
@@ -67,9 +67,10 @@ inline void block_maxima(const float* x, std::size_t n, float* max) noexcept {
         *max++ = V::max(V::max_number(V::max_number(a, b), V::max_number(c, d)));
     }
     if (i == n) return;
-    auto a = V::all(-FLT_MAX);
+    // A block may hold nothing but minus infinities: what pads it must be no more.
+    auto a = V::all(-HUGE_VALF);
     for (; i + 8 <= n; i += 8) a = V::max_number(V::load(x + i), a);
-    if (i < n) a = V::max_number(load_last<V>(x + i, n - i), a);
+    if (i < n) a = V::max_number(load_last<V>(x + i, n - i, -HUGE_VALF), a);
     *max = V::max(a);
 }
 
@@ -86,7 +87,7 @@ inline double sum_exp(const float* x, std::size_t n, float max) noexcept {
             b = V::add(b, exp_nonpositive<V>(V::sub(V::load(x + i + 8), m)));
         }
         for (; i < end; i += 8) {
-            const auto v = i + 8 <= end ? V::load(x + i) : load_last<V>(x + i, end - i);
+            const auto v = i + 8 <= end ? V::load(x + i) : load_last<V>(x + i, end - i, -FLT_MAX);
             a = V::add(a, exp_nonpositive<V>(V::sub(v, m)));
         }
         total += static_cast<double>(V::sum(V::add(a, b)));

@@ -231,30 +231,55 @@ TEST_CASE("a call is read in every form that a format has") {
     }
 }
 
+struct WrittenArgument {
+    std::string name, value;
+    bool text;  ///< without its quotes where the format writes text so
+};
+
+std::string put_together(const CallPieces& pieces, const std::string& name,
+                         const std::vector<WrittenArgument>& arguments) {
+    const ArgumentPieces& each = pieces.arguments;
+    const bool json = each.between.empty();
+    const std::string separator = json ? ", " : std::string(each.separator);
+    std::string body;
+    for (const WrittenArgument& argument : arguments) {
+        const bool plain = argument.text && !each.between_text.empty();
+        body += body.empty() ? "" : separator;
+        body += json ? "\"" + argument.name + "\": "
+                     : std::string(each.before) + argument.name +
+                           std::string(plain ? each.between_text : each.between);
+        body += plain || !argument.text ? argument.value : "\"" + argument.value + "\"";
+        body += each.after;
+    }
+    if (json) body = "{" + body + "}";
+    return std::string(pieces.before) + name + std::string(pieces.between) + body +
+           std::string(pieces.after);
+}
+
 TEST_CASE("the literal pieces of a format put together are calls in it") {
     for (const CallSyntax& syntax : call_syntaxes()) {
-        const CallPieces* pieces = call_pieces(syntax.format);
-        if (pieces == nullptr) continue;
+        const CallPieces& pieces = call_pieces(syntax.format);
         CAPTURE(syntax.name);
-        const auto call = [pieces](std::string_view name, std::string_view arguments) {
-            return std::string(pieces->before)
-                .append(name)
-                .append(pieces->between)
-                .append(arguments)
-                .append(pieces->after);
-        };
-        const std::string one = call("get_temperature", "{\"room\": \"kitchen\"}");
-        const std::string open(pieces->open);
-        const std::string close(pieces->close);
+        const std::string one =
+            put_together(pieces, "get_temperature", {{"room", "kitchen", true}});
+        const std::string open(pieces.open);
+        const std::string close(pieces.close);
         CHECK(line(syntax.format, open + one + close) == kOneCall);
         // These end the turn with each call.
         if (syntax.format == F::harmony || syntax.format == F::gigachat) continue;
-        CHECK(
-            line(syntax.format,
-                 open + one + std::string(pieces->separator) +
-                     call("set_light", "{\"on\": true, \"level\": 30, \"names\": [\"é\", \"b\"]}") +
-                     close) == kTwoCalls);
+        const std::string two = put_together(
+            pieces, "set_light",
+            {{"on", "true", false}, {"level", "30", false}, {"names", "[\"é\", \"b\"]", false}});
+        CHECK(line(syntax.format, open + one + std::string(pieces.separator) + two + close) ==
+              kTwoCalls);
     }
+}
+
+TEST_CASE("python's strings may have the escapes of JSON's") {
+    CHECK(line(F::pythonic, "[get_temperature(room=\"\\u00e9\\ud83d\\ude00\")]") ==
+          "call:get_temperature {\"room\": \"é😀\"}|");
+    const std::string half = "[get_temperature(room=\"\\ud83d\")]";
+    CHECK(line(F::pythonic, half) == "content:" + half + "|");
 }
 
 TEST_CASE("text before, between and after calls is content, without the spaces around calls") {

@@ -101,6 +101,8 @@ class Chat:
         self.status = None
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
+            # Whoever runs the tests may have had it ignored, as nohup does.
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
             os.execve(SHOAL, command, variables)
 

@@ -65,6 +65,14 @@ ModelInfo tiny() {
 }  // namespace
 
 TEST_SUITE("ollama requests") {
+    TEST_CASE("what is left out is as Ollama has it") {
+        const Generate g = chat_with(R"("options":{"temperature":1})");
+        CHECK(g.sampling.top_p == 0.9F);
+        CHECK(g.sampling.min_p == 0);
+        CHECK(g.sampling.top_k == 40);
+        CHECK(g.sampling.repeat_penalty == 1);
+    }
+
     TEST_CASE("options say how tokens are drawn, and what concerns hardware changes nothing") {
         const Generate g = chat_with(R"("options":{"temperature":0.5,"top_k":3,"top_p":0.7,
             "min_p":0.1,"seed":7,"num_predict":9,"stop":["x"],"repeat_penalty":1.5,

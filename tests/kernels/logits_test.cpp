@@ -12,6 +12,8 @@ TEST_SUITE_BEGIN("logits");
 
 namespace {
 
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
 // Around lanes, pairs of them and blocks.
 constexpr std::size_t kSizes[] = {1, 5, 8, 15, 16, 17, 100, 127, 128, 129, 300, 1000, 4099};
 
@@ -24,7 +26,6 @@ Guarded<float> guarded(const std::vector<float>& values) {
 }  // namespace
 
 TEST_CASE("scaling is bit-equal on all ISAs and turns NaN into the lowest float") {
-    constexpr float kInf = std::numeric_limits<float>::infinity();
     for (const std::size_t n : kSizes) {
         auto values = random_floats(n, 7, 3.0f);
         values[n / 2] = std::numeric_limits<float>::quiet_NaN();
@@ -68,6 +69,20 @@ TEST_CASE("the maximum of every block is found, wherever it stands") {
                 if (!right) FAIL(label(table), " of ", n, " at ", at);
             }
             values[at] = before;
+        }
+    }
+}
+
+TEST_CASE("the maximum of a block without a number is minus infinity") {
+    for (const std::size_t n : kSizes) {
+        const std::vector<float> values(n, -kInf);
+        const std::size_t blocks = (n + kLogitBlock - 1) / kLogitBlock;
+        for (const Table* table : all_tables()) {
+            CAPTURE(label(table));
+            CAPTURE(n);
+            Guarded<float> max(blocks);
+            table->block_maxima(values.data(), n, max.data());
+            for (std::size_t b = 0; b < blocks; ++b) CHECK(max[b] == -kInf);
         }
     }
 }

@@ -109,15 +109,16 @@ PART = {"index": INT, "content": STR, "tokens": [INT], "stop": BOOL, "id_slot": 
 LAST = {**PART, "model": STR, "generation_settings": SETTINGS, "prompt": STR, "has_new_line": BOOL,
         "truncated": BOOL, "stop_type": STR, "stopping_word": STR, "tokens_cached": POSITIVE,
         "timings": TIMINGS}
+OTHER_SAMPLERS = """
+    dynatemp_range dynatemp_exponent top_n_sigma xtc_probability xtc_threshold typical_p
+    dry_multiplier dry_base dry_allowed_length dry_penalty_last_n mirostat
+    mirostat_tau mirostat_eta n_keep n_discard n_probs min_keep samplers speculative.type
+    post_sampling_probs backend_sampling lora timings_per_token"""
+PARSER = "chat_format reasoning_format reasoning_in_content generation_prompt"
 LAST_DIFFERENCES = {
-    NO_SUCH_SAMPLER: lacks("generation_settings", """
-        dynatemp_range dynatemp_exponent top_n_sigma xtc_probability xtc_threshold typical_p
-        dry_multiplier dry_base dry_allowed_length dry_penalty_last_n dry_sequence_breakers mirostat
-        mirostat_tau mirostat_eta n_keep n_discard n_probs min_keep samplers speculative.type
-        post_sampling_probs backend_sampling lora timings_per_token"""),
-    "inner affairs of llama-server's parser of chats": lacks("generation_settings", """
-        chat_format reasoning_format reasoning_in_content generation_prompt grammar_lazy
-        grammar_triggers preserved_tokens"""),
+    NO_SUCH_SAMPLER: lacks("generation_settings", OTHER_SAMPLERS + " dry_sequence_breakers"),
+    "inner affairs of llama-server's parser of chats": lacks(
+        "generation_settings", PARSER + " grammar_lazy grammar_triggers preserved_tokens"),
     "known to the client, which sent it": lacks("generation_settings", "grammar logit_bias")
     + " -prompt",
     "n_predict has it": "-generation_settings.max_tokens",
@@ -177,7 +178,11 @@ LLAMA_SERVER = [
       "endpoint_metrics": BOOL, "webui": BOOL, "webui_settings": ANY, "chat_template": STR,
       "chat_template_caps": ANY, "bos_token": STR, "eos_token": STR, "build_info": STR,
       "is_sleeping": BOOL, "chat_template_tool_use?": STR},
-     {"the defaults are those of /v1/completions in API.md": "-default_generation_settings.params",
+     {NO_SUCH_SAMPLER: lacks("default_generation_settings.params", OTHER_SAMPLERS),
+      "inner affairs of llama-server's parser of chats":
+          lacks("default_generation_settings.params", PARSER),
+      "n_predict has it": "-default_generation_settings.params.max_tokens",
+      "as in the settings of an answer": "+default_generation_settings.params.stop",
       "of a page and of pictures that Shoal does not have":
           "-webui -webui_settings -media_marker",
       "switches of llama-server's command line":

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "daemon/chat/call_syntax.hpp"
 #include "daemon/engine/answer_stream.hpp"
 #include "daemon/engine/chat_prompt.hpp"
 #include "daemon/engine/forced_calls.hpp"
@@ -254,6 +255,22 @@ TEST_SUITE("chat") {
         auto calls = forced_calls(prompt);
         REQUIRE(std::holds_alternative<std::string>(calls));
         CHECK(std::get<std::string>(calls).find("later") != std::string::npos);
+    }
+
+    TEST_CASE("a call can be required of every way to write calls") {
+        for (const chat::CallSyntax& syntax : chat::call_syntaxes()) {
+            CAPTURE(syntax.name);
+            ChatPrompt prompt = prompt_of(kTools);
+            prompt.conversation.tool_choice = {chat::ToolChoice::Kind::required, ""};
+            prompt.from.source = syntax.shown_by.empty() ? "" : std::string(syntax.shown_by[0]);
+            auto calls = forced_calls(prompt);
+            REQUIRE(std::get_if<std::string>(&calls) == nullptr);
+            grammar::Matcher matcher(std::get<0>(std::move(calls)));
+            std::string start(syntax.pieces.open);
+            start.append(syntax.pieces.before).append("now").append(syntax.pieces.between);
+            CHECK(matcher.accept(start) == grammar::Matcher::Outcome::accepted);
+            CHECK(matcher.accept("\x01") != grammar::Matcher::Outcome::accepted);
+        }
     }
 
     TEST_CASE("a call that is required ends the reasoning that the prompt has opened") {

@@ -18,4 +18,7 @@ std::variant<CompletionRequest, ApiError> parse_completion(std::string_view body
 /// {"input_prefix", "input_suffix", "prompt"?, ...}: what stands between the two is made.
 std::variant<CompletionRequest, ApiError> parse_infill(std::string_view body);
 
+/// What was asked for, as it was understood, under llama-server's names.
+Json settings_of(const CompletionRequest& asked);
+
 }  // namespace shoal::http::llama_server

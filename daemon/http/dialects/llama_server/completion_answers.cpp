@@ -29,8 +29,9 @@ const char* stop_type(StopReason reason) noexcept {
     return "none";
 }
 
-/// What was asked for, as it was understood.
-Json settings(const CompletionRequest& asked) {
+}  // namespace
+
+Json settings_of(const CompletionRequest& asked) {
     const Sampling& s = asked.generate.sampling;
     const std::int64_t most = asked.generate.max_tokens;
     const bool read = asked.generate.task == Task::read;
@@ -48,6 +49,8 @@ Json settings(const CompletionRequest& asked) {
             {"ignore_eos", asked.generate.ignore_eos},
             {"stream", asked.stream}};
 }
+
+namespace {
 
 /// A stream where it is asked for, else the whole at its end.
 class Completion : public Exchange {
@@ -95,7 +98,7 @@ class Completion : public Exchange {
         out["truncated"] = false;
         out["stop_type"] = stop_type(done_.reason);
         out["stopping_word"] = done_.stopped_by;
-        out["generation_settings"] = settings(asked_);
+        out["generation_settings"] = settings_of(asked_);
         out["timings"] = openai::speeds(done_);
         const std::string body = dump(out);
         return {200, asked_.stream ? sse_event(body) : body};

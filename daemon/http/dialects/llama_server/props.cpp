@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "daemon/http/dialects/llama_server/completion.hpp"
 #include "daemon/http/dialects/llama_server/llama_server.hpp"
 #include "daemon/http/dialects/openai/openai.hpp"
 #include "daemon/http/json_output.hpp"
@@ -41,7 +42,8 @@ class Props : public Exchange {
         // A loaded model has the context that fits the devices' memory.
         const bool loaded = !loaded_hash_.empty() && loaded_hash_ == model_.info.hash;
         const std::uint32_t context = loaded ? loaded_context_ : model_.info.context;
-        return {200, dump({{"default_generation_settings", {{"n_ctx", context}}},
+        return {200, dump({{"default_generation_settings",
+                            {{"params", settings_of({})}, {"n_ctx", context}}},
                            {"total_slots", kSlots},
                            {"model_alias", model_.info.name},
                            {"model_path", model_.info.name + ".gguf"},

@@ -11,6 +11,9 @@
 namespace shoal::http::ollama {
 
 struct Generation : Sampled {
+    /// With Ollama's defaults where they are not ours.
+    Generation() { generate.sampling.top_p = 0.9F, generate.sampling.min_p = 0; }
+
     ModelName model;
     bool stream = true;
     bool unload = false;          ///< keep_alive is 0
