@@ -61,7 +61,7 @@ class ServiceTest(unittest.TestCase):
         begun = time.monotonic()
         for _ in range(10):
             self.assertEqual(self.hear(), "WATCHDOG=1")
-        self.assertLess(time.monotonic() - begun, 3)
+        self.assertLess(time.monotonic() - begun, 10)
         self.device.process.send_signal(signal.SIGSTOP)
         time.sleep(0.3)
         self.said.setblocking(False)
