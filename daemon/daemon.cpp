@@ -153,6 +153,9 @@ void Daemon::add_sources(const Supervisor& supervisor) {
     loop_.add({[this] { return std::vector<int>{control_->descriptor()}; },
                [this] { return control_->next_deadline(); }, [this] { control_->poll(); },
                "the control socket"});
+    loop_.add({[this] { return std::vector<int>{models_.descriptor()}; },
+               [] { return ControlLoop::Clock::time_point::max(); }, [this] { models_.hear(); },
+               "folders of models"});
     // The loop turns ten times a second at least.
     loop_.add({[] { return std::vector<int>{}; },
                [] { return ControlLoop::Clock::time_point::max(); },

@@ -111,6 +111,7 @@ struct DaemonCore::RouterPorts final : RequestPorts {
     bool holds(const mesh::ModelHash& hash) const override {
         return core.ports_.models.holds(hash);
     }
+    void settle(std::function<void()> done) override { core.ports_.models.settle(std::move(done)); }
     void add(const std::string& path, Added done) override {
         core.ports_.models.add(path, std::move(done));
     }

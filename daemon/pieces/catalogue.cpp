@@ -32,8 +32,10 @@ constexpr mode_t kHashesMode = 0644;
 // Files that are no models at most; the same.
 constexpr std::size_t kMaxUnusable = 256;
 
-// A file that was not written to for so long is taken for whole.
+// A file that was not written to for so long is taken for whole; one that a writer is known to have
+// open, after the second time. What comes of it after that is another file.
 constexpr std::chrono::seconds kSettled{3};
+constexpr std::chrono::seconds kAbandoned{60};
 
 std::string reason(int error) {
     return std::generic_category().message(error);
@@ -73,12 +75,18 @@ mesh::ModelHash hash_file(const std::filesystem::path& path, const std::atomic<b
     return hash;
 }
 
-bool is_unchanged(const CatalogueEntry& entry) {
-    try {
-        return model::FileStamp::of(entry.path) == entry.stamp();
-    } catch (const ModelError&) {
-        return false;
-    }
+// The folder without links, and the name in it: a link is a name that somebody chose, its target's
+// may be none.
+std::filesystem::path plain_path(const std::filesystem::path& given) {
+    std::error_code error;
+    const auto folder = std::filesystem::canonical(
+        given.has_parent_path() ? given.parent_path() : std::filesystem::path("."), error);
+    return error ? given : folder / given.filename();
+}
+
+std::chrono::nanoseconds age_of(const model::FileStamp& stamp) {
+    return std::chrono::system_clock::now().time_since_epoch() -
+           std::chrono::nanoseconds(stamp.changed);
 }
 
 // A file and the source that reads it.
@@ -173,9 +181,10 @@ mesh::ModelHash Catalogue::hash_of(const std::filesystem::path& path, std::uint6
 }
 
 CatalogueEntry Catalogue::add(const std::filesystem::path& given) {
+    const auto path = plain_path(given);
     std::error_code error;
-    const auto path = std::filesystem::canonical(given, error);
-    if (error) {
+    if (!std::filesystem::exists(path, error)) {
+        if (!error) error = std::make_error_code(std::errc::no_such_file_or_directory);
         throw ModelError(given.string() + ": " + error.message() +
                          " (the daemon must be able to read the file, not only you)");
     }
@@ -198,109 +207,129 @@ CatalogueEntry Catalogue::add(const std::filesystem::path& given) {
     const std::lock_guard lock(mutex_);
     std::erase_if(entries_, [&](const CatalogueEntry& e) { return e.path == entry.path; });
     std::erase_if(unusable_, [&](const UnusableFile& u) { return u.path == entry.path; });
-    // The same content under another name: what others know it by stays, unless that file is gone.
-    const auto same = std::find_if(entries_.begin(), entries_.end(),
-                                   [&](const CatalogueEntry& e) { return e.hash == entry.hash; });
-    if (same == entries_.end()) {
-        entries_.push_back(entry);
-    } else if (is_unchanged(*same)) {
-        return *same;
-    } else {
-        *same = entry;
-    }
+    entries_.push_back(entry);
+    ++changes_;
     return entry;
 }
 
-// True when nothing about the file has changed since it was taken in or refused.
-bool Catalogue::is_seen(const std::filesystem::path& path) {
-    std::error_code error;
-    const auto real = std::filesystem::canonical(path, error);
-    if (error) return false;
+// Whether a file is to be opened: not when nothing about it has changed since it was taken in or
+// refused, and not while somebody may be writing to it.
+Catalogue::Sight Catalogue::sight(const std::filesystem::path& path, const FileNews& news,
+                                  Scan& scan) {
+    model::FileStamp stamp;
     try {
-        const auto stamp = model::FileStamp::of(real);
-        const auto age = std::chrono::system_clock::now().time_since_epoch() -
-                         std::chrono::nanoseconds(stamp.changed);
-        if (scanned_ && age >= age.zero() && age < kSettled) return true;
-        const auto is_it = [&](const auto& f, const model::FileStamp& its) {
-            return f.path == real && its == stamp;
-        };
-        const std::lock_guard lock(mutex_);
-        return std::any_of(entries_.begin(), entries_.end(),
-                           [&](const auto& e) { return is_it(e, e.stamp()); }) ||
-               std::any_of(unusable_.begin(), unusable_.end(),
-                           [&](const auto& u) { return is_it(u, u.stamp); });
+        stamp = model::FileStamp::of(path);
     } catch (const ModelError&) {
-        return false;
+        return Sight::open;  // which says why it cannot be
     }
+    const auto is_it = [&](const auto& f, const model::FileStamp& its) {
+        return f.path == path && its == stamp;
+    };
+    const bool whole = news.whole.contains(path);
+    {
+        const std::lock_guard lock(mutex_);
+        if (std::any_of(entries_.begin(), entries_.end(),
+                        [&](const auto& e) { return is_it(e, e.stamp()); })) {
+            return Sight::known;
+        }
+        // News of a file that was refused may be that it can be read now.
+        if (!whole && std::any_of(unusable_.begin(), unusable_.end(),
+                                  [&](const auto& u) { return is_it(u, u.stamp); })) {
+            return Sight::known;
+        }
+    }
+    if (whole) return Sight::open;
+    const bool writing = news.writing.contains(path);
+    const std::chrono::seconds wait = writing ? kAbandoned : kSettled;
+    const auto age = age_of(stamp);
+    if ((!writing && !scanned_) || age < age.zero() || age >= wait) return Sight::open;
+    scan.again = std::min(scan.again.value_or(wait), wait);
+    return Sight::early;
 }
 
 void Catalogue::refuse(const std::filesystem::path& path, const std::string& reason,
                        std::vector<std::string>& complaints) {
-    std::error_code error;
-    auto real = std::filesystem::canonical(path, error);
-    if (error) real = path;
     model::FileStamp stamp;
     try {
-        stamp = model::FileStamp::of(real);
+        stamp = model::FileStamp::of(path);
     } catch (const ModelError&) {
         // No plain file: it is looked at again each time.
     }
     const std::lock_guard lock(mutex_);
-    std::erase_if(entries_, [&](const CatalogueEntry& e) { return e.path == real; });
+    const bool was_model =
+        std::erase_if(entries_, [&](const CatalogueEntry& e) { return e.path == path; }) != 0;
     const auto it = std::find_if(unusable_.begin(), unusable_.end(),
-                                 [&](const UnusableFile& u) { return u.path == real; });
-    if (it == unusable_.end() || it->reason != reason) complaints.push_back(reason);
+                                 [&](const UnusableFile& u) { return u.path == path; });
+    const bool said = it != unusable_.end() && it->reason == reason;
+    if (!said) complaints.push_back(reason);
+    if (!said || was_model) ++changes_;
     if (it != unusable_.end()) unusable_.erase(it);
     if (unusable_.size() == kMaxUnusable) unusable_.erase(unusable_.begin());
-    unusable_.push_back({path.stem().string(), real, stamp, reason});
+    unusable_.push_back({path.stem().string(), path, stamp, reason});
 }
 
 void Catalogue::forget_missing() {
-    std::vector<std::filesystem::path> paths;
+    std::vector<std::filesystem::path> models;
+    std::vector<std::filesystem::path> others;
     {
         const std::lock_guard lock(mutex_);
-        for (const auto& e : entries_) paths.push_back(e.path);
-        for (const auto& u : unusable_) paths.push_back(u.path);
+        for (const auto& e : entries_) models.push_back(e.path);
+        for (const auto& u : unusable_) others.push_back(u.path);
     }
+    using std::filesystem::file_type;
     std::error_code error;
-    std::erase_if(paths, [&](const auto& path) {
-        return std::filesystem::symlink_status(path, error).type() !=
-               std::filesystem::file_type::not_found;
+    std::erase_if(models, [&](const auto& path) {
+        return std::filesystem::status(path, error).type() != file_type::not_found;
     });
-    const auto gone = [&](const auto& f) {
-        return std::find(paths.begin(), paths.end(), f.path) != paths.end();
+    // A link to nothing is there, and unusable.
+    std::erase_if(others, [&](const auto& path) {
+        return std::filesystem::symlink_status(path, error).type() != file_type::not_found;
+    });
+    const auto forget = [](auto& list, const std::vector<std::filesystem::path>& gone) {
+        return std::erase_if(list, [&](const auto& f) {
+            return std::find(gone.begin(), gone.end(), f.path) != gone.end();
+        });
     };
     const std::lock_guard lock(mutex_);
-    std::erase_if(entries_, gone);
-    std::erase_if(unusable_, gone);
+    changes_ += forget(entries_, models) + forget(unusable_, others);
 }
 
-std::vector<std::string> Catalogue::scan(const std::vector<std::string>& directories) {
-    std::vector<std::string> complaints;
+Scan Catalogue::scan(const std::vector<std::string>& directories, const FileNews& news) {
+    Scan found;
+    const auto changes = [this] {
+        const std::lock_guard lock(mutex_);
+        return changes_;
+    };
+    const std::uint64_t before = changes();
     for (const std::string& directory : directories) {
         std::error_code error;
-        auto it = std::filesystem::directory_iterator(directory, error);
+        const auto folder = std::filesystem::canonical(directory, error);
+        std::filesystem::directory_iterator it;
+        if (!error) it = std::filesystem::directory_iterator(folder, error);
         if (error) {
+            found.all_folders = false;
             const std::lock_guard lock(mutex_);
             if (error != std::errc::no_such_file_or_directory &&
                 complained_.insert(directory).second) {
-                complaints.push_back(directory + ": " + error.message());
+                found.complaints.push_back(directory + ": " + error.message());
             }
             continue;
         }
         for (; it != std::filesystem::directory_iterator(); it.increment(error)) {
             if (error || stopping_) break;
-            if (it->path().extension() != ".gguf" || is_seen(it->path())) continue;
+            if (it->path().extension() != ".gguf") continue;
+            if (sight(it->path(), news, found) != Sight::open) continue;
             try {
                 add(it->path());
             } catch (const std::exception& e) {
-                if (!stopping_) refuse(it->path(), e.what(), complaints);
+                if (!stopping_) refuse(it->path(), e.what(), found.complaints);
             }
         }
     }
     forget_missing();
     scanned_ = true;
-    return complaints;
+    found.changed = changes() != before;
+    return found;
 }
 
 std::vector<UnusableFile> Catalogue::unusable() const {
@@ -327,6 +356,7 @@ bool Catalogue::drop(const CatalogueEntry& entry) {
         return e.path == entry.path && e.stamp() == entry.stamp();
     };
     if (std::erase_if(entries_, same) == 0) return false;
+    ++changes_;
     std::erase_if(known_, [&](const Known& k) { return k.path == entry.path; });
     return true;
 }

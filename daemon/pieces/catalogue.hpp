@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -39,6 +40,22 @@ struct UnusableFile {
     std::string reason;  ///< with the path
 };
 
+/// What those who watch folders know of files, by path: a canonical folder and the name in it.
+struct FileNews {
+    std::set<std::filesystem::path> whole;    ///< closed by their writer, or renamed into place
+    std::set<std::filesystem::path> writing;  ///< begun, and not closed yet
+};
+
+/// What a look through folders brought.
+struct Scan {
+    std::vector<std::string> complaints;  ///< files left out, with the reason; not said before
+    bool changed = false;                 ///< models or unusable files are not those of before
+    bool all_folders = true;              ///< each could be looked through
+    /// Something may not be whole yet: look again after this time.
+    std::optional<std::chrono::seconds> again;
+};
+
+/// Every file has an entry of its own: one content under two names is known by both.
 /// Thread-safe. Hashes are remembered in `<state_dir>/model-hashes` by path, size and time of
 /// change, so that a file is read through once.
 class Catalogue {
@@ -48,16 +65,16 @@ class Catalogue {
                                                             model::Tokenizer::UnknownPre::refuse);
 
     /// Look through folders for *.gguf; slow where there are new files. Files that are no usable
-    /// models are left out; the texts say which and why, those that were not said before. Files
-    /// that are gone are forgotten. From the second time on, files that were written to a moment
-    /// ago are left for the next time: they may not be whole.
-    std::vector<std::string> scan(const std::vector<std::string>& directories);
-    /// Take in one file, wherever it lies. Content that is here already keeps its name while that
-    /// file is there. Throws model::ModelError when it is no usable model.
+    /// models are left out, files that are gone are forgotten. Left for the next time is what is
+    /// being written, and from the second time on what was written to a moment ago, unless it is
+    /// known to be whole.
+    Scan scan(const std::vector<std::string>& directories, const FileNews& news = {});
+    /// Take in one file, wherever it lies. Throws model::ModelError when it is no usable model.
     CatalogueEntry add(const std::filesystem::path& path);
 
     std::vector<CatalogueEntry> list() const;
     std::vector<UnusableFile> unusable() const;
+    /// One of the files of this content.
     std::optional<CatalogueEntry> find(const mesh::ModelHash& hash) const;
 
     /// Forget a file that is not what it was, so that it is read again before it is used again.
@@ -82,7 +99,8 @@ class Catalogue {
     mesh::ModelHash hash_of(const std::filesystem::path& path, std::uint64_t bytes,
                             std::int64_t changed);
     void remember(Known known);
-    bool is_seen(const std::filesystem::path& path);
+    enum class Sight : std::uint8_t { known, early, open };
+    Sight sight(const std::filesystem::path& path, const FileNews& news, Scan& scan);
     void refuse(const std::filesystem::path& path, const std::string& reason,
                 std::vector<std::string>& complaints);
     void forget_missing();
@@ -95,6 +113,7 @@ class Catalogue {
     std::vector<Known> known_;             // guarded by mutex_
     std::vector<UnusableFile> unusable_;   // guarded by mutex_
     std::set<std::string> complained_;     // folders; guarded by mutex_
+    std::uint64_t changes_ = 0;            // of entries_ and unusable_; guarded by mutex_
     std::atomic<bool> scanned_{false};
     std::mutex saving_;  // of the file of hashes
 };

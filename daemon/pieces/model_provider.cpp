@@ -15,9 +15,16 @@ using model::FileFailed;
 namespace {
 
 constexpr const char* kChanged = "model-file-changed";
+// Raised where settings are checked, at the start.
+constexpr const char* kNoFolder = "models-folder";
 
-// Model folders are looked through this often; only what is new is read.
-constexpr auto kRescan = std::chrono::seconds(10);
+// Model folders are looked through this often, though nothing is heard of them: where changes are
+// heard, and where they may not be. Only what is new is read.
+constexpr auto kRescan = std::chrono::minutes(10);
+constexpr auto kPoll = std::chrono::seconds(10);
+
+// A look through the folders that takes longer is announced: there are files to be read.
+constexpr auto kLongScan = std::chrono::milliseconds(200);
 
 // Fetches are looked at this often: who holds the file now, what was not answered in time.
 constexpr auto kLook = std::chrono::milliseconds(100);
@@ -44,29 +51,73 @@ ModelProvider::ModelProvider(Loop& loop, Background& background, Catalogue& cata
 
 void ModelProvider::watch(std::vector<std::string> directories) {
     directories_ = std::move(directories);
+    ++watches_;
     first_scan_ = true;
+    folders_.watch(directories_);
     scan();
 }
 
+void ModelProvider::hear() {
+    if (folders_.take()) scan();
+}
+
+// One at a time; what is heard meanwhile is looked at by the next.
 void ModelProvider::scan() {
     rescan_.reset();
-    background_.post([this, directories = directories_, number = ++scans_] {
-        const auto complaints = catalogue_.scan(directories);
-        for (const std::string& complaint : complaints) log::warn("left out: {}", complaint);
-        loop_.post([this, number] {
-            if (number != scans_) return;
-            first_scan_ = false;
-            links_.catalogue_changed();
-            rescan_ = loop_.after(kRescan, [this] { scan(); });
-        });
+    scan_again_ = scanning_;
+    if (scanning_) return;
+    scanning_ = true;
+    long_scan_due_ = loop_.after(kLongScan, [this] {
+        long_scan_ = true;
+        links_.catalogue_changed();
+    });
+    background_.post([this, directories = directories_, news = folders_.news(), watch = watches_] {
+        const Scan found = catalogue_.scan(directories, news);
+        for (const std::string& complaint : found.complaints) {
+            log::warn("left out: {}", complaint);
+        }
+        loop_.post([this, watch, found] { scanned(watch, found); });
     });
 }
 
+void ModelProvider::scanned(std::uint64_t watch, const Scan& found) {
+    const bool first = first_scan_ && watch == watches_;
+    const bool tell = found.changed || first || long_scan_;
+    if (first) first_scan_ = false;
+    scanning_ = long_scan_ = false;
+    long_scan_due_.reset();
+    if (found.all_folders) links_.unwarn(kNoFolder);
+    if (tell) links_.catalogue_changed();
+    if (scan_again_) return scan();
+    for (const auto& done : std::exchange(settling_, {})) done();
+    if (folders_.trouble() != trouble_) {
+        trouble_ = folders_.trouble();
+        if (!trouble_.empty()) {
+            log::warn("{}; folders of models are looked through every {} s instead", trouble_,
+                      std::chrono::seconds(kPoll).count());
+        }
+    }
+    Loop::Clock::duration wait = folders_.hears_all() ? kRescan : Loop::Clock::duration(kPoll);
+    if (found.again) wait = std::min<Loop::Clock::duration>(wait, *found.again);
+    rescan_ = loop_.after(wait, [this] {
+        folders_.watch_again();
+        scan();
+    });
+}
+
+void ModelProvider::settle(std::function<void()> done) {
+    hear();
+    if (!scanning_) return loop_.post(std::move(done));
+    settling_.push_back(std::move(done));
+}
+
 void ModelProvider::announce(mesh::messages::Announcement& announcement) const {
-    announcement.reading = first_scan_;
+    announcement.reading = first_scan_ || long_scan_;
+    std::set<std::pair<mesh::ModelHash, std::string>> told;
     for (const CatalogueEntry& entry : catalogue_.list()) {
         // The others can do without the rest: requests name them by path.
         if (announcement.models.size() == mesh::messages::kMaxAnnouncedModels) break;
+        if (!told.emplace(entry.hash, entry.name).second) continue;
         announcement.models.push_back(announced(entry));
     }
     for (const UnusableFile& file : catalogue_.unusable()) {
@@ -128,10 +179,12 @@ void ModelProvider::open_file(Want want, const CatalogueEntry& entry) {
             error = e.what();
         }
         if (!failed) return deliver(std::move(want), error.empty() ? model : nullptr, error);
-        // Others may have the same content.
+        // Another file or device may have the same content.
         loop_.post([this, want = std::move(want), entry, error] {
             file_failed(entry, error);
-            if (cancelled_[want.owner] == want.asked_at) fetch(want, error);
+            if (cancelled_[want.owner] != want.asked_at) return;
+            const auto other = catalogue_.find(entry.hash);
+            other && other->path != entry.path ? open_file(want, *other) : fetch(want, error);
         });
     });
 }

@@ -17,6 +17,7 @@
 #include "daemon/loop/worker.hpp"
 #include "daemon/pieces/catalogue.hpp"
 #include "daemon/pieces/fetcher.hpp"
+#include "daemon/pieces/folder_watch.hpp"
 #include "daemon/pieces/models.hpp"
 #include "mesh/messages/warning.hpp"
 
@@ -43,13 +44,17 @@ class ModelProvider final : public Models {
     ModelProvider(Loop& loop, Background& background, Catalogue& catalogue,
                   std::filesystem::path store_folder, Links links);
 
-    /// Looks through these folders for models, now and from time to time, and not through those of
-    /// an earlier call any more. A model that was found there is known as long as its file is
-    /// there.
+    /// Looks through these folders for models, now and whenever something happens there, and not
+    /// through those of an earlier call any more. A model that was found there is known as long as
+    /// its file is there.
     void watch(std::vector<std::string> directories);
+    /// Readable when something has happened in the folders; then hear() looks. -1: never.
+    int descriptor() const noexcept { return folders_.descriptor(); }
+    void hear();
 
     void announce(mesh::messages::Announcement& announcement) const override;
     bool holds(const mesh::ModelHash& hash) const override;
+    void settle(std::function<void()> done) override;
     void add(std::string path, Added done) override;
     void get(Want want) override;
     void cancel(const void* owner) noexcept override;
@@ -76,6 +81,7 @@ class ModelProvider final : public Models {
     };
 
     void scan();
+    void scanned(std::uint64_t watch, const Scan& found);
     void open_file(Want want, const CatalogueEntry& entry);
     std::shared_ptr<const OpenModel> open_again(const CatalogueEntry& entry);
     void file_failed(const CatalogueEntry& entry, const std::string& why);
@@ -100,10 +106,15 @@ class ModelProvider final : public Models {
     Catalogue& catalogue_;
     const std::filesystem::path store_folder_;
     const Links links_;
+    FolderWatch folders_;
     std::vector<std::string> directories_;
-    bool first_scan_ = false;  // the folders are looked through for the first time
-    std::uint64_t scans_ = 0;  // what an earlier one than the last says comes too late
-    Timer rescan_, looking_;
+    std::uint64_t watches_ = 0;  // calls of watch()
+    bool first_scan_ = false;    // the folders are looked through for the first time
+    bool scanning_ = false, scan_again_ = false;
+    bool long_scan_ = false;  // so long that others should know
+    std::string trouble_;     // why nothing is heard of folders, as it was last logged
+    std::vector<std::function<void()>> settling_;
+    Timer rescan_, long_scan_due_, looking_;
     std::list<Fetch> fetches_;
     std::uint64_t next_fetch_ = 1;
     std::map<const void*, std::uint64_t> cancelled_;  // results of an earlier count are dropped

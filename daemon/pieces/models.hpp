@@ -52,6 +52,9 @@ class Models {
     virtual void announce(mesh::messages::Announcement& announcement) const = 0;
     /// This device has the model's file.
     virtual bool holds(const mesh::ModelHash& hash) const = 0;
+    /// Called back when the folders have been looked through as they are now; a large file that is
+    /// new there is read first, which takes long.
+    virtual void settle(std::function<void()> done) = 0;
     /// Take in a file of this device, wherever it lies: its hash, or why it is no usable model.
     using Added = std::function<void(const mesh::ModelHash& hash, const std::string& error)>;
     virtual void add(std::string path, Added done) = 0;

@@ -81,8 +81,10 @@ void Attached::begin(Ticket ticket, Request request, Door door, Sink sink) {
     }
     const std::string* model = model_of(request);
     const bool path = model != nullptr && is_path(*model);
+    const bool unknown =
+        model != nullptr && !path && find_model(ports_.models(), *model).nobody_has_it;
     records_[ticket] = {std::move(request), std::move(sink)};
-    path ? read(ticket) : place(ticket);
+    path ? read(ticket) : unknown ? look_for(ticket) : place(ticket);
 }
 
 void Attached::measure(Ticket ticket, const BenchRequest& request, Sink sink) {
@@ -104,9 +106,27 @@ void Attached::read(Ticket ticket) {
                });
 }
 
+// Its file may just have been put into a folder of this device.
+void Attached::look_for(Ticket ticket) {
+    records_.at(ticket).again = loop_.after(
+        patience_.model, [this, ticket] { place(ticket); }, "folders of models");
+    ports_.settle([this, ticket] { found(ticket); });
+}
+
+void Attached::found(Ticket ticket) {
+    const auto it = records_.find(ticket);
+    if (it == records_.end() || it->second.stage != Stage::reading) return;
+    std::string& model = *model_of(it->second.request);
+    // A root elsewhere hears of it with the next heartbeat, and waits for what has a hash.
+    const auto known = find_model(ports_.models(), model).model;
+    if (known) model = known->hash.hex();
+    place(ticket);
+}
+
 void Attached::place(Ticket ticket) {
     Record& record = records_.at(ticket);
     record.stage = Stage::here;
+    record.again.reset();
     if (desk_.take_text({ports_.self(), ticket}, record.request)) return;
     wait_anew(record);
     ask(ticket);
@@ -130,7 +150,7 @@ void Attached::ask(Ticket ticket) {
         }
         record.stage = Stage::waiting;
     }
-    const Loop::Time end = record.waiting_since + patience_;
+    const Loop::Time end = record.waiting_since + patience_.root;
     if (loop_.now() >= end) {
         return give_up(ticket, ErrorCode::unavailable,
                        "no device of the cluster has become its root; see 'shoal status'");

@@ -33,9 +33,8 @@ class Attached {
     using Ticket = http::Service::Ticket;
     using Sink = http::Service::Sink;
 
-    /// `desk` is this device's, for when it leads; a request waits for a root as long as
-    /// `patience`.
-    Attached(Loop& loop, RequestPorts& ports, Desk& desk, Loop::Clock::duration patience)
+    /// `desk` is this device's, for when it leads.
+    Attached(Loop& loop, RequestPorts& ports, Desk& desk, const RequestPatience& patience)
         : loop_(loop), ports_(ports), desk_(desk), patience_(patience) {}
 
     /// As in http::Service.
@@ -56,7 +55,7 @@ class Attached {
     //     +-> here -+-----------+--------------------+
     //     +-> measuring -----------------------------+
     enum class Stage : std::uint8_t {
-        reading,    // its model's file is taken in
+        reading,    // its model's file is taken in, or looked for in this device's folders
         waiting,    // for a root, or for room on the way to it
         asked,      // the root has it
         here,       // this device answers it, whoever leads
@@ -67,7 +66,9 @@ class Attached {
         Sink sink;
         Stage stage = Stage::reading;
         Loop::Time waiting_since{};
-        Timer again{};  // waiting: asks; asked: says what found no room, that it is cancelled
+        // reading: looks no longer; waiting: asks; asked: says what found no room, that it is
+        // cancelled
+        Timer again{};
         std::uint64_t attempt = 0;  // the latest
         std::uint32_t lost_roots = 0;
         bool cancelled = false;
@@ -80,6 +81,8 @@ class Attached {
                Sink sink);
     void measure(Ticket ticket, const mesh::messages::BenchRequest& request, Sink sink);
     void read(Ticket ticket);
+    void look_for(Ticket ticket);
+    void found(Ticket ticket);
     void place(Ticket ticket);
     void ask(Ticket ticket);
     void wait(Ticket ticket, Loop::Time until);
@@ -92,7 +95,7 @@ class Attached {
     Loop& loop_;
     RequestPorts& ports_;
     Desk& desk_;
-    const Loop::Clock::duration patience_;
+    const RequestPatience patience_;
     std::atomic<Ticket> next_ticket_{1};
     std::optional<mesh::DeviceId> root_;  // whom all are asked of that are asked
     std::map<Ticket, Record> records_;

@@ -59,6 +59,8 @@ class RequestPorts {
 
     /// This device has the model's file.
     virtual bool holds(const mesh::ModelHash& hash) const = 0;
+    /// When files that were put into this device's folders of models are known; see Models::settle.
+    virtual void settle(std::function<void()> done) = 0;
     /// Takes a file of this device, wherever it lies, among those that it announces: its hash, or
     /// why it is no usable model.
     using Added = std::function<void(const mesh::ModelHash& hash, const std::string& error)>;

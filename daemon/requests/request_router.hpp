@@ -27,7 +27,7 @@ class RequestRouter final : public http::Service {
                 [this](std::uint64_t id, const mesh::messages::Event& event) {
                     attached_.deliver(id, event);
                 }),
-          attached_(loop, ports, desk_, patience.root) {}
+          attached_(loop, ports, desk_, patience) {}
 
     Ticket start(mesh::messages::Request request, mesh::messages::Door door, Sink sink) override {
         return attached_.start(std::move(request), door, std::move(sink));

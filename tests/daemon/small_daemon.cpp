@@ -63,7 +63,12 @@ SmallDaemon::SmallDaemon(Options given)
             options.plan_patience,
             options.patience}) {
     for (const auto& path : options.models) catalogue.add(path);
-    control.call([&] { core.start(); });
+    control.call([&] {
+        control.loop.add({[this] { return std::vector<int>{models.descriptor()}; },
+                          [] { return ControlLoop::Clock::time_point::max(); },
+                          [this] { models.hear(); }});
+        core.start();
+    });
     if (options.root) elect(self);
 }
 

@@ -34,7 +34,12 @@ struct Fixture {
         std::filesystem::copy_file(from, path, std::filesystem::copy_options::overwrite_existing);
         return path;
     }
-    std::vector<std::string> scan(Catalogue& catalogue) { return catalogue.scan({models}); }
+    std::vector<std::string> scan(Catalogue& catalogue) {
+        return catalogue.scan({models}).complaints;
+    }
+    static void age(const std::filesystem::path& path, std::chrono::seconds age) {
+        std::filesystem::last_write_time(path, std::filesystem::file_time_type::clock::now() - age);
+    }
     // Other content with the same length and time: only reading it shows the difference.
     static void change_unseen(const std::filesystem::path& path) {
         const auto time = std::filesystem::last_write_time(path);
@@ -126,26 +131,21 @@ TEST_SUITE("Catalogue") {
         CHECK(open->tokenizer->warning().find("a.x-4.0-b") != std::string_view::npos);
     }
 
-    TEST_CASE_FIXTURE(Fixture, "the same content twice is one model") {
-        put(tiny_model(), "a.gguf");
-        put(tiny_model(), "b.gguf");
-        Catalogue catalogue(state);
-        CHECK(scan(catalogue).empty());
-        CHECK(catalogue.list().size() == 1);
-        scan(catalogue);
-        CHECK(catalogue.list().size() == 1);
-    }
-
-    TEST_CASE_FIXTURE(Fixture, "content keeps the name it is known by, while that file is there") {
+    TEST_CASE_FIXTURE(Fixture, "one content under two names is known by both, in any order") {
         const auto first = put(tiny_model(), "first.gguf");
         const auto second = put(tiny_model(), "second.gguf");
         Catalogue catalogue(state);
-        CHECK(catalogue.add(first).name == "first");
-        CHECK(catalogue.add(second).name == "first");
-        CHECK(catalogue.list().size() == 1);
+        CHECK(scan(catalogue).empty());
+        REQUIRE(catalogue.list().size() == 2);
+        CHECK(catalogue.list()[0].name != catalogue.list()[1].name);
+        const auto hash = catalogue.list()[0].hash;
+        CHECK(catalogue.list()[1].hash == hash);
+        CHECK_FALSE(catalogue.scan({models}).changed);
+        // The other one serves.
         std::filesystem::remove(first);
-        CHECK(catalogue.add(second).name == "second");
-        CHECK(catalogue.list().size() == 1);
+        CHECK(catalogue.scan({models}).changed);
+        REQUIRE(catalogue.list().size() == 1);
+        CHECK(catalogue.find(hash)->path == second);
         // Another content takes over the path, and the old one is no more.
         put(other_model(), "second.gguf");
         touch(second);
@@ -215,10 +215,70 @@ TEST_SUITE("Catalogue") {
         CHECK(catalogue.list()[0].name == "good");
     }
 
+    TEST_CASE_FIXTURE(Fixture, "a link is known by its own name, and followed when it is read") {
+        const auto blob = temporary.folder / "d8a1f0";
+        std::filesystem::copy_file(tiny_model(), blob);
+        std::filesystem::create_symlink(blob, models / "linked.gguf");
+        Catalogue catalogue(state);
+        CHECK(scan(catalogue).empty());
+        REQUIRE(catalogue.list().size() == 1);
+        CHECK(catalogue.list()[0].name == "linked");
+        CHECK_NOTHROW(Catalogue::open(catalogue.list()[0]));
+        std::filesystem::remove(blob);
+        CHECK(scan(catalogue).size() == 1);
+        CHECK(catalogue.list().empty());
+        CHECK(scan(catalogue).empty());
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a file that is known to be whole is taken in at once") {
+        Catalogue catalogue(state);
+        scan(catalogue);
+        const auto path = put(tiny_model(), "new.gguf");
+        const Scan early = catalogue.scan({models});
+        CHECK(catalogue.list().empty());
+        CHECK(early.again == std::chrono::seconds(3));
+        CHECK_FALSE(early.changed);
+        const Scan whole = catalogue.scan({models}, {{path}, {}});
+        CHECK(catalogue.list().size() == 1);
+        CHECK_FALSE(whole.again);
+        CHECK(whole.changed);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a file that is being written waits, also for the first look") {
+        const auto path = put(tiny_model(), "new.gguf");
+        std::filesystem::resize_file(path, 5000);
+        age(path, std::chrono::seconds(20));
+        Catalogue catalogue(state);
+        const Scan early = catalogue.scan({models}, {{}, {path}});
+        CHECK(early.complaints.empty());
+        CHECK(early.again == std::chrono::seconds(60));
+        // Until its writer has not written for long.
+        age(path, std::chrono::seconds(70));
+        CHECK(catalogue.scan({models}, {{}, {path}}).complaints.size() == 1);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a refused file is opened again when something is heard of it") {
+        const auto path = put(tiny_model(), "new.gguf");
+        const auto write_first = [&](char byte) {
+            const auto time = std::filesystem::last_write_time(path);
+            std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+            file.put(byte);
+            file.close();
+            std::filesystem::last_write_time(path, time);
+        };
+        write_first('X');
+        Catalogue catalogue(state);
+        CHECK(scan(catalogue).size() == 1);
+        write_first('G');
+        CHECK_FALSE(catalogue.scan({models}).changed);
+        CHECK(catalogue.scan({models}, {{path}, {}}).changed);
+        CHECK(catalogue.unusable().empty());
+        CHECK(catalogue.list().size() == 1);
+    }
+
     TEST_CASE_FIXTURE(Fixture, "a later look takes in what is new, and drops what is gone") {
         const auto old = [](const std::filesystem::path& path) {
-            std::filesystem::last_write_time(
-                path, std::filesystem::file_time_type::clock::now() - std::chrono::seconds(60));
+            age(path, std::chrono::seconds(60));
         };
         const auto tiny = put(tiny_model(), "tiny.gguf");
         std::ofstream(models / "junk.gguf") << "no model";
@@ -270,9 +330,9 @@ TEST_SUITE("Catalogue") {
 
     TEST_CASE_FIXTURE(Fixture, "a folder that is not there is no error, one that is no folder is") {
         Catalogue catalogue(state);
-        CHECK(catalogue.scan({temporary.folder / "missing"}).empty());
+        CHECK(catalogue.scan({temporary.folder / "missing"}).complaints.empty());
         std::ofstream(temporary.folder / "file") << "x";
-        CHECK(catalogue.scan({temporary.folder / "file"}).size() == 1);
+        CHECK(catalogue.scan({temporary.folder / "file"}).complaints.size() == 1);
     }
 
     TEST_CASE_FIXTURE(Fixture, "damage in the remembered hashes costs a hash and no more") {

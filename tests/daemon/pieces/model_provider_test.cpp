@@ -116,6 +116,38 @@ TEST_SUITE("ModelProvider") {
         CHECK(known("one"));
     }
 
+    TEST_CASE_FIXTURE(Fixture,
+                      "a file is there when it is whole, and known once that is asked for") {
+        TemporaryFolder models;
+        const auto folder = models.folder / "later";
+        node->control.call([&] { node->models.watch({folder.string()}); });
+        const auto known = [&](const std::string& name) {
+            bool settled = false;
+            node->control.call([&] { node->models.settle([&] { settled = true; }); });
+            REQUIRE(node->eventually([&] { return settled; }));
+            const auto list = node->catalogue.list();
+            return std::ranges::any_of(list, [&](const auto& e) { return e.name == name; });
+        };
+        CHECK_FALSE(known("one"));
+        std::filesystem::create_directory(folder);
+        std::filesystem::copy_file(tiny_model(), models.folder / "one");
+        std::filesystem::rename(models.folder / "one", folder / "one.gguf");
+        CHECK(known("one"));
+
+        std::ifstream in(other_model(), std::ios::binary);
+        const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+        {
+            std::ofstream out(folder / "two.gguf", std::ios::binary);
+            out << bytes.substr(0, bytes.size() / 2) << std::flush;
+            CHECK_FALSE(known("two"));
+            CHECK(node->catalogue.unusable().empty());
+            out << bytes.substr(bytes.size() / 2);
+        }
+        CHECK(known("two"));
+        std::filesystem::remove(folder / "one.gguf");
+        CHECK_FALSE(known("one"));
+    }
+
     TEST_CASE_FIXTURE(Fixture, "several wants of one model do not write over each other") {
         Result one;
         Result two;

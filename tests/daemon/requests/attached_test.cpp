@@ -103,6 +103,43 @@ TEST_SUITE("Attached") {
         CHECK(story(ticket).events.size() == said);
     }
 
+    TEST_CASE_FIXTURE(Fixture, "an unknown name waits for a look through the folders of models") {
+        router.on_root_changed(kTwo);
+        ports.settled = false;
+        const auto known = start(generate("tiny"));
+        CHECK(ports.requests.size() == 1);
+        const auto ticket = start(generate("new"));
+        const auto gone = start(generate("newer"));
+        CHECK(ports.requests.size() == 1);
+        cancel(gone);
+        CHECK(code(gone) == ErrorCode::cancelled);
+        ports.announce("new");
+        REQUIRE(ports.settling.size() == 2);
+        for (const auto& done : ports.settling) done();
+        time.settle();
+        // The root may not have heard of it, and waits for a whole hash.
+        REQUIRE(ports.requests.size() == 2);
+        CHECK(ports.requests[1].second.id == ticket);
+        CHECK(std::get<Generate>(ports.requests[1].second.body).model ==
+              ScriptedPorts::hash("new").hex());
+        CHECK_FALSE(story(known).over());
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a look through the folders is waited for so long, and no longer") {
+        router.on_root_changed(kTwo);
+        ports.settled = false;
+        start(generate("nowhere"));
+        time.pass(milliseconds(4'999));
+        CHECK(ports.requests.empty());
+        time.pass(milliseconds(1));
+        REQUIRE(ports.requests.size() == 1);
+        CHECK(std::get<Generate>(ports.requests[0].second.body).model == "nowhere");
+        // What comes too late changes nothing.
+        for (const auto& done : ports.settling) done();
+        time.settle();
+        CHECK(ports.requests.size() == 1);
+    }
+
     TEST_CASE_FIXTURE(Fixture, "a request waits for a root for its time, and nothing longer") {
         const auto ticket = start(generate("tiny"));
         time.pass(milliseconds(29'999));

@@ -37,6 +37,9 @@ class ScriptedPorts final : public RequestPorts {
     mesh::messages::StatusReply status() const override { return {}; }
     void localise(mesh::messages::StatusReply& status) const override { status.self = "one"; }
     bool holds(const mesh::ModelHash&) const override { return has_files; }
+    void settle(std::function<void()> done) override {
+        settled ? done() : settling.push_back(std::move(done));
+    }
     void add(const std::string& path, Added done) override {
         added.emplace_back(path, std::move(done));
     }
@@ -80,6 +83,8 @@ class ScriptedPorts final : public RequestPorts {
 
     bool room = true;  ///< on the way to other devices
     bool has_files = false;
+    bool settled = true;  ///< folders have been looked through
+    std::vector<std::function<void()>> settling;
     bool queue_is_full = false;
     mesh::messages::ModelsReply known;
     std::vector<std::pair<mesh::DeviceId, mesh::messages::RequestFrame>> requests;

@@ -38,6 +38,7 @@ class StandInModels final : public Models {
 
     void announce(mesh::messages::Announcement& announcement) const override;
     bool holds(const mesh::ModelHash& hash) const override;
+    void settle(std::function<void()> done) override { around_.loop.post(std::move(done)); }
     void add(std::string path, Added done) override;
     void get(Want want) override;
     void cancel(const void* owner) noexcept override;

@@ -1,0 +1,107 @@
+"""Files of models: found when they are whole, by each of their names."""
+
+import json
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(__file__))
+from cluster import Cluster, make_model, wait_for  # noqa: E402
+
+EXACT = {"models.collectives": "f32", "models.kv": "f32"}
+
+
+def names(device):
+    return sorted(m["name"] for m in json.loads(device.shoal("--json", "models").stdout)["models"])
+
+
+class ModelsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="shoal-models-"))
+        cls.tiny = make_model(cls.folder / "tiny.gguf", shape="tiny", type="f32")
+        cls.other = make_model(cls.folder / "other.gguf", shape="tiny", type="f32", seed=2)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def test_one_content_in_two_folders_is_known_by_both_names_after_a_restart(self):
+        with Cluster(1) as cluster:
+            device = cluster.devices[0]
+            packaged = cluster.folder / "packaged"
+            packaged.mkdir()
+            device.settings["models.directories"] = f"{device.models},{packaged}"
+            shutil.copy(self.tiny, packaged / "demo.gguf")
+            cluster.start()
+            expected = device.run("demo", "The sea", 8)
+            # As a person does, and after that the daemon's package is upgraded.
+            shutil.copy(self.tiny, device.models / "mine.gguf")
+            self.assertEqual(device.run("mine", "The sea", 8), expected)
+            self.assertEqual(device.stop(), 0)
+            device.start()
+            wait_for("up", device.status)
+            self.assertEqual(device.run("demo", "The sea", 8), expected)
+            self.assertEqual(names(device), ["demo", "mine"])
+
+    def test_a_file_that_is_renamed_into_place_while_the_daemon_starts_is_found(self):
+        for delay in (0, 0.02, 0.05, 0.1, 0.2, 0.4):
+            with self.subTest(delay=delay), Cluster(1) as cluster:
+                device = cluster.devices[0]
+                target = device.models / "demo.gguf"
+                shutil.copy(self.other, target)
+                shutil.copy2(self.tiny, device.models / "demo.gguf.dpkg-new")
+                # As dpkg does: another content with a time of long ago.
+                os.utime(device.models / "demo.gguf.dpkg-new", (1_000_000_000, 1_000_000_000))
+                device.start()
+                time.sleep(delay)
+                os.rename(device.models / "demo.gguf.dpkg-new", target)
+                wait_for("up", device.status)
+                answer = device.run("demo", "The sea", 8)
+                self.assertEqual(answer, device.run(self.tiny, "The sea", 8))
+
+    def test_a_new_file_is_there_when_its_copy_is_whole(self):
+        with Cluster(2, **EXACT) as cluster:
+            cluster.start()
+            bystander = next(d for d in cluster.devices if d is not cluster.root())
+            content = self.tiny.read_bytes()
+
+            def copy_slowly():
+                with open(bystander.models / "slow.gguf", "wb", buffering=0) as out:
+                    for i in range(10):
+                        out.write(content[i * len(content) // 10:(i + 1) * len(content) // 10])
+                        time.sleep(0.2)
+            copying = threading.Thread(target=copy_slowly)
+            copying.start()
+            time.sleep(1)
+            refused = bystander.shoal("run", "--raw", "slow", "The sea")
+            self.assertIn("no device of the cluster holds a model called", refused.stderr)
+            copying.join()
+            began = time.monotonic()
+            text = bystander.run("slow", "The sea", 8)
+            self.assertLess(time.monotonic() - began, 5)
+            self.assertEqual(text, cluster.root().run("slow", "The sea", 8))
+            self.assertNotIn("left out", bystander.log())
+
+    def test_a_folder_may_come_later(self):
+        with Cluster(1) as cluster:
+            device = cluster.devices[0]
+            late = cluster.folder / "on" / "a" / "disk"
+            device.settings["models.directories"] = late
+            cluster.start()
+            self.assertEqual([w["name"] for w in device.status()["warnings"]], ["models-folder"])
+            late.mkdir(parents=True)
+            shutil.copy(self.tiny, late / "late.gguf")
+            device.run("late", "The sea", 4)
+            self.assertEqual(device.status()["warnings"], [])
+            shutil.rmtree(late)
+            wait_for("gone", lambda: names(device) == [])
+
+
+if __name__ == "__main__":
+    unittest.main()
