@@ -52,46 +52,8 @@ suite=bookworm
 prompt="Once upon a time"
 model=shoal-demo-q8_0
 
-passed=0
-failed=0
-step() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
-# Runs a command, and counts what comes of it.
-check() { # what must hold, command...
-    local what=$1
-    shift
-    if "$@" >"$work/output" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok    $what"
-    else
-        failed=$((failed + 1))
-        echo "FAIL  $what"
-        tail -n 30 "$work/output" | sed 's/^/      /'
-    fi
-}
-figure() { printf '      %-34s %s\n' "$1" "$2"; }
-
-machine=
-container=
-stop_machine() {
-    [ -n "$container" ] || return 0
-    [ -z "$machine" ] || inside systemctl poweroff >/dev/null 2>&1
-    local end=$((SECONDS + 20))
-    while kill -0 "$container" 2>/dev/null && [ "$SECONDS" -lt "$end" ]; do sleep 0.1; done
-    kill -KILL "$container" 2>/dev/null
-    machine=
-    container=
-}
-work=$(mktemp -d)
-# Only what is ours: the systems' copies lie in `work`, with what is mounted there taken off first.
-cleanup() {
-    stop_machine
-    local mounted
-    for mounted in $(awk -v at="$work/" 'index($2, at) == 1 { print $2 }' /proc/mounts | sort -r); do
-        umount -l "$mounted"
-    done
-    rm -rf --one-file-system "$work"
-}
-trap cleanup EXIT
+. packaging/systems.sh
+trap clean_up_systems EXIT
 trap 'exit 130' INT TERM
 
 step "What this test needs"
@@ -152,87 +114,11 @@ check "the unit is exposed by 2.0 at most" awk -v "score=$score" 'BEGIN { exit !
 
 # ---- a system ----
 
-# A clean Debian, kept for the next time; each test gets a copy.
-clean_system() { # architecture
-    local folder=$systems/$suite-$1
-    [ -e "$folder/.complete" ] || {
-        rm -rf --one-file-system "$folder"
-        mkdir -p "$systems"
-        debootstrap --arch="$1" --variant=minbase --include=dbus,systemd,systemd-sysv,debconf \
-            "$suite" "$folder" "$mirror" >"$work/debootstrap.log" 2>&1 || {
-            tail -n 20 "$work/debootstrap.log"
-            return 1
-        }
-        touch "$folder/.complete"
-    }
-    mkdir -p "$work/$1"
-    cp -a --reflink=auto "$folder" "$work/$1/root"
-}
-
-# The same package as an older version, with another text in its settings: what is upgraded from.
-older() { # package, folder
-    local name
-    name=$(dpkg-deb --field "$1" Package)
-    dpkg-deb --raw-extract "$1" "$work/older"
-    sed -i 's/^Version: .*/Version: 0.0.1/' "$work/older/DEBIAN/control"
-    if [ -f "$work/older/etc/shoal/shoald.toml" ]; then
-        echo "# of an older version" >>"$work/older/etc/shoal/shoald.toml"
-    fi
-    dpkg-deb --root-owner-group --build "$work/older" \
-        "$2/${name}_0.0.1_$(dpkg-deb --field "$1" Architecture).deb" >/dev/null
-    rm -rf "$work/older"
-}
-
-# A repository on the system's own disk.
-publish() { # root, packages...
-    local root=$1
-    shift
-    mkdir -p "$root/srv/apt"
-    cp "$@" "$root/srv/apt/"
-    (cd "$root/srv/apt" && apt-ftparchive packages . >Packages)
-    echo "deb [trusted=yes] file:/srv/apt ./" >"$root/etc/apt/sources.list.d/shoal.list"
-}
-
-in_root() { # root, command...
-    local root=$1
-    shift
-    systemd-nspawn --quiet --directory="$root" --register=no --keep-unit --console=pipe \
-        --setenv=DEBIAN_FRONTEND=noninteractive "$@" </dev/null
-}
-
-boot() { # root
-    systemd-nspawn --boot --quiet --directory="$1" --private-network --register=no --keep-unit \
-        --console=pipe >"$work/console.log" 2>&1 </dev/null &
-    container=$!
-    local end=$((SECONDS + 60))
-    machine=
-    while [ -z "$machine" ] && [ "$SECONDS" -lt "$end" ]; do
-        sleep 0.1
-        machine=$(pgrep --parent "$container" | head -n 1)
-    done
-    local state
-    while [ "$SECONDS" -lt "$end" ]; do
-        state=$(inside systemctl is-system-running 2>/dev/null)
-        case "$state" in running | degraded) return 0 ;; esac
-        sleep 0.2
-    done
-    cat "$work/console.log"
-    return 1
-}
-inside() { nsenter --target "$machine" --all -- env -i --chdir=/ PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@" </dev/null; }
-as_ann() { inside runuser -u ann -- "$@"; }
-eventually() { # seconds, command...
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ "$SECONDS" -lt "$end" ] || return 1
-        sleep 0.1
-    done
-}
-journal_has() { inside journalctl --unit shoald --output cat | grep -qE -- "$1"; }
-is_active() { [ "$(inside systemctl is-active shoald)" = active ]; }
-property() { inside systemctl show shoald --property "$1" --value; }
+here() { inside amd64 "$@"; }
+as_ann() { here runuser -u ann -- "$@"; }
+journal_has() { here journalctl --unit shoald --output cat | grep -qE -- "$1"; }
+is_active() { [ "$(here systemctl is-active shoald)" = active ]; }
+property() { here systemctl show shoald --property "$1" --value; }
 # The system's files, but for what dpkg, apt and the log write anyway.
 files_of() { # root
     (cd "$1" && find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./run \
@@ -241,15 +127,12 @@ files_of() { # root
         -o -path './var/lib/systemd' -o -path ./var/tmp -o -path './etc/ssl' -o -path ./usr/share/doc \
         \) -prune -o -print | LC_ALL=C sort)
 }
-ids() { python3 -c '
-import json, sys
-print(*(e["id"] for e in map(json.loads, sys.stdin) if e["event"] == "token"))'; }
 
 # ---- amd64, booted ----
 
 step "A clean Debian, with the packages of an older version"
-clean_system amd64 || exit 1
-root=$work/amd64/root
+clean_system amd64 amd64 || exit 1
+root=$work/amd64
 mkdir "$work/old"
 older "$(deb_of amd64)" "$work/old"
 older "$demo" "$work/old"
@@ -266,8 +149,8 @@ check "apt installs it where nothing runs" in_root "$root" apt-get -q -y install
 check "nothing was started" test ! -e "$root/var/lib/shoal/device.key"
 
 step "Booted"
-check "the system is up" boot "$root"
-[ -n "$machine" ] || exit 1
+check "the system is up" boot amd64 --private-network
+[ -n "${machine[amd64]:-}" ] || exit 1
 check "the service is up" eventually 30 is_active
 check "it made a cluster key and says so" journal_has "made a cluster key, /var/lib/shoal/cluster.key"
 check "the key is its own alone" test "$(stat -c %a "$root/var/lib/shoal/cluster.key")" = 600
@@ -275,14 +158,14 @@ active=$(property ActiveEnterTimestampMonotonic)
 begun=$(property ExecMainStartTimestampMonotonic)
 figure "from its start to ready" "$(((active - begun) / 1000)) ms"
 check "priorities are in the journal, and no time twice" sh -c '! grep -qE "^<|^20[0-9][0-9]-" "$1"' - \
-    <(inside journalctl --unit shoald --output cat)
-check "an ordinary user is added to the group" inside useradd --create-home --groups shoal ann
-inside useradd --create-home bob
+    <(here journalctl --unit shoald --output cat)
+check "an ordinary user is added to the group" here useradd --create-home --groups shoal ann
+here useradd --create-home bob
 check "who is in the group sees the status" as_ann shoal status
 check "who is not is told what to do" sh -c '"$@" 2>&1 | grep -q "usermod -aG shoal"' - \
-    nsenter --target "$machine" --all -- env --chdir=/ runuser -u bob -- shoal status
+    nsenter --target "${machine[amd64]}" --all -- env --chdir=/ runuser -u bob -- shoal status
 check "the model is found" eventually 30 sh -c '"$@" | grep -q '"$model" - \
-    nsenter --target "$machine" --all -- env --chdir=/ runuser -u ann -- shoal models
+    nsenter --target "${machine[amd64]}" --all -- env --chdir=/ runuser -u ann -- shoal models
 as_ann shoal --quiet --json run --raw "$model" "$prompt" -n 60 --temperature 0 >"$work/amd64.json"
 ids <"$work/amd64.json" >"$work/amd64.ids"
 check "a prompt is answered" test "$(wc -w <"$work/amd64.ids")" -eq 60
@@ -292,13 +175,13 @@ check "members of the group put models where they are found" as_ann \
 # What the measurement of the first start takes is not idle.
 eventually 60 test -e "$root/var/lib/shoal/measured.json"
 main=$(property MainPID)
-ticks() { inside cat "/proc/$main/stat" | awk '{ print $14 + $15 }'; }
+ticks() { here cat "/proc/$main/stat" | awk '{ print $14 + $15 }'; }
 sleep 3
 before=$(ticks)
 sleep 10
 after=$(ticks)
 figure "idle CPU" "$(awk -v t=$((after - before)) -v hz="$(getconf CLK_TCK)" 'BEGIN { printf "%.2f %% of one processor", t / hz * 10 }')"
-figure "idle memory, model loaded" "$(inside awk '/VmRSS|RssAnon/ { printf "%s %.1f MiB  ", $1, $2 / 1024 }' "/proc/$main/status")"
+figure "idle memory, model loaded" "$(here awk '/VmRSS|RssAnon/ { printf "%s %.1f MiB  ", $1, $2 / 1024 }' "/proc/$main/status")"
 
 step "Reloads"
 cat >"$root/etc/shoal/shoald.toml" <<'TOML'
@@ -309,13 +192,13 @@ port = 9999
 [log]
 level = "debug"
 TOML
-check "a reload is taken" inside systemctl reload shoald
+check "a reload is taken" here systemctl reload shoald
 check "it applies what it can" eventually 10 journal_has 'log.level is now "debug"'
 check "it names what takes a restart" journal_has "http.port = 9999 takes a restart"
 check "the process is the same" test "$main" = "$(property MainPID)"
 echo 'broken = ' >>"$root/etc/shoal/shoald.toml"
 check "a broken file is refused" sh -c '! "$@"' - \
-    nsenter --target "$machine" --all -- env --chdir=/ systemctl reload shoald
+    nsenter --target "${machine[amd64]}" --all -- env --chdir=/ systemctl reload shoald
 check "the log says what is wrong" journal_has "shoald.toml:7"
 check "it runs on" as_ann shoal status
 sed -i '/broken/d' "$root/etc/shoal/shoald.toml"
@@ -324,31 +207,31 @@ step "Hung, killed, and back"
 mkdir -p "$root/run/systemd/system" "$root/etc/systemd/system/shoald.service.d"
 printf '[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\nRestartSec=100ms\n' \
     >"$root/etc/systemd/system/shoald.service.d/test.conf"
-inside systemctl daemon-reload
-inside systemctl restart shoald
+here systemctl daemon-reload
+here systemctl restart shoald
 eventually 20 is_active
 main=$(property MainPID)
 sleep 5
 check "one that turns is left alone" test "$main" = "$(property MainPID)"
-inside kill -STOP "$main"
+here kill -STOP "$main"
 back() { local now; now=$(property MainPID); [ "$now" != "$main" ] && [ "$now" != 0 ] && is_active; }
 check "one that hangs is started again" eventually 30 back
 main=$(property MainPID)
-inside kill -SEGV "$main"
+here kill -SEGV "$main"
 check "one that crashes is started again" eventually 30 back
 check "it answers again" eventually 20 as_ann shoal status
 rm -r "$root/etc/systemd/system/shoald.service.d"
-inside systemctl daemon-reload
+here systemctl daemon-reload
 
 step "Upgrade"
 settings=$(sha256sum <"$root/etc/shoal/shoald.toml")
 key=$(sha256sum <"$root/var/lib/shoal/cluster.key")
 main=$(property MainPID)
 publish "$root" "$(deb_of amd64)" "$demo"
-check "apt updates" inside apt-get -q update -o Dir::Etc::SourceList=/dev/null
+check "apt updates" here apt-get -q update -o Dir::Etc::SourceList=/dev/null
 # As upgrades do that nobody watches; a person is asked.
-check "apt upgrades" inside apt-get -q -y -o Dpkg::Options::=--force-confold upgrade
-check "it is version $version" test "$(inside dpkg-query -W -f '${Version}' shoal)" = "$version"
+check "apt upgrades" here apt-get -q -y -o Dpkg::Options::=--force-confold upgrade
+check "it is version $version" test "$(here dpkg-query -W -f '${Version}' shoal)" = "$version"
 check "settings that somebody changed are as they were" \
     test "$settings" = "$(sha256sum <"$root/etc/shoal/shoald.toml")"
 check "so is the key" test "$key" = "$(sha256sum <"$root/var/lib/shoal/cluster.key")"
@@ -357,26 +240,26 @@ as_ann shoal --quiet --json run --raw "$model" "$prompt" -n 60 --temperature 0 |
 check "it answers as before" cmp "$work/amd64.ids" "$work/upgraded.ids"
 
 step "Purge"
-check "it is removed" inside apt-get -q -y remove shoal
+check "it is removed" here apt-get -q -y remove shoal
 check "removed, settings and models are there" test -e "$root/etc/shoal/shoald.toml" \
     -a -e "$root/var/lib/shoal/models/mine.gguf"
-check "it comes back with all of it" inside apt-get -q -y -o Dpkg::Options::=--force-confold \
+check "it comes back with all of it" here apt-get -q -y -o Dpkg::Options::=--force-confold \
     install --no-install-recommends shoal
 check "and is started" eventually 30 is_active
 check "the key is the same" test "$key" = "$(sha256sum <"$root/var/lib/shoal/cluster.key")"
-check "it is purged" inside apt-get -q -y purge shoal
+check "it is purged" here apt-get -q -y purge shoal
 check "models that somebody put there stay" test -e "$root/var/lib/shoal/models/mine.gguf"
 check "nothing else of its state does" test "$(find "$root/var/lib/shoal" | wc -l)" -eq 3
-check "and they belong to whom they did" test "$(inside stat -c %U:%G /var/lib/shoal/models)" = shoal:shoal
-check "it is installed again" inside apt-get -q -y install --no-install-recommends shoal
+check "and they belong to whom they did" test "$(here stat -c %U:%G /var/lib/shoal/models)" = shoal:shoal
+check "it is installed again" here apt-get -q -y install --no-install-recommends shoal
 check "models that stayed are found again" eventually 30 sh -c '"$@" | grep -q mine' - \
-    nsenter --target "$machine" --all -- env --chdir=/ shoal models
-inside sh -c 'echo "shoal shoal/purge-models boolean true" | debconf-set-selections'
-check "it is purged with its models" inside apt-get -q -y purge shoal shoal-demo-model
-inside userdel --remove ann 2>/dev/null
-inside userdel --remove bob 2>/dev/null
+    nsenter --target "${machine[amd64]}" --all -- env --chdir=/ shoal models
+here sh -c 'echo "shoal shoal/purge-models boolean true" | debconf-set-selections'
+check "it is purged with its models" here apt-get -q -y purge shoal shoal-demo-model
+here userdel --remove ann 2>/dev/null
+here userdel --remove bob 2>/dev/null
 check "its user and group are gone" sh -c '! grep -q "^shoal:" "$1/etc/passwd" "$1/etc/group"' - "$root"
-stop_machine
+stop_system amd64
 files_of "$root" >"$work/files.after"
 left() { LC_ALL=C comm -13 "$work/files.before" "$work/files.after" | grep -i shoal; }
 check "nothing of it is left" sh -c '[ -z "$1" ] || { echo "$1"; exit 1; }' - "$(left)"
@@ -388,8 +271,8 @@ if [ "$arm64" = yes ]; then
     [ -e /proc/sys/fs/binfmt_misc/register ] ||
         mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
     [ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ] || update-binfmts --enable qemu-aarch64
-    check "a clean Debian" clean_system arm64
-    root=$work/arm64/root
+    check "a clean Debian" clean_system arm64 arm64
+    root=$work/arm64
     publish "$root" "$(deb_of arm64)" "$demo"
     check "apt updates" in_root "$root" apt-get -q update
     check "apt installs it" in_root "$root" apt-get -q -y install --no-install-recommends \
@@ -411,5 +294,4 @@ if [ "$arm64" = yes ]; then
     [ -s "$work/arm64.ids" ] || tail -n 20 "$work/arm64.log"
 fi
 
-printf '\n%s passed, %s failed\n' "$passed" "$failed"
-[ "$failed" -eq 0 ]
+summary
