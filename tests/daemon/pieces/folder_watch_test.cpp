@@ -164,7 +164,8 @@ TEST_SUITE("FolderWatch") {
     TEST_CASE_FIXTURE(Fixture, "too much to be told means that all is looked at again") {
         std::ifstream limit_file("/proc/sys/fs/inotify/max_queued_events");
         std::size_t limit = 0;
-        REQUIRE(limit_file >> limit);
+        limit_file >> limit;
+        REQUIRE(limit > 0);
         if (limit > 100'000) return;
         std::ofstream open(models / "open.gguf");
         heard();

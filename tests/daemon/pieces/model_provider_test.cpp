@@ -130,6 +130,7 @@ TEST_SUITE("ModelProvider") {
         };
         CHECK_FALSE(known("one"));
         std::filesystem::create_directory(folder);
+        CHECK_FALSE(known("one"));
         std::filesystem::copy_file(tiny_model(), models.folder / "one");
         std::filesystem::rename(models.folder / "one", folder / "one.gguf");
         CHECK(known("one"));
