@@ -91,29 +91,57 @@ std::uint64_t parameter_count(const GgufHeader& header) noexcept;
 /// "Q4_K_M": what general.file_type says, else the type that most weights have.
 std::string quantisation_name(const GgufHeader& header);
 
-/// A GGUF file: its header in memory, its tensors on the disk until they are read. Immutable and
-/// thread-safe after construction.
+/// A model's GGUF file: its header in memory, its tensors on the disk until they are read. Where a
+/// model is in several files (split.hpp) the header is that of the one file that they would make.
+/// Immutable and thread-safe after construction.
 class GgufFile {
   public:
-    /// Throws ModelError when the file cannot be opened, read or parsed.
-    explicit GgufFile(const std::filesystem::path& path);
-    /// The same; throws FileFailed when it is not the file that had this stamp.
-    GgufFile(const std::filesystem::path& path, const FileStamp& stamp);
+    /// Of several files, the path of any. Throws ModelError when one cannot be opened, read or
+    /// parsed, or they do not belong together.
+    explicit GgufFile(const std::filesystem::path& path) : GgufFile(path, nullptr) {}
+    /// The same; throws FileFailed when they are not the files that together had this stamp.
+    GgufFile(const std::filesystem::path& path, const FileStamp& stamp) : GgufFile(path, &stamp) {}
     GgufFile(const GgufFile&) = delete;
     GgufFile& operator=(const GgufFile&) = delete;
 
     const GgufHeader& header() const noexcept { return header_; }
     std::span<const std::byte> header_bytes() const noexcept { return header_bytes_; }
-    const std::filesystem::path& path() const noexcept { return file_.path(); }
-    const StableFile& file() const noexcept { return file_; }
-    /// The tensor's data; `info` comes from this file's header. Throws FileFailed when the file
-    /// cannot be read or is not what it was.
+    /// The first, where there are several.
+    const std::filesystem::path& path() const noexcept { return files_[0]->path(); }
+    /// Of all files together.
+    const FileStamp& stamp() const noexcept { return stamp_; }
+    /// The length of the one file that they are or would make.
+    std::uint64_t bytes() const noexcept { return bytes_; }
+
+    /// Where a tensor's data lies.
+    struct Place {
+        const StableFile& file;
+        std::uint64_t begin;
+    };
+    /// `info` comes from this file's header.
+    Place place(const TensorInfo& info) const noexcept;
+    /// The tensor's data. Throws FileFailed when the file cannot be read or is not what it was.
     std::vector<std::byte> data(const TensorInfo& info) const;
 
+    /// Throws as StableFile::check.
+    void check() const;
+    std::shared_ptr<const std::atomic<bool>> failed() const noexcept { return files_[0]->failed(); }
+
   private:
-    const StableFile file_;
+    GgufFile(const std::filesystem::path& path, const FileStamp* expected);
+    void join();
+
+    // Where the data of a tensor lies, of several files.
+    struct PartPlace {
+        std::size_t file;
+        std::uint64_t begin;
+    };
+    std::vector<std::unique_ptr<const StableFile>> files_;
+    FileStamp stamp_;
+    std::uint64_t bytes_ = 0;
     std::vector<std::byte> header_bytes_;
-    GgufHeader header_;  // views into header_bytes_
+    GgufHeader header_;              // views into header_bytes_
+    std::vector<PartPlace> places_;  // of each tensor; none: as the header says
 };
 
 }  // namespace shoal::model

@@ -43,6 +43,10 @@ MetaType encode(std::string& out, bool value) {
     put(out, static_cast<std::uint8_t>(value));
     return MetaType::boolean;
 }
+MetaType encode(std::string& out, std::uint16_t value) {
+    put(out, value);
+    return MetaType::u16;
+}
 MetaType encode(std::string& out, std::uint32_t value) {
     put(out, value);
     return MetaType::u32;
@@ -103,18 +107,21 @@ void GgufWriter::set(std::string key, Value value) {
 }
 
 void GgufWriter::set_encoded(std::string key, std::string encoded) {
-    const auto same = std::find_if(entries_.begin(), entries_.end(),
-                                   [&](const Entry& entry) { return entry.key == key; });
-    if (same == entries_.end()) {
+    const auto [it, is_new] = entry_index_.emplace(key, entries_.size());
+    if (is_new) {
         entries_.push_back({std::move(key), std::move(encoded)});
     } else {
-        same->encoded = std::move(encoded);
+        entries_[it->second].encoded = std::move(encoded);
     }
 }
 
 void GgufWriter::copy_metadata(const GgufFile& file) {
-    const ParsedGguf parsed =
-        parse_gguf(file.header_bytes(), file.file().stamp().bytes, file.header().name());
+    copy_metadata(file.header_bytes(), file.bytes(), file.header().name());
+}
+
+void GgufWriter::copy_metadata(std::span<const std::byte> bytes, std::uint64_t file_bytes,
+                               const std::string& name) {
+    const ParsedGguf parsed = parse_gguf(bytes, file_bytes, name);
     for (const ParsedGguf::Entry& entry : parsed.entries) {
         if (entry.key == "general.alignment") continue;
         std::string encoded;
@@ -133,9 +140,7 @@ void GgufWriter::add_tensor_rows(std::string name, kernels::DType type, std::uin
         fail(fmt::format("its name must be 1 to {} characters of printable ASCII",
                          limits::kMaxTensorNameBytes));
     }
-    for (const Tensor& other : tensors_) {
-        if (other.name == name) fail("there is one of that name already");
-    }
+    if (tensor_names_.contains(name)) fail("there is one of that name already");
     if (!kernels::is_known(type)) {
         fail(fmt::format("type {} is not supported", static_cast<std::uint32_t>(type)));
     }
@@ -150,7 +155,14 @@ void GgufWriter::add_tensor_rows(std::string name, kernels::DType type, std::uin
         fail(fmt::format("rows of {} elements are not whole {} blocks of {}", cols,
                          kernels::name(type), block));
     }
+    tensor_names_.insert(name);
     tensors_.push_back({std::move(name), type, cols, rows, matrices, std::move(fill)});
+}
+
+// The last tensor.
+void GgufWriter::take_back() {
+    tensor_names_.erase(tensors_.back().name);
+    tensors_.pop_back();
 }
 
 void GgufWriter::add_tensor(std::string name, kernels::DType type, std::uint64_t cols,
@@ -163,7 +175,7 @@ void GgufWriter::add_tensor(std::string name, kernels::DType type, std::uint64_t
         const std::string what =
             fmt::format("tensor {} cannot be written: {} bytes of data instead of {}",
                         quote(tensor.name), data.size(), tensor.bytes());
-        tensors_.pop_back();
+        take_back();
         throw ModelError(what);
     }
     const std::size_t row_bytes = data.size() / static_cast<std::size_t>(rows);

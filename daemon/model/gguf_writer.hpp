@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,9 +21,10 @@ namespace shoal::model {
 /// Collects metadata and tensors, then writes one file. Externally synchronised.
 class GgufWriter {
   public:
-    using Value = std::variant<bool, std::uint32_t, std::int32_t, std::uint64_t, float, double,
-                               std::string, std::vector<std::string>, std::vector<float>,
-                               std::vector<std::int32_t>, std::vector<std::uint32_t>>;
+    using Value =
+        std::variant<bool, std::uint16_t, std::uint32_t, std::int32_t, std::uint64_t, float, double,
+                     std::string, std::vector<std::string>, std::vector<float>,
+                     std::vector<std::int32_t>, std::vector<std::uint32_t>>;
 
     /// Fills `out` with the rows [first, first + count) of a tensor in its type's layout.
     /// Called by write(), front to back, for some megabytes at a time.
@@ -34,6 +37,9 @@ class GgufWriter {
     /// Take over every key of a file with its exact type, as set() would, except
     /// general.alignment: this writer always aligns to 32 bytes.
     void copy_metadata(const GgufFile& file);
+    /// The same of a header; the arguments are those of GgufHeader::parse.
+    void copy_metadata(std::span<const std::byte> bytes, std::uint64_t file_bytes,
+                       const std::string& name);
 
     /// `data` is rows x cols in the type's layout; copied. Dims are written as {cols, rows}, or
     /// {cols} when rows is 1. Throws ModelError when the size does not match, or a reader would
@@ -73,10 +79,13 @@ class GgufWriter {
             return kernels::row_bytes(type, static_cast<std::size_t>(cols)) * rows;
         }
     };
+    void take_back();
     void set_encoded(std::string key, std::string encoded);
 
     std::vector<Entry> entries_;
+    std::map<std::string, std::size_t, std::less<>> entry_index_;
     std::vector<Tensor> tensors_;
+    std::set<std::string, std::less<>> tensor_names_;
 };
 
 }  // namespace shoal::model

@@ -13,7 +13,7 @@ namespace shoal::model {
 void GgufWriter::add_tensor_f32(std::string name, kernels::DType type, std::uint64_t cols,
                                 std::uint64_t rows, std::span<const float> values) {
     add_tensor_rows(name, type, cols, rows, nullptr);  // checks everything but the data
-    tensors_.pop_back();
+    take_back();
     if (values.size() != cols * rows) {
         throw ModelError(fmt::format("tensor {} cannot be written: {} values instead of {} x {}",
                                      quote(name), values.size(), rows, cols));

@@ -71,15 +71,6 @@ void refuse(const Keys& keys, const Refused& refused) {
     keys.fail(refused.key, fmt::format("asks for {}: not supported", refused.what));
 }
 
-// "m-00002-of-00003.gguf" -> "m-00001-of-00003.gguf", which the tool wants to be given.
-std::string first_part(const std::string& name) {
-    std::string first = std::filesystem::path(name).filename().string();
-    const std::size_t of = first.rfind("-of-");
-    if (of != std::string::npos && of >= 6 && first[of - 6] == '-')
-        first.replace(of - 5, 5, "00001");
-    return first;
-}
-
 const Architecture& architecture_of(const GgufHeader& header) {
     const std::string_view type = header.get_string_or("general.type", "model");
     if (type != "model") {
@@ -87,14 +78,6 @@ const Architecture& architecture_of(const GgufHeader& header) {
             fmt::format("{}: key 'general.type' is {}: the file is not a model by "
                         "itself",
                         header.name(), quote(type)));
-    }
-    // The parts of a split file are headers of their own; only together are they a model.
-    if (const std::uint64_t parts = header.get_uint_or("split.count", 0); parts > 1) {
-        throw ModelError(
-            fmt::format("{}: key 'split.count' is {}: the file is one of several parts; make one "
-                        "file of them first, with llama.cpp's llama-gguf-split --merge {} "
-                        "MODEL.gguf",
-                        header.name(), parts, first_part(header.name())));
     }
     const std::string_view name = header.get_string("general.architecture");
     std::string known;

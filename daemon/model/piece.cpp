@@ -108,12 +108,14 @@ const TensorInfo& FileSource::info_of(const Piece& piece) const {
 
 void FileSource::read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const {
     const TensorInfo& info = info_of(piece);
-    read_piece(file_.file(), info.offset, info, whole(info), piece, offset, out);
+    const GgufFile::Place at = file_.place(info);
+    read_piece(at.file, at.begin, info, whole(info), piece, offset, out);
 }
 
 void FileSource::expect(const Piece& piece, std::uint64_t offset, std::uint64_t bytes) const {
     const TensorInfo& info = info_of(piece);
-    expect_piece(file_.file(), info.offset, info, whole(info), piece, offset, bytes);
+    const GgufFile::Place at = file_.place(info);
+    expect_piece(at.file, at.begin, info, whole(info), piece, offset, bytes);
 }
 
 }  // namespace shoal::model

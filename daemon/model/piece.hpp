@@ -79,9 +79,9 @@ class FileSource final : public WeightSource {
     }
     void read(const Piece& piece, std::uint64_t offset, std::span<std::byte> out) const override;
     void expect(const Piece& piece, std::uint64_t offset, std::uint64_t bytes) const override;
-    void check() const override { file_.file().check(); }
+    void check() const override { file_.check(); }
     std::shared_ptr<const std::atomic<bool>> failed() const noexcept override {
-        return file_.file().failed();
+        return file_.failed();
     }
 
   private:

@@ -35,7 +35,11 @@ FileStamp FileStamp::of(const std::filesystem::path& path) {
     return stamp_of(info);
 }
 
-StableFile::StableFile(std::filesystem::path path) : path_(std::move(path)) {
+StableFile::StableFile(std::filesystem::path path)
+    : StableFile(std::move(path), std::make_shared<std::atomic<bool>>(false)) {}
+
+StableFile::StableFile(std::filesystem::path path, std::shared_ptr<std::atomic<bool>> failed)
+    : path_(std::move(path)), failed_(std::move(failed)) {
     // O_NONBLOCK: opening a FIFO by mistake must not wait for a writer.
     fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd_ < 0) {

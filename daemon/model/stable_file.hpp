@@ -44,6 +44,8 @@ class StableFile {
     explicit StableFile(std::filesystem::path path);
     /// The same; throws FileFailed when the file is not the one that had this stamp, or gone.
     StableFile(std::filesystem::path path, const FileStamp& stamp);
+    /// One of several that have failed when one of them has.
+    StableFile(std::filesystem::path path, std::shared_ptr<std::atomic<bool>> failed);
     ~StableFile();
     StableFile(const StableFile&) = delete;
     StableFile& operator=(const StableFile&) = delete;
@@ -70,7 +72,7 @@ class StableFile {
     [[noreturn]] void fail(const std::string& what) const;
 
     const std::filesystem::path path_;
-    const std::shared_ptr<std::atomic<bool>> failed_ = std::make_shared<std::atomic<bool>>(false);
+    const std::shared_ptr<std::atomic<bool>> failed_;
     int fd_ = -1;
     FileStamp stamp_;
 };

@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include "daemon/model/gguf.hpp"
+#include "daemon/model/split.hpp"
 #include "mesh/disk/whole_file.hpp"
 
 namespace shoal {
@@ -56,20 +57,24 @@ class FileDescriptor {
     int value_;
 };
 
-mesh::ModelHash hash_file(const std::filesystem::path& path, const std::atomic<bool>& stopping) {
-    const FileDescriptor file(path);
+// Of the files' bytes, one file after another.
+mesh::ModelHash hash_files(const std::vector<std::filesystem::path>& paths,
+                           const std::atomic<bool>& stopping) {
     crypto_generichash_state state;
     mesh::ModelHash hash;
     crypto_generichash_init(&state, nullptr, 0, hash.bytes.size());
     std::vector<unsigned char> buffer(kHashBytes);
-    for (;;) {
-        if (stopping)
-            throw ModelError(path.string() + ": not read to its end, as the daemon stops");
-        const ssize_t n = read(file.get(), buffer.data(), buffer.size());
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) throw ModelError(path.string() + ": cannot be read: " + reason(errno));
-        if (n == 0) break;
-        crypto_generichash_update(&state, buffer.data(), static_cast<std::uint64_t>(n));
+    for (const auto& path : paths) {
+        const FileDescriptor file(path);
+        for (;;) {
+            if (stopping)
+                throw ModelError(path.string() + ": not read to its end, as the daemon stops");
+            const ssize_t n = read(file.get(), buffer.data(), buffer.size());
+            if (n < 0 && errno == EINTR) continue;
+            if (n < 0) throw ModelError(path.string() + ": cannot be read: " + reason(errno));
+            if (n == 0) break;
+            crypto_generichash_update(&state, buffer.data(), static_cast<std::uint64_t>(n));
+        }
     }
     crypto_generichash_final(&state, hash.bytes.data(), hash.bytes.size());
     return hash;
@@ -84,16 +89,36 @@ std::filesystem::path plain_path(const std::filesystem::path& given) {
     return error ? given : folder / given.filename();
 }
 
-std::chrono::nanoseconds age_of(const model::FileStamp& stamp) {
-    return std::chrono::system_clock::now().time_since_epoch() -
-           std::chrono::nanoseconds(stamp.changed);
+// Where a model's entry stands, whichever of its files is given.
+std::filesystem::path first_file(const std::filesystem::path& path) {
+    return model::model_files(path).front();
+}
+
+model::FileStamp stamp_of(const std::vector<std::filesystem::path>& files) {
+    std::vector<model::FileStamp> stamps;
+    for (const auto& file : files) stamps.push_back(model::FileStamp::of(file));
+    return model::combined(stamps);
+}
+
+// How long ago the last of them was written to, of those that are there.
+std::chrono::nanoseconds age_of(const std::vector<std::filesystem::path>& files) {
+    auto last = std::chrono::nanoseconds::min();
+    for (const auto& file : files) {
+        struct stat info {};
+        if (::stat(file.c_str(), &info) != 0) continue;
+        last = std::max<std::chrono::nanoseconds>(
+            last, std::chrono::seconds(info.st_mtim.tv_sec) +
+                      std::chrono::nanoseconds(info.st_mtim.tv_nsec));
+    }
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return last == std::chrono::nanoseconds::min() ? now : now - last;
 }
 
 // A file and the source that reads it.
 class OwnSource final : public model::WeightSource {
   public:
     explicit OwnSource(const CatalogueEntry& entry)
-        : file_(entry.path, entry.stamp()), source_(file_) {}
+        : file_(entry.path, entry.stamp), source_(file_) {}
     const model::GgufFile& file() const noexcept { return file_; }
     const model::GgufHeader& header() const noexcept override { return file_.header(); }
     std::span<const std::byte> header_bytes() const noexcept override {
@@ -130,7 +155,7 @@ Catalogue::Catalogue(std::filesystem::path state_dir, model::Tokenizer::UnknownP
         std::string hash;
         std::string path;
         Known known;
-        if (!(fields >> hash >> known.bytes >> known.changed)) continue;
+        if (!(fields >> hash >> known.stamp.bytes >> known.stamp.changed)) continue;
         std::getline(fields >> std::ws, path);
         const auto parsed = mesh::ModelHash::from_hex(hash);
         if (!parsed || path.empty()) continue;
@@ -154,7 +179,8 @@ void Catalogue::remember(Known known) {
     }
     std::string lines;
     for (const Known& k : all) {
-        lines += fmt::format("{} {} {} {}\n", k.hash.hex(), k.bytes, k.changed, k.path.string());
+        lines += fmt::format("{} {} {} {}\n", k.hash.hex(), k.stamp.bytes, k.stamp.changed,
+                             k.path.string());
     }
     try {
         disk::replace_file(hashes_path_, lines, kHashesMode);
@@ -163,27 +189,32 @@ void Catalogue::remember(Known known) {
     }
 }
 
-mesh::ModelHash Catalogue::hash_of(const std::filesystem::path& path, std::uint64_t bytes,
-                                   std::int64_t changed) {
+mesh::ModelHash Catalogue::hash_of(const std::filesystem::path& path,
+                                   const model::FileStamp& stamp) {
     {
         const std::lock_guard lock(mutex_);
         for (const Known& k : known_) {
-            if (k.path == path && k.bytes == bytes && k.changed == changed) return k.hash;
+            if (k.path == path && k.stamp == stamp) return k.hash;
         }
     }
-    const mesh::ModelHash hash = hash_file(path, stopping_);
+    const auto files = model::model_files(path);
+    const mesh::ModelHash hash = hash_files(files, stopping_);
     // A file that is being written: what was read is no one's content.
-    if (model::FileStamp::of(path) != model::FileStamp{bytes, changed}) {
+    if (stamp_of(files) != stamp) {
         throw ModelError(path.string() + ": changed while it was read; try again when it is whole");
     }
-    remember({path, bytes, changed, hash});
+    remember({path, stamp, hash});
     return hash;
 }
 
 CatalogueEntry Catalogue::add(const std::filesystem::path& given) {
-    const auto path = plain_path(given);
+    const auto path = first_file(plain_path(given));
+    const auto files = model::model_files(path);
     std::error_code error;
-    if (!std::filesystem::exists(path, error)) {
+    const bool there = std::any_of(files.begin(), files.end(), [&](const auto& file) {
+        return std::filesystem::exists(file, error);
+    });
+    if (!there) {
         if (!error) error = std::make_error_code(std::errc::no_such_file_or_directory);
         throw ModelError(given.string() + ": " + error.message() +
                          " (the daemon must be able to read the file, not only you)");
@@ -194,15 +225,15 @@ CatalogueEntry Catalogue::add(const std::filesystem::path& given) {
     static_cast<void>(model::Tokenizer::from_header(file.header(), unknown_pre_));
 
     CatalogueEntry entry;
-    entry.name = path.stem().string();
+    entry.name = model::model_name(path);
     entry.path = path;
     entry.architecture = hparams.architecture;
     entry.quantisation = model::quantisation_name(file.header());
-    entry.file_bytes = file.file().stamp().bytes;
+    entry.file_bytes = file.bytes();
     entry.parameters = model::parameter_count(file.header());
     entry.context = hparams.n_context;
-    entry.changed = file.file().stamp().changed;
-    entry.hash = hash_of(path, entry.file_bytes, entry.changed);
+    entry.stamp = file.stamp();
+    entry.hash = hash_of(path, entry.stamp);
 
     const std::lock_guard lock(mutex_);
     std::erase_if(entries_, [&](const CatalogueEntry& e) { return e.path == entry.path; });
@@ -212,37 +243,35 @@ CatalogueEntry Catalogue::add(const std::filesystem::path& given) {
     return entry;
 }
 
-// Whether a file is to be opened: not when nothing about it has changed since it was taken in or
-// refused, and not while somebody may be writing to it.
+// Whether a model's files are to be opened: not when nothing about them has changed since they were
+// taken in or refused, and not while somebody may be writing to one.
 Catalogue::Sight Catalogue::sight(const std::filesystem::path& path, const FileNews& news,
                                   Scan& scan) {
-    model::FileStamp stamp;
-    try {
-        stamp = model::FileStamp::of(path);
-    } catch (const ModelError&) {
-        return Sight::open;  // which says why it cannot be
-    }
-    const auto is_it = [&](const auto& f, const model::FileStamp& its) {
-        return f.path == path && its == stamp;
+    const auto files = model::model_files(path);
+    const auto any_in = [&](const std::set<std::filesystem::path>& told) {
+        return std::any_of(files.begin(), files.end(),
+                           [&](const auto& file) { return told.contains(file); });
     };
-    const bool whole = news.whole.contains(path);
-    {
-        const std::lock_guard lock(mutex_);
-        if (std::any_of(entries_.begin(), entries_.end(),
-                        [&](const auto& e) { return is_it(e, e.stamp()); })) {
-            return Sight::known;
-        }
-        // News of a file that was refused may be that it can be read now.
-        if (!whole && std::any_of(unusable_.begin(), unusable_.end(),
-                                  [&](const auto& u) { return is_it(u, u.stamp); })) {
-            return Sight::known;
-        }
+    const bool whole = any_in(news.whole);
+    std::optional<model::FileStamp> stamp;
+    try {
+        stamp = stamp_of(files);
+    } catch (const ModelError&) {
+        // One is missing, or is no file; opening it says why.
+        if (files.size() == 1) return Sight::open;
     }
-    if (whole) return Sight::open;
-    const bool writing = news.writing.contains(path);
+    if (stamp) {
+        const auto is_it = [&](const auto& f) { return f.path == path && f.stamp == *stamp; };
+        const std::lock_guard lock(mutex_);
+        if (std::any_of(entries_.begin(), entries_.end(), is_it)) return Sight::known;
+        // News of a file that was refused may be that it can be read now.
+        if (!whole && std::any_of(unusable_.begin(), unusable_.end(), is_it)) return Sight::known;
+    }
+    const bool writing = any_in(news.writing);
+    if (!writing && ((whole && stamp) || !scanned_)) return Sight::open;
     const std::chrono::seconds wait = writing ? kAbandoned : kSettled;
-    const auto age = age_of(stamp);
-    if ((!writing && !scanned_) || age < age.zero() || age >= wait) return Sight::open;
+    const auto age = age_of(files);
+    if (age < age.zero() || age >= wait) return Sight::open;
     scan.again = std::min(scan.again.value_or(wait), wait);
     return Sight::early;
 }
@@ -251,9 +280,9 @@ void Catalogue::refuse(const std::filesystem::path& path, const std::string& rea
                        std::vector<std::string>& complaints) {
     model::FileStamp stamp;
     try {
-        stamp = model::FileStamp::of(path);
+        stamp = stamp_of(model::model_files(path));
     } catch (const ModelError&) {
-        // No plain file: it is looked at again each time.
+        // No plain file, or a part is missing: it is looked at again each time.
     }
     const std::lock_guard lock(mutex_);
     const bool was_model =
@@ -265,7 +294,7 @@ void Catalogue::refuse(const std::filesystem::path& path, const std::string& rea
     if (!said || was_model) ++changes_;
     if (it != unusable_.end()) unusable_.erase(it);
     if (unusable_.size() == kMaxUnusable) unusable_.erase(unusable_.begin());
-    unusable_.push_back({path.stem().string(), path, stamp, reason});
+    unusable_.push_back({model::model_name(path), path, stamp, reason});
 }
 
 void Catalogue::forget_missing() {
@@ -281,9 +310,12 @@ void Catalogue::forget_missing() {
     std::erase_if(models, [&](const auto& path) {
         return std::filesystem::status(path, error).type() != file_type::not_found;
     });
-    // A link to nothing is there, and unusable.
+    // A link to nothing is there, and unusable, and so is a part without the first.
     std::erase_if(others, [&](const auto& path) {
-        return std::filesystem::symlink_status(path, error).type() != file_type::not_found;
+        const auto files = model::model_files(path);
+        return std::any_of(files.begin(), files.end(), [&](const auto& file) {
+            return std::filesystem::symlink_status(file, error).type() != file_type::not_found;
+        });
     });
     const auto forget = [](auto& list, const std::vector<std::filesystem::path>& gone) {
         return std::erase_if(list, [&](const auto& f) {
@@ -292,6 +324,14 @@ void Catalogue::forget_missing() {
     };
     const std::lock_guard lock(mutex_);
     changes_ += forget(entries_, models) + forget(unusable_, others);
+}
+
+void Catalogue::take_in(const std::filesystem::path& path, std::vector<std::string>& complaints) {
+    try {
+        add(path);
+    } catch (const std::exception& e) {
+        if (!stopping_) refuse(path, e.what(), complaints);
+    }
 }
 
 Scan Catalogue::scan(const std::vector<std::string>& directories, const FileNews& news) {
@@ -315,15 +355,14 @@ Scan Catalogue::scan(const std::vector<std::string>& directories, const FileNews
             }
             continue;
         }
+        std::set<std::filesystem::path> models;
         for (; it != std::filesystem::directory_iterator(); it.increment(error)) {
-            if (error || stopping_) break;
-            if (it->path().extension() != ".gguf") continue;
-            if (sight(it->path(), news, found) != Sight::open) continue;
-            try {
-                add(it->path());
-            } catch (const std::exception& e) {
-                if (!stopping_) refuse(it->path(), e.what(), found.complaints);
-            }
+            if (error) break;
+            if (it->path().extension() == ".gguf") models.insert(first_file(it->path()));
+        }
+        for (const auto& path : models) {
+            if (stopping_) break;
+            if (sight(path, news, found) == Sight::open) take_in(path, found.complaints);
         }
     }
     forget_missing();
@@ -353,7 +392,7 @@ std::optional<CatalogueEntry> Catalogue::find(const mesh::ModelHash& hash) const
 bool Catalogue::drop(const CatalogueEntry& entry) {
     const std::lock_guard lock(mutex_);
     const auto same = [&](const CatalogueEntry& e) {
-        return e.path == entry.path && e.stamp() == entry.stamp();
+        return e.path == entry.path && e.stamp == entry.stamp;
     };
     if (std::erase_if(entries_, same) == 0) return false;
     ++changes_;

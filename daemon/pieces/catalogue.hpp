@@ -21,20 +21,18 @@ namespace shoal {
 
 struct CatalogueEntry {
     mesh::ModelHash hash;
-    std::string name;  ///< the file's name without ".gguf"
-    std::filesystem::path path;
+    std::string name;            ///< the file's name without ".gguf" and the number of a part
+    std::filesystem::path path;  ///< of a model in several files the first
     std::string architecture, quantisation;
-    std::uint64_t file_bytes = 0;
+    std::uint64_t file_bytes = 0;  ///< of the one file that several would make
     std::uint64_t parameters = 0;
     std::uint32_t context = 0;
-    std::int64_t changed = 0;  ///< the file's time of change, in nanoseconds
-
-    model::FileStamp stamp() const noexcept { return {file_bytes, changed}; }
+    model::FileStamp stamp;  ///< of all its files
 };
 
-/// A file in a models folder that is no usable model.
+/// A file in a models folder that is no usable model, or several that should be one.
 struct UnusableFile {
-    std::string name;  ///< without ".gguf"
+    std::string name;  ///< as of a model
     std::filesystem::path path;
     model::FileStamp stamp;
     std::string reason;  ///< with the path
@@ -55,7 +53,8 @@ struct Scan {
     std::optional<std::chrono::seconds> again;
 };
 
-/// Every file has an entry of its own: one content under two names is known by both.
+/// Every model's file has an entry of its own: one content under two names is known by both. A
+/// model in several files (model/split.hpp) is one, with the hash of their bytes one after another.
 /// Thread-safe. Hashes are remembered in `<state_dir>/model-hashes` by path, size and time of
 /// change, so that a file is read through once.
 class Catalogue {
@@ -69,7 +68,8 @@ class Catalogue {
     /// being written, and from the second time on what was written to a moment ago, unless it is
     /// known to be whole.
     Scan scan(const std::vector<std::string>& directories, const FileNews& news = {});
-    /// Take in one file, wherever it lies. Throws model::ModelError when it is no usable model.
+    /// Take in one file, wherever it lies; a part brings the others. Throws model::ModelError when
+    /// it is no usable model.
     CatalogueEntry add(const std::filesystem::path& path);
 
     std::vector<CatalogueEntry> list() const;
@@ -91,16 +91,15 @@ class Catalogue {
   private:
     struct Known {
         std::filesystem::path path;
-        std::uint64_t bytes = 0;
-        std::int64_t changed = 0;
+        model::FileStamp stamp;
         mesh::ModelHash hash;
     };
 
-    mesh::ModelHash hash_of(const std::filesystem::path& path, std::uint64_t bytes,
-                            std::int64_t changed);
+    mesh::ModelHash hash_of(const std::filesystem::path& path, const model::FileStamp& stamp);
     void remember(Known known);
     enum class Sight : std::uint8_t { known, early, open };
     Sight sight(const std::filesystem::path& path, const FileNews& news, Scan& scan);
+    void take_in(const std::filesystem::path& path, std::vector<std::string>& complaints);
     void refuse(const std::filesystem::path& path, const std::string& reason,
                 std::vector<std::string>& complaints);
     void forget_missing();

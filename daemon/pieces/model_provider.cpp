@@ -193,11 +193,11 @@ void ModelProvider::open_file(Want want, const CatalogueEntry& entry) {
 // for its hash.
 std::shared_ptr<const OpenModel> ModelProvider::open_again(const CatalogueEntry& entry) {
     auto model = Catalogue::open(entry);
-    if (failed_ && *failed_ && opened_stamp_ == entry.stamp()) {
+    if (failed_ && *failed_ && opened_stamp_ == entry.stamp) {
         throw FileFailed(entry.path.string() + ": could not be read; is its disk or card failing?");
     }
     opened_ = model;
-    opened_stamp_ = entry.stamp();
+    opened_stamp_ = entry.stamp;
     failed_ = model->source->failed();
     return model;
 }

@@ -15,6 +15,7 @@
 
 #include "daemon/model/gguf.hpp"
 #include "tests/model/model_maker.hpp"
+#include "tests/model/model_split.hpp"
 
 namespace {
 
@@ -33,6 +34,7 @@ struct Options {
     unsigned threads = std::max(1U, std::thread::hardware_concurrency());
     std::string from;
     std::string out;
+    std::uint32_t parts = 1;
 };
 
 template <class T, class U>
@@ -78,12 +80,20 @@ void run(const Options& options) {
     } else {
         shoal::tests::requantise(options.from, options.type, options.out, options.threads);
     }
+    std::filesystem::path out = options.out;
+    if (options.parts > 1) {
+        const auto parts =
+            shoal::tests::split_model(options.out, out.has_parent_path() ? out.parent_path() : ".",
+                                      out.stem().string(), options.parts);
+        std::filesystem::remove(options.out);
+        out = parts[0];
+    }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-    const shoal::model::GgufFile file(options.out);
-    std::printf("%s: %s, %.1f M parameters, %.1f MB, %.1f s\n", options.out.c_str(),
+    const shoal::model::GgufFile file(out);
+    std::printf("%s: %s, %.1f M parameters, %.1f MB, %.1f s\n", out.c_str(),
                 shoal::model::quantisation_name(file.header()).c_str(),
                 static_cast<double>(shoal::model::parameter_count(file.header())) / 1e6,
-                static_cast<double>(file.file().stamp().bytes) / 1e6, seconds.count());
+                static_cast<double>(file.bytes()) / 1e6, seconds.count());
 }
 
 }  // namespace
@@ -125,6 +135,9 @@ int main(int argc, char** argv) {
     app.add_option("--threads", options.threads, "that quantise")->capture_default_str();
     app.add_option("--from", options.from, "take the model of this file instead of making one")
         ->check(CLI::ExistingFile);
+    app.add_option("--split", options.parts,
+                   "write so many files, NAME-00001-of-0000N.gguf and so on")
+        ->check(CLI::Range(1, 100));
     app.add_option("-o,--output", options.out, "the file to write")->required();
     CLI11_PARSE(app, argc, argv);
     try {

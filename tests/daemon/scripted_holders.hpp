@@ -50,7 +50,7 @@ class ScriptedHolders {
     shard::Slice whole_slice() const;
     const model::FileSource& source() const { return source_; }
     const model::Hparams& hparams() const { return hparams_; }
-    std::uint64_t file_bytes() const { return file_.file().stamp().bytes; }
+    std::uint64_t file_bytes() const { return file_.bytes(); }
 
     std::vector<mesh::DeviceId> holders;
     std::function<bool(const mesh::DeviceId&)> reachable = [](const auto&) { return true; };

@@ -68,8 +68,9 @@ Step step_of(const model::GgufFile& file, std::uint32_t first, std::uint32_t cou
     for (std::uint32_t i = 0; i < count; ++i) {
         step.rows.push_back({1, first + i});
         step.embeddings.resize((i + 1) * bytes);
-        file.file().read(table.offset + (first + i) % table.rows * bytes,
-                         {step.embeddings.data() + i * bytes, bytes});
+        const model::GgufFile::Place at = file.place(table);
+        at.file.read(at.begin + (first + i) % table.rows * bytes,
+                     {step.embeddings.data() + i * bytes, bytes});
     }
     Output output;
     output.row = count - 1;

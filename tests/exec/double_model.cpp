@@ -13,7 +13,8 @@ std::vector<float> weights(const model::GgufFile& file, const model::TensorInfo&
                            std::size_t row) {
     std::vector<float> out(info.cols);
     std::vector<std::byte> bytes(kernels::row_bytes(info.type, info.cols));
-    file.file().read(info.offset + row * bytes.size(), bytes);
+    const model::GgufFile::Place at = file.place(info);
+    at.file.read(at.begin + row * bytes.size(), bytes);
     kernels::dequantize(info.type, bytes.data(), out.data(), info.cols);
     return out;
 }

@@ -307,11 +307,6 @@ TEST_SUITE("hparams") {
               "dir/m.gguf: key 'general.type' is 'adapter': the file is not a model "
               "by itself");
         d = Description("llama");
-        d.keys["split.count"] = 3U;
-        CHECK(d.error() ==
-              "dir/m.gguf: key 'split.count' is 3: the file is one of several parts; make one file "
-              "of them first, with llama.cpp's llama-gguf-split --merge m.gguf MODEL.gguf");
-        d = Description("llama");
         d.keys["general.architecture"] = std::string{"mamba"};
         CHECK(d.error() ==
               "dir/m.gguf: key 'general.architecture' is 'mamba'; supported are llama, "

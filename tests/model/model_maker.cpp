@@ -218,7 +218,8 @@ void requantise(const std::filesystem::path& from, std::string_view type,
                                  : DType::f32;
         const auto source = [&file, &info](std::uint64_t row, std::span<float> out) {
             std::vector<std::byte> bytes(kernels::row_bytes(info.type, info.cols));
-            file.file().read(info.offset + row * bytes.size(), bytes);
+            const model::GgufFile::Place at = file.place(info);
+            at.file.read(at.begin + row * bytes.size(), bytes);
             kernels::dequantize(info.type, bytes.data(), out.data(), info.cols);
         };
         writer.add_tensor_rows(info.name, target, info.cols, info.rows,

@@ -79,14 +79,52 @@ class ModelsTest(unittest.TestCase):
             copying = threading.Thread(target=copy_slowly)
             copying.start()
             time.sleep(1)
-            refused = bystander.shoal("run", "--raw", "slow", "The sea")
-            self.assertIn("no device of the cluster holds a model called", refused.stderr)
+            self.assertEqual(names(bystander), [])
             copying.join()
             began = time.monotonic()
             text = bystander.run("slow", "The sea", 8)
             self.assertLess(time.monotonic() - began, 5)
             self.assertEqual(text, cluster.root().run("slow", "The sea", 8))
             self.assertNotIn("left out", bystander.log())
+
+    def split(self, folder):
+        """A model in three parts, beside the same in one."""
+        folder.mkdir(exist_ok=True)
+        make_model(folder / "parts.gguf", shape="tiny", type="f32", split=3)
+        return sorted(folder.glob("parts-*-of-00003.gguf"))
+
+    def test_a_model_in_parts_answers_as_the_whole_file(self):
+        parts = self.split(self.folder / "parts")
+        self.assertEqual(len(parts), 3)
+        for count in (1, 2):
+            with self.subTest(devices=count), Cluster(count, **EXACT) as cluster:
+                cluster.start()
+                device = cluster.root()
+                expected = device.run(self.tiny, "The sea", 20)
+                # Any part by its path, wherever it lies; the others get their pieces of it.
+                self.assertEqual(device.run(parts[1], "The sea", 20), expected)
+                for part in parts:
+                    shutil.copy(part, cluster.devices[-1].models)
+                self.assertEqual(cluster.devices[-1].run("parts", "The sea", 20), expected)
+                listed = json.loads(device.shoal("--json", "models").stdout)["models"]
+                model = next(m for m in listed if m["name"] == "parts")
+                self.assertAlmostEqual(model["file_bytes"], self.tiny.stat().st_size, delta=2000)
+                self.assertEqual(device.shoal("plan", "parts").returncode, 0)
+
+    def test_a_part_that_is_missing_is_named_and_waited_for(self):
+        parts = self.split(self.folder / "some")
+        with Cluster(1, **EXACT) as cluster:
+            cluster.start()
+            device = cluster.devices[0]
+            for part in (parts[2], parts[0]):
+                shutil.copy(part, device.models)
+            refused = device.shoal("run", "--raw", "parts", "The sea")
+            self.assertIn("part 2 of 3 of the model is missing", refused.stderr)
+            shutil.copy(parts[1], device.models)
+            self.assertEqual(device.run("parts", "The sea", 8),
+                             device.run(self.tiny, "The sea", 8))
+            os.remove(device.models / parts[0].name)
+            wait_for("gone", lambda: "part 1 of 3" in device.shoal("models").stdout)
 
     def test_a_folder_may_come_later(self):
         with Cluster(1) as cluster:

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/daemon/support.hpp"
+#include "tests/model/model_split.hpp"
 
 namespace catalogue_test {
 
@@ -228,6 +229,72 @@ TEST_SUITE("Catalogue") {
         CHECK(scan(catalogue).size() == 1);
         CHECK(catalogue.list().empty());
         CHECK(scan(catalogue).empty());
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a model in parts is one, named without the number of a part") {
+        split_model(tiny_model(), models, "m", 3);
+        Catalogue catalogue(state);
+        CHECK(scan(catalogue).empty());
+        REQUIRE(catalogue.list().size() == 1);
+        const CatalogueEntry entry = catalogue.list()[0];
+        CHECK(entry.name == "m");
+        CHECK(entry.path == models / "m-00001-of-00003.gguf");
+        CHECK(entry.parameters == Catalogue(state).add(tiny_model()).parameters);
+        const std::string command = "cat " + (models / "m-*").string() + " | b2sum -l 256";
+        FILE* pipe = popen(command.c_str(), "r");
+        REQUIRE(pipe != nullptr);
+        char text[65] = {};
+        REQUIRE(fread(text, 1, 64, pipe) == 64);
+        pclose(pipe);
+        CHECK(entry.hash.hex() == text);
+        CHECK_NOTHROW(Catalogue::open(entry));
+        CHECK(catalogue.add(models / "m-00002-of-00003.gguf").hash == entry.hash);
+        CHECK(catalogue.list().size() == 1);
+        CHECK_FALSE(catalogue.scan({models}).changed);
+        // Its hash is remembered, and forgotten when any part is another.
+        change_unseen(models / "m-00003-of-00003.gguf");
+        Catalogue next(state);
+        scan(next);
+        CHECK(next.list().at(0).hash == entry.hash);
+        touch(models / "m-00003-of-00003.gguf");
+        CHECK_THROWS_AS(Catalogue::open(entry), model::FileFailed);
+        Catalogue third(state);
+        scan(third);
+        CHECK(third.list().at(0).hash != entry.hash);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "parts that are missing or being written are waited for") {
+        const auto parts = split_model(tiny_model(), temporary.folder, "m", 3);
+        const auto bring = [&](std::size_t part) {
+            const auto path = models / parts[part].filename();
+            std::filesystem::copy_file(parts[part], path);
+            return path;
+        };
+        Catalogue catalogue(state);
+        scan(catalogue);
+        const auto third = bring(2);
+        CHECK(catalogue.scan({models}).again == std::chrono::seconds(3));
+        CHECK(catalogue.unusable().empty());
+        // Whole, and the others may come at once.
+        CHECK(catalogue.scan({models}, {{third}, {}}).again == std::chrono::seconds(3));
+        age(third, std::chrono::seconds(5));
+        CHECK(any_mentions(catalogue.scan({models}, {{third}, {}}).complaints, "part 1 of 3"));
+        CHECK(catalogue.unusable().at(0).name == "m");
+        CHECK(catalogue.scan({models}, {{third}, {}}).complaints.empty());
+        const auto first = bring(0);
+        age(first, std::chrono::seconds(5));
+        CHECK(any_mentions(catalogue.scan({models}, {{first}, {}}).complaints, "part 2 of 3"));
+        const auto second = bring(1);
+        catalogue.scan({models}, {{first}, {second}});
+        CHECK(catalogue.list().empty());
+        CHECK(catalogue.scan({models}, {{second}, {}}).complaints.empty());
+        CHECK(catalogue.list().size() == 1);
+        CHECK(catalogue.unusable().empty());
+        std::filesystem::remove(second);
+        age(first, std::chrono::seconds(60));
+        age(third, std::chrono::seconds(60));
+        CHECK(any_mentions(scan(catalogue), "part 2 of 3"));
+        CHECK(catalogue.list().empty());
     }
 
     TEST_CASE_FIXTURE(Fixture, "a file that is known to be whole is taken in at once") {
