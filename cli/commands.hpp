@@ -60,7 +60,19 @@ struct PlanOptions {
 };
 int plan(const Common& common, const PlanOptions& options);
 
-int models(const Common& common);
+struct ModelsOptions {
+    bool fits = false;  ///< ask for each whether the cluster can hold it
+};
+int models(const Common& common, const ModelsOptions& options);
+
+struct AddOptions {
+    std::string what;  ///< a GGUF file, any of a split model's, or a folder of them
+    bool move = false, link = false;
+};
+/// Puts models into this device's first folder of models.
+int add(const Common& common, const AddOptions& options);
+/// Removes one from there.
+int rm(const Common& common, const std::string& name);
 int load(const Common& common, const std::string& model);
 
 struct BenchOptions {

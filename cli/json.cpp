@@ -61,7 +61,7 @@ Json body(const messages::DetokenizeReply& d) {
     return {{"event", "text"}, {"text", d.text}};
 }
 
-Json body(const messages::ModelsReply& reply) {
+Json body(const messages::ModelsReply& reply, const Fits& fits = {}) {
     Json models = Json::array();
     for (const auto& m : reply.models) {
         models.push_back({{"name", m.name},
@@ -73,7 +73,10 @@ Json body(const messages::ModelsReply& reply) {
                           {"context", m.context},
                           {"loaded", m.loaded},
                           {"devices", m.devices}});
+        if (!m.path.empty()) models.back()["path"] = m.path;
         if (!m.problem.empty()) models.back()["problem"] = m.problem;
+        const auto fit = fits.find(m.hash);
+        if (fit != fits.end()) models.back()["fits_context"] = fit->second;
     }
     return {{"event", "models"}, {"models", models}, {"reading_models", reply.reading_models}};
 }
@@ -221,6 +224,10 @@ std::string line(const Json& json) {
 
 std::string json_line(const messages::Event& event) {
     return std::visit([](const auto& alternative) { return line(body(alternative)); }, event);
+}
+
+std::string json_line(const messages::ModelsReply& models, const Fits& fits) {
+    return line(body(models, fits));
 }
 
 std::string json_error_line(int exit_code, const std::string& message) {

@@ -170,13 +170,38 @@ void add_bench(CLI::App& app, BenchOptions& o, Action& action) {
     sub->callback([&] { action = [&](const Common& common) { return bench(common, o); }; });
 }
 
-void add_models(CLI::App& app, std::string& model, Action& action) {
-    CLI::App* list = command(app, "models", "List the models that the cluster has", "");
-    list->callback([&] { action = [](const Common& common) { return models(common); }; });
+void add_models(CLI::App& app, ModelsOptions& m, std::string& model, Action& action) {
+    CLI::App* list = command(app, "models", "List the models that the cluster has",
+                             "DEVICES is how many of them have the file.");
+    list->add_flag("--fits", m.fits,
+                   "Ask for each with which context the cluster can hold it, as `shoal plan` does");
+    list->callback([&] { action = [&](const Common& common) { return models(common, m); }; });
     CLI::App* one = command(app, "load", "Make a model ready, so that the next answer starts soon",
                             "Example: shoal load llama");
     add_model(*one, model);
     one->callback([&] { action = [&](const Common& common) { return load(common, model); }; });
+}
+
+void add_files(CLI::App& app, AddOptions& o, std::string& model, Action& action) {
+    CLI::App* sub =
+        command(app, "add", "Put a model into this device's folder of models",
+                "It is checked, copied (or shared with the file, where the file system can), and "
+                "read once; then it says what it needs and whether the cluster can hold it.\n"
+                "Examples: shoal add ~/Downloads/llama.gguf\n"
+                "          shoal add --move ~/Downloads/big-00001-of-00003.gguf");
+    sub->add_option("FILE", o.what,
+                    "A GGUF file, any one of those of a split model, or a folder with such files")
+        ->required();
+    auto* move = sub->add_flag("--move", o.move, "Move it there");
+    sub->add_flag("--link", o.link, "Make a link there, and leave the file where it is")
+        ->excludes(move);
+    sub->callback([&] { action = [&](const Common& common) { return add(common, o); }; });
+    CLI::App* remove =
+        command(app, "rm", "Remove a model from this device's folder of models",
+                "Copies on other devices stay, and so do files elsewhere that it was linked to.\n"
+                "Example: shoal rm llama");
+    remove->add_option("MODEL", model, "Name or hash of a model (see `shoal models`)")->required();
+    remove->callback([&] { action = [&](const Common& common) { return rm(common, model); }; });
 }
 
 void add_tokens(CLI::App& app, TokenizeOptions& t, DetokenizeOptions& d, Action& action) {
@@ -356,6 +381,8 @@ int main(int argc, char** argv) {
     BenchOptions bench_options;
     TokenizeOptions tokenize_options;
     DetokenizeOptions detokenize_options;
+    AddOptions add_options;
+    ModelsOptions models_options;
     std::string model;
     std::string key_file = config::cluster_key_file({});
     std::vector<std::string> help_words;
@@ -375,7 +402,8 @@ int main(int argc, char** argv) {
     add_status(app, status_options, action);
     add_plan(app, plan_options, action);
     add_bench(app, bench_options, action);
-    add_models(app, model, action);
+    add_models(app, models_options, model, action);
+    add_files(app, add_options, model, action);
     add_tokens(app, tokenize_options, detokenize_options, action);
     add_key(app, key_file, action);
     add_help(app, help_words, action);

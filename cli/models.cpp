@@ -6,6 +6,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/exit_codes.hpp"
+#include "cli/json.hpp"
 #include "cli/table.hpp"
 
 namespace shoal::cli {
@@ -22,7 +23,15 @@ std::string parameters_text(std::uint64_t count) {
     return fmt::format("{:.1f} B", static_cast<double>(count) / 1e9);
 }
 
-std::string models_text(const messages::ModelsReply& reply, const Terminal& terminal) {
+std::string fit_text(const Fits& fits, const std::string& hash) {
+    const auto it = fits.find(hash);
+    if (it == fits.end()) return "?";
+    return it->second == 0 ? "no" : fmt::format("with {}", it->second);
+}
+
+/// `fits`: null when nobody asked.
+std::string models_text(const messages::ModelsReply& reply, const Fits* fits,
+                        const Terminal& terminal) {
     const std::string reading =
         reply.reading_models
             ? "Folders of models are still being read; ask again for what is not here yet.\n"
@@ -44,6 +53,7 @@ std::string models_text(const messages::ModelsReply& reply, const Terminal& term
                  {"LOADED", false, 8},
                  {"HASH", false, 1}},
                 {}};
+    if (fits != nullptr) table.columns.push_back({"FITS", false, 8});
     for (const auto& m : reply.models) {
         if (!m.problem.empty()) {
             unusable += fmt::format("  {}, on device {}: {}\n", one_line(m.name),
@@ -55,10 +65,25 @@ std::string models_text(const messages::ModelsReply& reply, const Terminal& term
                               parameters_text(m.parameters), bytes_text(m.file_bytes),
                               std::to_string(m.context), std::to_string(m.devices.size()),
                               m.loaded ? "yes" : "", one_line(m.hash.substr(0, kHashDigits))});
+        if (fits != nullptr) table.rows.back().push_back(fit_text(*fits, m.hash));
     }
     std::string text = table.rows.empty() ? "No usable models yet.\n" : table.text(terminal);
     if (!unusable.empty()) text += "\nFiles that cannot be used:\n" + unusable;
     return text + reading;
+}
+
+/// With which context each would run here. False when the user wants to stop.
+bool ask_fits(Session& session, const messages::ModelsReply& reply, Fits& fits) {
+    for (const auto& m : reply.models) {
+        if (!m.problem.empty() || fits.contains(m.hash)) continue;
+        const auto final = session.inquire(messages::PlanRequest{m.hash, 0});
+        if (!final) return false;
+        const auto* plan = std::get_if<messages::PlanReply>(&*final);
+        const auto* failed = std::get_if<messages::Failed>(&*final);
+        if (plan != nullptr) fits[m.hash] = plan->context;
+        if (failed != nullptr && failed->code == messages::ErrorCode::too_large) fits[m.hash] = 0;
+    }
+    return true;
 }
 
 /// A piece of a vocabulary as text in quotes.
@@ -94,12 +119,20 @@ std::int32_t token_id(const std::string& text) {
 
 }  // namespace
 
-int models(const Common& common) {
+int models(const Common& common, const ModelsOptions& options) {
     Session session(common);
-    const auto final = session.ask(messages::ModelsRequest{});
-    if (!final || common.json) return session.code();
+    const auto final = session.inquire(messages::ModelsRequest{});
+    if (!final) return session.code();
+    if (const auto* failed = std::get_if<messages::Failed>(&*final)) {
+        session.tell(*failed);
+        return session.code();
+    }
+    const auto& reply = Session::expect<messages::ModelsReply>(*final);
+    Fits fits;
+    if (options.fits && !ask_fits(session, reply, fits)) return session.code();
     session.output().write(
-        models_text(Session::expect<messages::ModelsReply>(*final), session.terminal()));
+        common.json ? json_line(reply, fits)
+                    : models_text(reply, options.fits ? &fits : nullptr, session.terminal()));
     return session.code();
 }
 

@@ -79,6 +79,28 @@ std::optional<messages::Event> Session::ask(const messages::Request& request,
     return done ? std::move(outcome.final) : std::nullopt;
 }
 
+std::optional<messages::Event> Session::inquire(const messages::Request& request) {
+    auto outcome = client_.ask(request, [&](const messages::Event& event) {
+        if (const auto* progress = std::get_if<messages::Progress>(&event)) {
+            progress_.show(progress->what, progress->done, progress->total);
+        }
+    });
+    progress_.clear();
+    if (outcome.signal != 0) {
+        code_ = kSignalled + outcome.signal;
+    } else if (outcome.output_closed || output_.closed()) {
+        code_ = kOutputClosed;
+    } else {
+        return std::move(outcome.final);
+    }
+    return std::nullopt;
+}
+
+void Session::tell(const messages::Failed& failed) {
+    if (common_.json) output_.write(json_line(failed));
+    code_ = report(failed);
+}
+
 std::optional<messages::DescribeReply> Session::describe(const std::string& model) {
     print_result_ = false;
     const auto final = ask(messages::DescribeRequest{model});

@@ -39,6 +39,13 @@ class Session {
                                              const OnEvent& on_event);
     std::optional<mesh::messages::Event> ask(const mesh::messages::Request& request);
 
+    /// Asks for what is not shown: gives the final event, also a failure, which nobody has been
+    /// told of; nothing when the user wants to stop.
+    std::optional<mesh::messages::Event> inquire(const mesh::messages::Request& request);
+
+    /// Tells the user of a failure that inquire() gave. code() is its code then.
+    void tell(const mesh::messages::Failed& failed);
+
     /// What a model is, as ask() gives events; in JSON mode only a failure is printed.
     std::optional<mesh::messages::DescribeReply> describe(const std::string& model);
 

@@ -184,7 +184,9 @@ std::vector<mesh::DeviceId> DaemonCore::holders(const mesh::ModelHash& hash) con
 
 mesh::messages::ModelsReply DaemonCore::models() const {
     const auto& offer = member_.offer();
-    return cluster_models(ports_.mesh.members(), offer ? &*offer : nullptr);
+    auto reply = cluster_models(ports_.mesh.members(), offer ? &*offer : nullptr);
+    ports_.models.locate(reply);
+    return reply;
 }
 
 mesh::messages::StatusReply DaemonCore::status() const {

@@ -125,6 +125,24 @@ void ModelProvider::announce(mesh::messages::Announcement& announcement) const {
     }
 }
 
+void ModelProvider::locate(mesh::messages::ModelsReply& list) const {
+    std::map<std::pair<std::string, std::string>, std::string> paths;
+    for (const CatalogueEntry& e : catalogue_.list()) paths[{e.hash.hex(), e.name}] = e.path;
+    for (const UnusableFile& u : catalogue_.unusable()) {
+        const auto told = announced(u);
+        paths[{told.reason, told.name}] = u.path;
+    }
+    for (auto& info : list.models) {
+        const auto it = paths.find({info.problem.empty() ? info.hash : info.problem, info.name});
+        if (it != paths.end()) info.path = it->second;
+    }
+    std::error_code error;
+    if (!directories_.empty()) {
+        const auto store = std::filesystem::canonical(directories_.front(), error);
+        list.store = error ? directories_.front() : store.string();
+    }
+}
+
 bool ModelProvider::holds(const mesh::ModelHash& hash) const {
     return catalogue_.find(hash).has_value();
 }

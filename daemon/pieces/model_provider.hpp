@@ -53,6 +53,7 @@ class ModelProvider final : public Models {
     void hear();
 
     void announce(mesh::messages::Announcement& announcement) const override;
+    void locate(mesh::messages::ModelsReply& list) const override;
     bool holds(const mesh::ModelHash& hash) const override;
     void settle(std::function<void()> done) override;
     void add(std::string path, Added done) override;

@@ -10,6 +10,7 @@
 #include "daemon/model/piece.hpp"
 #include "daemon/pieces/open_model.hpp"
 #include "mesh/messages/plan.hpp"
+#include "mesh/messages/requests.hpp"
 #include "mesh/wire/identity.hpp"
 
 namespace shoal {
@@ -50,6 +51,8 @@ class Models {
 
     /// Says which models this device has, which files are none, and whether it still looks.
     virtual void announce(mesh::messages::Announcement& announcement) const = 0;
+    /// Says where this device's files are, of models in a list.
+    virtual void locate(mesh::messages::ModelsReply& list) const = 0;
     /// This device has the model's file.
     virtual bool holds(const mesh::ModelHash& hash) const = 0;
     /// Called back when the folders have been looked through as they are now; a large file that is

@@ -215,6 +215,7 @@ void fields(F&& f, S& s) {
     f(7, "loaded", s.loaded);
     f(8, "devices", s.devices, kMaxListedDevices, kMaxRequestBytes);
     f(64, "problem", s.problem, kMaxRequestBytes);
+    f(65, "path", s.path, kMaxRequestBytes);
 }
 
 template <typename F, Of<Metadata> S>
@@ -245,6 +246,7 @@ template <typename F, Of<ModelsReply> S>
 void fields(F&& f, S& s) {
     f(0, "models", s.models, kMaxListedModels);
     f(64, "reading_models", s.reading_models);
+    f(65, "store", s.store, kMaxRequestBytes);
 }
 
 template <typename F, Of<Range> S>

@@ -220,7 +220,8 @@ struct ModelInfo {
     std::uint32_t context = 0;
     bool loaded = false;
     std::vector<std::string> devices;  ///< ids (hex) of the devices that hold the file
-    std::string problem;  ///< why the file is no usable model; all but name and devices is empty
+    std::string problem;  ///< why it is no usable model; only name, devices and path are not empty
+    std::string path;     ///< of the answering device's file, or of the first; empty: it has none
 };
 /// A value of a model file's metadata, as text; long ones and arrays are left out.
 struct Metadata {
@@ -238,6 +239,7 @@ struct DescribeReply {
 struct ModelsReply {
     std::vector<ModelInfo> models;
     bool reading_models = false;  ///< some device still looks through its folders
+    std::string store;  ///< the answering device's folder for what is added; empty: it has none
 };
 
 /// How activations go between the answering device and another of its plan; see mesh::LinkReport.

@@ -169,7 +169,7 @@ std::vector<Event> all_events() {
             Failed{ErrorCode::context_length, "no"},
             TokenizeReply{{1, 2}, {"a", "b"}, "ab"},
             DetokenizeReply{"text"},
-            ModelsReply{{full_model(), ModelInfo{}}},
+            ModelsReply{{full_model(), ModelInfo{}}, true, "/models"},
             full_status(),
             full_bench(),
             full_plan(),

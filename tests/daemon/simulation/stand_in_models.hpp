@@ -37,6 +37,7 @@ class StandInModels final : public Models {
     StandInModels(Surroundings around, ModelProvider::Links links);
 
     void announce(mesh::messages::Announcement& announcement) const override;
+    void locate(mesh::messages::ModelsReply&) const override {}
     bool holds(const mesh::ModelHash& hash) const override;
     void settle(std::function<void()> done) override { around_.loop.post(std::move(done)); }
     void add(std::string path, Added done) override;
