@@ -208,6 +208,10 @@ void FirstContact::on_joined(const mesh::Member& member) {
     if (ring_.rotation != 0 || !ring_.marks.empty()) tell_ring(member.id);
 }
 
+void FirstContact::on_updated(const mesh::Member& member) {
+    if (book_.see(member, unix_now())) save_book();
+}
+
 void FirstContact::on_lost(const mesh::DeviceId& id) {
     book_.seen(id, unix_now());
     save_book();

@@ -52,6 +52,7 @@ class FirstContact final : public ClusterAdmin {
 
     void ask(const mesh::messages::Request& request, Told told) override;
     void on_joined(const mesh::Member& member) override;
+    void on_updated(const mesh::Member& member) override;
     void on_lost(const mesh::DeviceId& id) override;
     void on_message(const mesh::DeviceId& from, std::span<const std::byte> bytes) override;
     void stop_joining() noexcept override { guest_.stop(); }

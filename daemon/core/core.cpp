@@ -93,6 +93,7 @@ void DaemonCore::on_joined(const mesh::Member& member) {
 
 void DaemonCore::on_updated(const mesh::Member& member) {
     known_[member.id].member = member;
+    if (ports_.admin != nullptr) ports_.admin->on_updated(member);
     root_.on_members_changed();
 }
 

@@ -32,6 +32,7 @@ class ClusterAdmin {
     virtual void ask(const mesh::messages::Request& request, Told told) = 0;
     // What the mesh tells; see mesh::Node::Callbacks.
     virtual void on_joined(const mesh::Member& member) = 0;
+    virtual void on_updated(const mesh::Member& member) = 0;
     virtual void on_lost(const mesh::DeviceId& id) = 0;
     /// A frame of mesh/messages/devices.hpp, from a member.
     virtual void on_message(const mesh::DeviceId& from, std::span<const std::byte> bytes) = 0;

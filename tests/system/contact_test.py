@@ -286,9 +286,9 @@ class DevicesTest(unittest.TestCase):
             self.assertIn("device.name", result.stderr)
 
     def test_a_device_is_forgotten_while_an_answer_goes_on(self):
-        with Alone(4) as cluster:
+        with Alone(4, **{"plan.min_devices": 4}) as cluster:
             host, kept, away, out = cluster.start().devices
-            make_model(host.models / "tiny.gguf", shape="tiny", type="f32")
+            make_model(host.models / "tiny.gguf", shape="tiny", type="f32", context=4096)
             for device in (kept, away, out):
                 self.assertEqual(join(device, invite(host))[0], 0)
             cluster.wait_complete(cluster.devices)
@@ -300,6 +300,8 @@ class DevicesTest(unittest.TestCase):
             wait_for("the model is announced", lambda: "tiny" in kept.shoal("models").stdout)
             stream = Stream(kept, "tiny", 1500)
             wait_for("it is under way", lambda: len(stream.times) > 50)
+            ranks = {d["name"]: d["rank"] for d in host.status()["devices"]}
+            self.assertGreaterEqual(ranks["dev4"], 0, ranks)
             result = host.shoal("devices", "forget", "dev4")
             self.assertEqual(result.returncode, 0, result.stderr)
             at = time.monotonic()
