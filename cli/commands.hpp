@@ -95,6 +95,21 @@ struct DetokenizeOptions {
 };
 int detokenize(const Common& common, const DetokenizeOptions& options);
 
+struct InviteOptions {
+    bool no_qr = false;
+};
+int invite(const Common& common, const InviteOptions& options);
+
+struct JoinOptions {
+    std::string invitation;  ///< empty or "-": a line of standard input
+};
+int join(const Common& common, const JoinOptions& options);
+int leave(const Common& common);
+
+int devices(const Common& common);
+int devices_rename(const Common& common, const std::string& device, const std::string& name);
+int devices_forget(const Common& common, const std::string& device);
+
 int key_new(const Common& common, const std::string& file);
 int key_fingerprint(const Common& common, const std::string& file);
 

@@ -212,6 +212,36 @@ Json body(const messages::BenchReply& b) {
             {"layer_seconds", p.layer_seconds}};
 }
 
+Json body(const messages::InviteReply& i) {
+    return {{"event", "invitation"},
+            {"invitation", i.invitation},
+            {"seconds", i.seconds},
+            {"cluster", i.cluster},
+            {"addresses", i.addresses}};
+}
+
+Json body(const messages::ClusterReply& c) {
+    return {{"event", "cluster"},
+            {"cluster", c.cluster},
+            {"devices", c.devices},
+            {"warning", c.warning}};
+}
+
+Json body(const messages::DevicesReply& reply) {
+    Json devices = Json::array();
+    for (const auto& d : reply.devices) {
+        devices.push_back({{"id", d.id},
+                           {"name", d.name},
+                           {"address", d.address},
+                           {"version", d.version},
+                           {"since", d.since},
+                           {"seen", d.seen},
+                           {"self", d.self},
+                           {"online", d.online}});
+    }
+    return {{"event", "devices"}, {"cluster", reply.cluster}, {"devices", devices}};
+}
+
 Json body(const messages::PlanReply& p) {
     return Json::parse(plan_json(report_of(p)));
 }

@@ -32,7 +32,7 @@ Exit codes:
   1    the request failed; the message says why
   2    the command line or a value in it is wrong
   3    the daemon cannot be reached, or went away while it answered
-  4    no such model
+  4    no such model or device
   5    the daemon is busy: its queue is full, try again later
   130  Ctrl-C (128 and the number of the signal)
   141  standard output was closed by its reader
@@ -223,6 +223,56 @@ void add_tokens(CLI::App& app, TokenizeOptions& t, DetokenizeOptions& d, Action&
     from->callback([&] { action = [&](const Common& common) { return detokenize(common, d); }; });
 }
 
+void add_contact(CLI::App& app, InviteOptions& i, JoinOptions& j, Action& action) {
+    CLI::App* in = command(app, "invite", "Let another device into this device's cluster",
+                           "Prints a line for `shoal join` there. It is good for one device and "
+                           "ten minutes; whoever reads it first can use it.\n"
+                           "Example: shoal invite | ssh other shoal join");
+    in->add_flag("--no-qr", i.no_qr, "Do not show it as a QR code as well");
+    in->callback([&] { action = [&](const Common& common) { return invite(common, i); }; });
+
+    CLI::App* to = command(app, "join", "Go into another cluster, by an invitation",
+                           "Without LINE, or with -, it is asked for, or read from standard "
+                           "input. This device leaves the cluster that it is in.");
+    to->add_option("LINE", j.invitation, "What `shoal invite` printed");
+    to->callback([&] { action = [&](const Common& common) { return join(common, j); }; });
+
+    CLI::App* out = command(app, "leave", "Leave the cluster; this device is then one of its own",
+                            "It comes back by an invitation.");
+    out->callback([&] { action = [](const Common& common) { return leave(common); }; });
+}
+
+void add_devices(CLI::App& app, std::string& device, std::string& name, Action& action) {
+    CLI::App* all =
+        command(app, "devices", "List the devices of the cluster, rename and forget them",
+                "Alone it lists them.\n"
+                "Example: shoal devices rename 3f2a91c0 kitchen");
+    all->require_subcommand(0, 1);
+    CLI::App* list =
+        command(*all, "list", "List the devices that belong to the cluster",
+                "Those that are not there now as well. SINCE is when this device first "
+                "met them.");
+    CLI::App* rename = command(*all, "rename", "Give a device that is there another name", "");
+    CLI::App* forget =
+        command(*all, "forget", "Shut a device out of the cluster",
+                "All others get another key, while they work on; those that are switched off get "
+                "it when they come back. The device comes back by an invitation alone.");
+    for (CLI::App* sub : {rename, forget}) {
+        sub->add_option("DEVICE", device, "Its name, or the beginning of its id")->required();
+    }
+    rename->add_option("NAME", name, "What it is called from now on")->required();
+    const auto show = [&] { action = [](const Common& common) { return devices(common); }; };
+    list->callback(show);
+    all->callback([all, show] {
+        if (all->get_subcommands().empty()) show();
+    });
+    rename->callback([&] {
+        action = [&](const Common& common) { return devices_rename(common, device, name); };
+    });
+    forget->callback(
+        [&] { action = [&](const Common& common) { return devices_forget(common, device); }; });
+}
+
 void add_key(CLI::App& app, std::string& file, Action& action) {
     CLI::App* key = command(app, "key", "Make or inspect the key that devices of a cluster share",
                             "Example: sudo shoal key new");
@@ -312,7 +362,7 @@ void add_option_names(const CLI::App& app, std::vector<std::string>& names) {
 
 /// Throws when something was given that is nothing we know, or no command. CLI11 would say only
 /// that something was not expected.
-void refuse_unknown(const CLI::App& app) {
+void refuse_unknown(const CLI::App& app, bool has_action) {
     const CLI::App* at = &app;
     while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
     std::vector<std::string> left = app.remaining(true);
@@ -322,6 +372,7 @@ void refuse_unknown(const CLI::App& app) {
     if (option != left.end()) unknown_option(*at, *option);
     if (!command_names(*at).empty()) {
         if (!left.empty()) unknown_command(*at, left.front());
+        if (has_action) return;
         throw Error(kUsage,
                     fmt::format("`{}` needs a command: {}. See `{} --help`.", full_name(*at),
                                 fmt::join(command_names(*at), ", "), full_name(*at)));
@@ -383,6 +434,9 @@ int main(int argc, char** argv) {
     DetokenizeOptions detokenize_options;
     AddOptions add_options;
     ModelsOptions models_options;
+    InviteOptions invite_options;
+    JoinOptions join_options;
+    std::string device, device_name;
     std::string model;
     std::string key_file = config::cluster_key_file({});
     std::vector<std::string> help_words;
@@ -405,6 +459,8 @@ int main(int argc, char** argv) {
     add_models(app, models_options, model, action);
     add_files(app, add_options, model, action);
     add_tokens(app, tokenize_options, detokenize_options, action);
+    add_contact(app, invite_options, join_options, action);
+    add_devices(app, device, device_name, action);
     add_key(app, key_file, action);
     add_help(app, help_words, action);
     try {
@@ -413,7 +469,7 @@ int main(int argc, char** argv) {
         return app.exit(error) == 0 ? kOk : kUsage;
     }
     try {
-        refuse_unknown(app);
+        refuse_unknown(app, action != nullptr);
         return action(common);
     } catch (const Error& error) {
         return fail(common, error.code(), error.what());

@@ -15,9 +15,13 @@ struct Plain {
     std::string_view name;
     bool CommandLine::*member;
 };
-constexpr Plain kPlain[] = {{"--help", &CommandLine::help},       {"-h", &CommandLine::help},
-                            {"--version", &CommandLine::version}, {"--check", &CommandLine::check},
-                            {"--cpu", &CommandLine::cpu},         {"--json", &CommandLine::json}};
+constexpr Plain kPlain[] = {{"--help", &CommandLine::help},
+                            {"-h", &CommandLine::help},
+                            {"--version", &CommandLine::version},
+                            {"--check", &CommandLine::check},
+                            {"--cpu", &CommandLine::cpu},
+                            {"--json", &CommandLine::json},
+                            {"--take-boot-key", &CommandLine::take_boot_key}};
 
 // The member that a flag without a value sets, or null.
 bool* flag_without_value(CommandLine& line, std::string_view argument) {

@@ -110,6 +110,7 @@ std::string help_text() {
         "  --check        only check the settings and the files and folders that they name\n"
         "  --cpu          only show the instruction sets and threads that these settings choose\n"
         "  --json         with --cpu: as JSON\n"
+        "  --take-boot-key  only take up a cluster key of the boot partition, if there is one\n"
         "  --version      show the version\n"
         "  --help         show this text\n\n";
     out += wrapped(

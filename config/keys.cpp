@@ -172,6 +172,10 @@ constexpr std::array kKeys = {
     path("cluster.key_file", cluster<&C::key_file>, 0, kMaxPathBytes,
          "The 32-byte secret that the devices of a cluster share: the same file on each. Empty: "
          "cluster.key in the state folder, which the daemon makes when it is missing."),
+    list("cluster.boot_keys", cluster<&C::boot_keys>, Kind::path_list, 0, check_path,
+         "Files with a cluster key for devices that start for the first time from an SD card: the "
+         "first that is there is taken up where key_file is empty and there is no key yet, and "
+         "erased."),
     text("cluster.bind", cluster<&C::bind>, 1, 64, check_bind,
          "Address on which other devices reach this one. *: every address."),
     integer("cluster.port", cluster<&C::port>, "TCP port", 0, 65535,

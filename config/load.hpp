@@ -31,14 +31,15 @@ using Texts = std::vector<std::pair<std::string, std::string>>;
 struct CommandLine {
     bool help = false;
     bool version = false;
-    bool check = false;  ///< only check the settings
-    bool cpu = false;    ///< only show what will compute, and how
-    bool json = false;   ///< of cpu: as JSON
-    std::string file;    ///< of --config; empty: none named
-    Texts flags;         ///< of --section.key=value, in order
+    bool check = false;          ///< only check the settings
+    bool cpu = false;            ///< only show what will compute, and how
+    bool json = false;           ///< of cpu: as JSON
+    bool take_boot_key = false;  ///< only take up a key of cluster.boot_keys
+    std::string file;            ///< of --config; empty: none named
+    Texts flags;                 ///< of --section.key=value, in order
 };
 
-/// Read `--config FILE`, `--check`, `--cpu`, `--json`, `--help`, `--version` and
+/// Read `--config FILE`, `--check`, `--cpu`, `--json`, `--take-boot-key`, `--help`, `--version` and
 /// `--section.key=value`. A value may
 /// follow as the next argument; a boolean key alone means true. `arguments` excludes the
 /// program's name. Throws ConfigError for anything else.

@@ -39,6 +39,8 @@ struct DeviceSettings {
 /// [cluster]
 struct ClusterSettings {
     std::string key_file;  ///< empty: cluster_key_file() says which
+    /// Where a key may lie for the first start, that of an SD card's boot partition.
+    std::vector<std::string> boot_keys = {"/boot/firmware/shoal.key", "/boot/shoal.key"};
     std::string bind = "*";
     std::uint16_t port = 0;             ///< 0: any free port
     std::uint16_t beacon_port = 47474;  ///< UDP

@@ -55,6 +55,10 @@ struct Guarded {
         gates.try_emplace(port, limits, AcceptGate::Probe{is_open, is_silent});
         refill();
     }
+    void remove(std::uint16_t port) {
+        const std::lock_guard lock(mutex);
+        gates.erase(port);
+    }
     void refill() noexcept {
         if (reserve < 0) reserve = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
@@ -147,6 +151,10 @@ int guarded_accept(int listener, sockaddr* address, socklen_t* size, int flags) 
 
 void AcceptHook::guard_port(std::uint16_t port, const GateLimits& limits) {
     guarded().add(port, limits);
+}
+
+void AcceptHook::leave_port(std::uint16_t port) {
+    guarded().remove(port);
 }
 
 void AcceptHook::guard_local(const GateLimits& limits) {

@@ -15,6 +15,8 @@ class AcceptHook {
   public:
     /// From now on connections to this TCP port are bounded.
     static void guard_port(std::uint16_t port, const mesh::transport::GateLimits& limits);
+    /// The listener is closed; another one that has its port later is left alone.
+    static void leave_port(std::uint16_t port);
     /// And those to sockets in the file system, where a source is a process.
     static void guard_local(const mesh::transport::GateLimits& limits);
     /// Connections that were closed or refused for a limit since the start.

@@ -31,6 +31,16 @@ GateLimits mesh_limits(std::size_t descriptors, std::chrono::milliseconds handsh
     return limits;
 }
 
+GateLimits stranger_limits(std::size_t descriptors) noexcept {
+    GateLimits limits;
+    limits.total = std::clamp<std::size_t>(descriptors / 64, 16, 64);
+    limits.unproven = limits.total;
+    limits.per_source = limits.total / 8;
+    // Every key may connect, so none proves anything.
+    limits.proof = std::chrono::hours(24);
+    return limits;
+}
+
 GateLimits client_limits(std::size_t descriptors) noexcept {
     GateLimits limits;
     limits.total = std::clamp<std::size_t>(descriptors / 16, 32, 256);

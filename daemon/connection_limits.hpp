@@ -20,6 +20,8 @@ std::size_t raise_descriptor_limit() noexcept;
 /// takes longer than `handshake`.
 mesh::transport::GateLimits mesh_limits(std::size_t descriptors,
                                         std::chrono::milliseconds handshake) noexcept;
+/// For the listener that devices with an invitation call, whose keys nobody knows.
+mesh::transport::GateLimits stranger_limits(std::size_t descriptors) noexcept;
 /// For the control socket, where a source is a process. All of them together leave the larger part
 /// of the descriptors to the daemon's own files and connections.
 mesh::transport::GateLimits client_limits(std::size_t descriptors) noexcept;

@@ -39,20 +39,6 @@ std::string address_of(const config::ClusterSettings& s) {
     }
 }
 
-mesh::ClusterKey cluster_key(const config::Settings& s) {
-    const std::string path = config::cluster_key_file(s);
-    if (!s.cluster.key_file.empty()) return mesh::load_cluster_key(path);
-    bool made = false;
-    const mesh::ClusterKey key = mesh::load_or_make_cluster_key(path, made);
-    if (made) {
-        log::info(
-            "made a cluster key, {}: this device is a cluster of its own; those that are given "
-            "the same file belong to it",
-            path);
-    }
-    return key;
-}
-
 mesh::NodeConfig node_config(const config::Settings& s) {
     mesh::NodeConfig config;
     config.bind = s.cluster.bind;
@@ -79,18 +65,19 @@ Daemon::Daemon(config::Settings settings)
                    settings_.device.speed_bytes),
       memory_(settings_.device.memory_limit_bytes),
       identity_(mesh::load_or_create_identity(settings_.device.state_dir)),
-      key_(cluster_key(settings_)),
       catalogue_(settings_.device.state_dir, settings_.models.guess_pretokenizer
                                                  ? model::Tokenizer::UnknownPre::guess
                                                  : model::Tokenizer::UnknownPre::refuse),
       context_(identity_),
+      contact_(loop_, context_, settings_, host_name(), contact_links()),
       engine_(make_engine()),
       links_(std::make_unique<LinkThread>(loop_, [this] { return make_data_plane(); })),
       models_(loop_, worker_, catalogue_,
               std::filesystem::path(settings_.device.state_dir) / "pieces", model_links()),
-      node_(mesh::Node::start(context_, identity_, key_, node_config(settings_), description(),
-                              mesh_events())),
-      core_({loop_, *node_, *engine_, models_, texts_, plans_, &measurement_, links_.get()},
+      node_(mesh::Node::start(context_, identity_, contact_.key(), node_config(settings_),
+                              description(), mesh_events())),
+      core_({loop_, *node_, *engine_, models_, texts_, plans_, &measurement_, links_.get(),
+             &contact_},
             device(), {settings_.models, settings_.plan, {}, {}}),
       control_(std::make_unique<ControlSocket>(context_.zmq(), settings_.control.socket,
                                                settings_.control.group, core_.service())) {
@@ -117,7 +104,7 @@ void Daemon::run(const Supervisor& supervisor) {
     add_sources(supervisor);
     log::info("shoald {}: device {} ({}, {} threads), cluster {}, control socket {}", version(),
               identity_.id.hex().substr(0, 8), kernels_.name, placement_.threads,
-              key_.fingerprint(), settings_.control.socket);
+              contact_.key().fingerprint(), settings_.control.socket);
     if (settings_.cluster.encrypt != config::Encrypt::data) {
         log::warn(
             "activations travel in clear (cluster.encrypt): whoever reaches port {} can "
@@ -127,6 +114,8 @@ void Daemon::run(const Supervisor& supervisor) {
     if (http_) log::info("HTTP on {}:{}", settings_.http.listen, http_->port());
     warn_of_setup();
     models_.watch(settings_.models.directories);
+    guard_ = supervisor.guard;
+    contact_.start();
     core_.start();
     supervisor.ready();
     if (supervisor.alive_every.count() != 0) stay_alive(supervisor);
@@ -150,6 +139,9 @@ std::array<Daemon::Listener, 3> Daemon::listeners() const noexcept {
 void Daemon::add_sources(const Supervisor& supervisor) {
     loop_.add({[this] { return node_->descriptors(); }, [this] { return node_->next_deadline(); },
                [this] { node_->poll(); }, "the mesh"});
+    loop_.add({[this] { return contact_.descriptors(); },
+               [this] { return contact_.next_deadline(); }, [this] { contact_.poll(); },
+               "invitations"});
     loop_.add({[this] { return std::vector<int>{control_->descriptor()}; },
                [this] { return control_->next_deadline(); }, [this] { control_->poll(); },
                "the control socket"});
@@ -175,7 +167,7 @@ void Daemon::stay_alive(const Supervisor& supervisor) {
 mesh::DeviceDescription Daemon::description() const {
     mesh::DeviceDescription d;
     const Memory memory = memory_.read();
-    d.name = settings_.device.name.empty() ? host_name() : settings_.device.name;
+    d.name = contact_.name();
     d.memory_total = memory.total;
     d.memory_available = memory.available;
     d.threads = placement_.threads;
@@ -188,7 +180,7 @@ mesh::DeviceDescription Daemon::description() const {
 }
 
 DaemonCore::Device Daemon::device() const {
-    return {key_.fingerprint(), [this] { return description(); },
+    return {contact_.key().fingerprint(), [this] { return description(); },
             [this] { return address_of(settings_.cluster); }, utc_now};
 }
 
@@ -263,6 +255,27 @@ ModelProvider::Links Daemon::model_links() {
     links.catalogue_changed = [this] { core_.describe(); };
     // As much again is needed to load what was fetched.
     links.spare_memory = [] { return read_memory().available / 2; };
+    return links;
+}
+
+FirstContact::Links Daemon::contact_links() {
+    FirstContact::Links links;
+    links.node = [this]() -> mesh::Node& { return *node_; };
+    links.send = [this](const mesh::DeviceId& to, std::vector<std::byte> frame) {
+        return core_.send_about_devices(to, std::move(frame));
+    };
+    links.entered = [this](std::string fingerprint) { core_.set_cluster(std::move(fingerprint)); };
+    links.renamed = [this] { core_.describe(); };
+    links.guard = [this](std::uint16_t port, bool open) {
+        if (guard_) guard_(port, open);
+    };
+    links.warn = [this](mesh::messages::Warning warning) {
+        warning.device = identity_.id.hex();
+        core_.warnings().raise(std::move(warning));
+    };
+    links.unwarn = [this](const std::string& name) {
+        core_.warnings().clear(name, identity_.id.hex());
+    };
     return links;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "config/settings.hpp"
+#include "daemon/contact/first_contact.hpp"
 #include "daemon/core/core.hpp"
 #include "daemon/device_facts.hpp"
 #include "daemon/engine/engine_thread.hpp"
@@ -24,7 +25,6 @@
 #include "daemon/pieces/model_provider.hpp"
 #include "daemon/requests/control_socket.hpp"
 #include "daemon/stored_measurement.hpp"
-#include "mesh/discovery/cluster_key.hpp"
 #include "mesh/node.hpp"
 #include "mesh/transport/identity_store.hpp"
 #include "mesh/transport/state_lock.hpp"
@@ -40,6 +40,8 @@ struct Supervisor {
     std::function<void()> alive;
     std::chrono::microseconds alive_every{0};
     std::function<void()> reloading;
+    /// Strangers may connect to this TCP port from now on, or no more.
+    std::function<void(std::uint16_t port, bool open)> guard;
     /// The settings as they are now. May throw std::runtime_error.
     std::function<config::Settings()> settings;
 };
@@ -74,6 +76,7 @@ class Daemon {
     EngineEvents engine_events();
     mesh::Node::Callbacks mesh_events();
     ModelProvider::Links model_links();
+    FirstContact::Links contact_links();
     DaemonCore::Device device() const;
     void add_sources(const Supervisor& supervisor);
     void stay_alive(const Supervisor& supervisor);
@@ -95,9 +98,10 @@ class Daemon {
     StoredMeasurement measurement_;
     const MemoryBudget memory_;  // after the first measurement, whose memory is given back
     const mesh::Identity identity_;
-    const mesh::ClusterKey key_;
     Catalogue catalogue_;
     mesh::ZmqContext context_;
+    std::function<void(std::uint16_t port, bool open)> guard_;  // the supervisor's, once it runs
+    FirstContact contact_;
     std::unique_ptr<Engine> engine_;
     std::unique_ptr<LinkThread> links_;
     ModelProvider models_;

@@ -18,6 +18,7 @@
 #include "config/load.hpp"
 #include "daemon/accept_hook.hpp"
 #include "daemon/connection_limits.hpp"
+#include "daemon/contact/boot_key.hpp"
 #include "daemon/daemon.hpp"
 #include "daemon/device_facts.hpp"
 #include "daemon/log/log.hpp"
@@ -78,7 +79,7 @@ int check(const shoal::config::Settings& settings) {
 }
 
 // systemd, if it started us.
-shoal::Supervisor supervisor(const shoal::config::Sources& sources) {
+shoal::Supervisor supervisor(const shoal::config::Sources& sources, std::size_t descriptors) {
     shoal::Supervisor systemd;
     systemd.ready = [] { sd_notify(0, "READY=1"); };
     std::uint64_t patience_us = 0;
@@ -93,6 +94,10 @@ shoal::Supervisor supervisor(const shoal::config::Sources& sources) {
                        std::chrono::duration_cast<std::chrono::microseconds>(now).count()));
     };
     systemd.settings = [sources] { return shoal::config::load_settings(sources); };
+    systemd.guard = [descriptors](std::uint16_t port, bool open) {
+        if (!open) return shoal::AcceptHook::leave_port(port);
+        shoal::AcceptHook::guard_port(port, shoal::stranger_limits(descriptors));
+    };
     return systemd;
 }
 
@@ -117,7 +122,7 @@ int serve(const shoal::config::Settings& settings, const shoal::config::Sources&
     sigaction(SIGTERM, &action, nullptr);
     // At a terminal the signal says that it was closed.
     if (isatty(STDERR_FILENO) == 0) sigaction(SIGHUP, &action, nullptr);
-    daemon.run(supervisor(sources));
+    daemon.run(supervisor(sources, descriptors));
     running = nullptr;
     sd_notify(0, "STOPPING=1");
     shoal::log::info("stopping");
@@ -155,6 +160,12 @@ int main(int argc, char** argv) {
             return check(settings);
         }
         shoal::set_log_level(settings.log.level);
+        if (line.take_boot_key) {
+            if (settings.cluster.key_file.empty()) {
+                shoal::take_boot_key(settings.cluster.boot_keys, cluster_key_file(settings));
+            }
+            return 0;
+        }
         return serve(settings, sources);
     } catch (const ConfigError& error) {
         complain(true, error.what());

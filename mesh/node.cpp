@@ -94,6 +94,19 @@ class ZmqNode : public Node {
         }
         return all;
     }
+    void enter(const ClusterKey& key) override {
+        core_.enter(key.beacon_key(), std::chrono::steady_clock::now());
+    }
+    void set_keys(const std::vector<ClusterKey>& keys,
+                  std::function<bool(const PublicKey&)> is_known) override {
+        std::vector<wire::BeaconKey> beacon_keys;
+        for (const ClusterKey& key : keys) beacon_keys.push_back(key.beacon_key());
+        core_.set_keys(std::move(beacon_keys), std::move(is_known),
+                       std::chrono::steady_clock::now());
+    }
+    void refuse(std::set<DeviceId> devices) override {
+        core_.refuse(std::move(devices), std::chrono::steady_clock::now());
+    }
     void leave() noexcept override { core_.leave(std::chrono::steady_clock::now()); }
 
   private:

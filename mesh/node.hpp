@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -69,6 +70,15 @@ class Node : public Mesh {
 
     /// The TCP port of the control socket.
     virtual std::uint16_t port() const noexcept = 0;
+    /// Leaves the cluster and goes on in that of `key`, on the same sockets: all members are lost,
+    /// and a root that is another device with them.
+    virtual void enter(const ClusterKey& key) = 0;
+    /// Other keys of this cluster, the first of them the present one; under the others devices are
+    /// found of which `is_known` says that they belong to it. Members stay.
+    virtual void set_keys(const std::vector<ClusterKey>& keys,
+                          std::function<bool(const PublicKey&)> is_known) = 0;
+    /// Those are no members any more, and do not become any, until others are named in their place.
+    virtual void refuse(std::set<DeviceId> devices) = 0;
     /// Tell the others that we leave.
     virtual void leave() noexcept = 0;
 };

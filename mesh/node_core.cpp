@@ -233,8 +233,8 @@ std::vector<messages::Warning> NodeCore::warnings(Time now) const {
                         foreigners.size() == 1
                             ? "a device at " + hosts + " uses another cluster key"
                             : "devices at " + hosts + " use other cluster keys",
-                        "if it should be in this cluster, give it this device's key "
-                        "(cluster.key_file); otherwise all is well"});
+                        "if it should be in this cluster, run shoal invite here and shoal join "
+                        "there; otherwise all is well"});
     }
     return list;
 }
@@ -291,6 +291,29 @@ void NodeCore::leave(Time now) {
     membership_.leave(actions);
     process(actions, now);
     left_ = true;
+}
+
+void NodeCore::enter(const wire::BeaconKey& key, Time now) {
+    if (left_) return;
+    discovery_.set_keys(
+        {key}, [](const PublicKey&) { return false; }, now);
+    clashes_.clear();
+    membership::Actions actions;
+    membership_.part(actions);
+    membership_.refuse({}, actions);
+    process(actions, now);
+}
+
+void NodeCore::set_keys(std::vector<wire::BeaconKey> keys, discovery::Discovery::IsKnown is_known,
+                        Time now) {
+    discovery_.set_keys(std::move(keys), std::move(is_known), now);
+}
+
+void NodeCore::refuse(std::set<DeviceId> devices, Time now) {
+    if (left_) return;
+    membership::Actions actions;
+    membership_.refuse(std::move(devices), actions);
+    process(actions, now);
 }
 
 }  // namespace shoal::mesh

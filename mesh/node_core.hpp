@@ -63,6 +63,12 @@ class NodeCore {
     [[nodiscard]] bool send(const DeviceId& to, std::span<const std::byte> bytes);
     void describe(DeviceDescription self, Time now);
     void leave(Time now);
+    /// Leaves the cluster and goes on in that of another key: all members are lost.
+    void enter(const wire::BeaconKey& key, Time now);
+    /// As in Node.
+    void set_keys(std::vector<wire::BeaconKey> keys, discovery::Discovery::IsKnown is_known,
+                  Time now);
+    void refuse(std::set<DeviceId> devices, Time now);
     /// What is wrong around this device, for a person.
     std::vector<messages::Warning> warnings(Time now) const;
 

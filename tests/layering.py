@@ -15,8 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # A folder, the longest that matches, may include itself and what stands behind it. The order is
 # downward: a folder includes only folders above it in this list.
-MESH = ["mesh/wire", "mesh/messages", "mesh/transport", "mesh/discovery", "mesh/membership",
-        "mesh/exchange", "mesh"]
+MESH = ["mesh/wire", "mesh/messages", "mesh/transport", "mesh/discovery", "mesh/joining",
+        "mesh/membership", "mesh/exchange", "mesh"]
 MODEL = ["kernels", "daemon/model", "daemon/shard", "daemon/planner", "daemon/exec"]
 ALLOWED = {
     "kernels": [],
@@ -26,6 +26,7 @@ ALLOWED = {
     "mesh/messages": ["mesh/wire"],
     "mesh/transport": ["mesh/disk", "config", "mesh/wire"],
     "mesh/discovery": ["mesh/disk", "config", "mesh/wire", "mesh/messages", "mesh/transport"],
+    "mesh/joining": ["mesh/wire", "mesh/transport", "mesh/discovery"],
     "mesh/membership": ["config", "mesh/wire"],
     "mesh/exchange": ["config", "mesh/wire", "mesh/transport"],
     "mesh": ["config"] + MESH[:-1],
@@ -52,11 +53,12 @@ ALLOWED = {
     # What decides, over ports: neither mesh/transport nor anything else with a socket.
     "daemon/core": ["config", "mesh/wire", "mesh/messages", "mesh", "daemon/loop", "daemon/log", "daemon/links",
                     "daemon/pieces", "daemon/engine", "daemon/plan", "daemon/requests"],
+    "daemon/contact": ["mesh/disk", "config"] + MESH + ["daemon/loop", "daemon/log", "daemon/requests"],
     # The request messages are what the HTTP API translates.
     "daemon/http": ["config", "mesh/wire", "mesh/messages", "daemon/chat", "daemon/requests"],
     "daemon": ["mesh/disk", "config"] + MESH + MODEL + ["daemon/measure", "daemon/loop", "daemon/log", "daemon/links", "daemon/pieces",
                                            "daemon/engine", "daemon/plan", "daemon/requests",
-                                           "daemon/core", "daemon/http"],
+                                           "daemon/core", "daemon/contact", "daemon/http"],
     "cli": ["mesh/disk", "config", "daemon/model", "daemon/shard", "daemon/planner"] + MESH,
 }
 ANYTHING = "tests"

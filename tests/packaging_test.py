@@ -49,6 +49,7 @@ class Completions(unittest.TestCase):
         self.assertEqual(self.complete("shoal", "st"), ["status"])
         self.assertLessEqual({"chat", "run", "status", "key"}, set(self.complete("shoal", "")))
         self.assertEqual(self.complete("shoal", "key", ""), ["new", "show-fingerprint"])
+        self.assertEqual(self.complete("shoal", "devices", ""), ["list", "rename", "forget"])
         self.assertEqual(self.complete("shoal", "help", "to"), ["tokenize"])
 
     def test_bash_completes_options_of_the_command_and_of_all(self):

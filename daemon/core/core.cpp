@@ -86,12 +86,14 @@ void DaemonCore::on_joined(const mesh::Member& member) {
               member.description.name, member.address);
     known_[member.id] = {member, std::nullopt};
     describe();  // whom we see
+    if (ports_.admin != nullptr) ports_.admin->on_joined(member);
     root_.on_member_joined(member.id);
     survey_.on_joined(member.id);
 }
 
 void DaemonCore::on_updated(const mesh::Member& member) {
     known_[member.id].member = member;
+    if (ports_.admin != nullptr) ports_.admin->on_updated(member);
     root_.on_members_changed();
 }
 
@@ -101,6 +103,7 @@ void DaemonCore::on_lost(const mesh::DeviceId& id) {
     forget_long_lost();
     outbox_.drop(id);
     describe();
+    if (ports_.admin != nullptr) ports_.admin->on_lost(id);
     survey_.on_lost(id);
     root_.on_member_lost(id);
     router_.on_member_lost(id);

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/settings.hpp"
@@ -20,6 +21,7 @@
 #include "daemon/pieces/models.hpp"
 #include "daemon/plan/plan_member.hpp"
 #include "daemon/plan/plan_root.hpp"
+#include "daemon/requests/cluster_admin.hpp"
 #include "daemon/requests/log_limit.hpp"
 #include "daemon/requests/outbox.hpp"
 #include "daemon/requests/request_router.hpp"
@@ -40,6 +42,7 @@ class DaemonCore {
         Background& plans;  ///< what plans would do, and nothing else
         SelfMeasurement* measurement = nullptr;  ///< null: there is none
         LinkTester* links = nullptr;             ///< null: no links are measured
+        ClusterAdmin* admin = nullptr;           ///< null: who is in the cluster stays as it is
     };
     /// What is known of this device, as of now.
     struct Device {
@@ -63,6 +66,8 @@ class DaemonCore {
     /// Says who this device is, and goes on from there. Before the mesh's first event.
     void start();
 
+    /// This device is in another cluster; the mesh has said already that the members are lost.
+    void set_cluster(std::string fingerprint) { device_.cluster = std::move(fingerprint); }
     /// Other settings, for what begins from now on.
     void set(const config::ModelSettings& models, const config::PlanSettings& plan);
 
@@ -89,6 +94,8 @@ class DaemonCore {
 
     // What models need of the others.
     bool send(const mesh::DeviceId& to, const mesh::messages::PlanFrame& frame);
+    /// What ClusterAdmin says to that of another device.
+    bool send_about_devices(const mesh::DeviceId& to, std::vector<std::byte> frame);
     /// Other devices that have a model's file.
     std::vector<mesh::DeviceId> holders(const mesh::ModelHash& hash) const;
     /// This device's models are others, or a warning has changed: tell.
@@ -128,7 +135,7 @@ class DaemonCore {
     bool send(const mesh::DeviceId& to, std::vector<std::byte> message);
 
     const Ports ports_;
-    const Device device_;
+    Device device_;
     const mesh::DeviceId self_;
     Warnings warnings_;
     std::vector<mesh::messages::Warning> mesh_warnings_;  // those of warnings_ that the mesh told

@@ -11,7 +11,7 @@ namespace shoal {
 namespace {
 
 // The first byte of an application message says what follows.
-enum class Channel : std::uint8_t { plan = 1, request = 2, event = 3 };
+enum class Channel : std::uint8_t { plan = 1, request = 2, event = 3, devices = 4 };
 
 std::vector<std::byte> with_channel(Channel channel, std::vector<std::byte> bytes) {
     bytes.insert(bytes.begin(), static_cast<std::byte>(channel));
@@ -44,6 +44,9 @@ void DaemonCore::on_message(const mesh::DeviceId& from, std::span<const std::byt
             const auto frame = mesh::messages::decode_event(body);
             return frame ? router_.on_event(from, *frame) : complain(frame.error());
         }
+        case Channel::devices:
+            if (ports_.admin != nullptr) ports_.admin->on_message(from, body);
+            return;
     }
     complain({mesh::wire::DecodeError::Reason::unknown_type, "unknown channel"});
 }
@@ -82,6 +85,10 @@ bool DaemonCore::send(const mesh::DeviceId& to, const mesh::messages::PlanFrame&
         return true;
     }
     return send(to, with_channel(Channel::plan, mesh::messages::encode(frame)));
+}
+
+bool DaemonCore::send_about_devices(const mesh::DeviceId& to, std::vector<std::byte> frame) {
+    return send(to, with_channel(Channel::devices, std::move(frame)));
 }
 
 // What the mesh has no room for waits; false when the device is none of ours, or far behind.
@@ -133,6 +140,14 @@ struct DaemonCore::RouterPorts final : RequestPorts {
         core.measuring_.ask(request, std::move(told));
     }
     void stop_bench() override { core.measuring_.cancel(); }
+    void administer(const mesh::messages::Request& request, Told told) override {
+        if (core.ports_.admin != nullptr) return core.ports_.admin->ask(request, std::move(told));
+        told(mesh::messages::Failed{mesh::messages::ErrorCode::unavailable,
+                                    "this device's cluster cannot be changed"});
+    }
+    void stop_joining() override {
+        if (core.ports_.admin != nullptr) core.ports_.admin->stop_joining();
+    }
 
     DaemonCore& core;
 };

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "daemon/requests/cluster_admin.hpp"
 #include "daemon/requests/model_names.hpp"
 
 namespace shoal {
@@ -19,6 +20,7 @@ using mesh::messages::ErrorCode;
 using mesh::messages::Event;
 using mesh::messages::Failed;
 using mesh::messages::Generate;
+using mesh::messages::JoinRequest;
 using mesh::messages::ModelsRequest;
 using mesh::messages::Progress;
 using mesh::messages::PromptTokens;
@@ -63,6 +65,12 @@ void Attached::cancel(Ticket ticket) noexcept {
             case Stage::measuring:
                 give_up(ticket, ErrorCode::cancelled, "cancelled");
                 return ports_.stop_bench();
+            case Stage::administering: {
+                const bool joins = std::holds_alternative<JoinRequest>(it->second.request);
+                give_up(ticket, ErrorCode::cancelled, "cancelled");
+                if (joins) ports_.stop_joining();
+                return;
+            }
         }
     });
 }
@@ -79,6 +87,9 @@ void Attached::begin(Ticket ticket, Request request, Door door, Sink sink) {
     if (const auto* bench = std::get_if<BenchRequest>(&request)) {
         return measure(ticket, *bench, std::move(sink));
     }
+    if (ClusterAdmin::is_concerned(request)) {
+        return administer(ticket, std::move(request), std::move(sink));
+    }
     const std::string* model = model_of(request);
     const bool path = model != nullptr && is_path(*model);
     const bool unknown =
@@ -90,6 +101,11 @@ void Attached::begin(Ticket ticket, Request request, Door door, Sink sink) {
 void Attached::measure(Ticket ticket, const BenchRequest& request, Sink sink) {
     records_[ticket] = {request, std::move(sink), Stage::measuring};
     ports_.bench(request, [this, ticket](const Event& event) { deliver(ticket, event); });
+}
+
+void Attached::administer(Ticket ticket, Request request, Sink sink) {
+    records_[ticket] = {request, std::move(sink), Stage::administering};
+    ports_.administer(request, [this, ticket](const Event& event) { deliver(ticket, event); });
 }
 
 // A file of this device, wherever it lies: from here on by its hash.

@@ -53,13 +53,14 @@ class Attached {
     //  begin --> reading --> waiting <--> asked --> over
     //     |         |           |                    ^
     //     +-> here -+-----------+--------------------+
-    //     +-> measuring -----------------------------+
+    //     +-> measuring, administering --------------+
     enum class Stage : std::uint8_t {
-        reading,    // its model's file is taken in, or looked for in this device's folders
-        waiting,    // for a root, or for room on the way to it
-        asked,      // the root has it
-        here,       // this device answers it, whoever leads
-        measuring,  // this device measures itself
+        reading,        // its model's file is taken in, or looked for in this device's folders
+        waiting,        // for a root, or for room on the way to it
+        asked,          // the root has it
+        here,           // this device answers it, whoever leads
+        measuring,      // this device measures itself
+        administering,  // this device sees to it who is in the cluster
     };
     struct Record {
         mesh::messages::Request request;  // a generation's with the tokens so far
@@ -80,6 +81,7 @@ class Attached {
     void begin(Ticket ticket, mesh::messages::Request request, mesh::messages::Door door,
                Sink sink);
     void measure(Ticket ticket, const mesh::messages::BenchRequest& request, Sink sink);
+    void administer(Ticket ticket, mesh::messages::Request request, Sink sink);
     void read(Ticket ticket);
     void look_for(Ticket ticket);
     void found(Ticket ticket);

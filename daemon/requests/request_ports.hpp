@@ -83,6 +83,10 @@ class RequestPorts {
     virtual void bench(const mesh::messages::BenchRequest& request, Told told) = 0;
     /// What bench() began and has not ended is not wanted any more.
     virtual void stop_bench() = 0;
+
+    /// As ClusterAdmin has them.
+    virtual void administer(const mesh::messages::Request& request, Told told) = 0;
+    virtual void stop_joining() = 0;
 };
 
 }  // namespace shoal

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <sstream>
 #include <stdexcept>
-#include <vector>
 
 #include "mesh/disk/whole_file.hpp"
 #include "mesh/transport/state_file.hpp"
+#include "mesh/wire/base32.hpp"
 #include "mesh/wire/hex.hpp"
 
 namespace shoal::mesh {
@@ -23,8 +23,6 @@ constexpr std::size_t kChecksumBytes = 3;
 constexpr std::size_t kCodedBytes = 32 + kChecksumBytes;
 constexpr std::size_t kDigits = kCodedBytes * 8 / 5;
 static_assert(kCodedBytes * 8 % 5 == 0 && kDigits % kGroup == 0);
-// Crockford's alphabet: no I, L, O or U, which are misread.
-constexpr char kAlphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
 constexpr char kKdfContext[crypto_kdf_CONTEXTBYTES + 1] = "shoalkey";
 enum Subkey : std::uint64_t { kBeacon = 1, kFingerprint = 2, kChecksum = 3 };
@@ -45,39 +43,29 @@ std::array<std::uint8_t, kCodedBytes> with_checksum(const ClusterKey& key) {
     return coded;
 }
 
-int digit_value(char c) noexcept {
-    const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    if (lower == 'o') return 0;
-    if (lower == 'i' || lower == 'l') return 1;
-    const std::string_view alphabet(kAlphabet, 32);
-    const auto at = alphabet.find(lower);
-    return at == std::string_view::npos ? -1 : static_cast<int>(at);
-}
-
 void start_sodium() {
     if (sodium_init() < 0) throw std::runtime_error("libsodium cannot start its random generator");
 }
 
-/// The only line of the file that is neither empty nor a comment.
-std::string key_line(const std::string& text, const std::filesystem::path& path) {
+/// The lines of the file that are neither empty nor a comment.
+std::vector<std::string> key_lines(const std::string& text, const std::filesystem::path& path) {
     std::istringstream in(text);
-    std::string found;
-    int found_at = 0;
+    std::vector<std::string> found;
     int number = 0;
     for (std::string line; std::getline(in, line);) {
         ++number;
         const auto first = line.find_first_not_of(" \t\r");
         if (first == std::string::npos || line[first] == '#') continue;
-        if (found_at != 0) {
-            throw std::runtime_error(
-                path.string() + ":" + std::to_string(number) +
-                ": a second key; the file must hold one (the first is in line " +
-                std::to_string(found_at) + ")");
+        if (found.size() == kMaxKeysInFile) {
+            throw std::runtime_error(path.string() + ":" + std::to_string(number) +
+                                     ": one key too many; the file holds the cluster's key and at "
+                                     "most " +
+                                     std::to_string(kMaxKeysInFile - 1) +
+                                     " that it had before, behind it");
         }
-        found = line.substr(first, line.find_last_not_of(" \t\r") - first + 1);
-        found_at = number;
+        found.push_back(line.substr(first, line.find_last_not_of(" \t\r") - first + 1));
     }
-    if (found_at == 0) throw std::runtime_error(path.string() + " holds no cluster key");
+    if (found.empty()) throw std::runtime_error(path.string() + " holds no cluster key");
     return found;
 }
 
@@ -94,20 +82,10 @@ std::string ClusterKey::fingerprint() const {
 }
 
 std::string ClusterKey::text() const {
-    const auto coded = with_checksum(*this);
+    const std::string digits = wire::to_base32(with_checksum(*this));
     std::string text(kPrefix);
-    std::uint32_t bits = 0;
-    int held = 0;
-    std::size_t digits = 0;
-    for (const std::uint8_t byte : coded) {
-        bits = bits << 8 | byte;
-        held += 8;
-        while (held >= 5) {
-            if (digits != 0 && digits % kGroup == 0) text.push_back('-');
-            held -= 5;
-            text.push_back(kAlphabet[bits >> held & 31]);
-            ++digits;
-        }
+    for (std::size_t i = 0; i < digits.size(); i += kGroup) {
+        text.append(i == 0 ? "" : "-").append(digits, i, kGroup);
     }
     return text;
 }
@@ -130,24 +108,11 @@ std::optional<ClusterKey> parse_cluster_key(std::string_view text, std::string& 
         why = "a cluster key starts with \"" + std::string(kPrefix) + "\"";
         return std::nullopt;
     }
-    std::vector<std::uint8_t> coded;
-    std::uint32_t bits = 0;
-    int held = 0;
-    std::size_t digits = 0;
-    for (const char c : text.substr(kPrefix.size())) {
-        if (c == '-' || c == ' ') continue;
-        const int value = digit_value(c);
-        if (value < 0) {
-            why = "a cluster key holds letters and digits only";
-            return std::nullopt;
-        }
-        if (++digits > kDigits) break;
-        bits = (bits << 5 | static_cast<std::uint32_t>(value)) & 0xfff;
-        held += 5;
-        if (held >= 8) {
-            held -= 8;
-            coded.push_back(static_cast<std::uint8_t>(bits >> held));
-        }
+    const auto [coded, digits, strange, padded] =
+        wire::from_base32(text.substr(kPrefix.size()), kDigits);
+    if (strange) {
+        why = "a cluster key holds letters and digits only";
+        return std::nullopt;
     }
     if (digits != kDigits) {
         why = "a cluster key has " + std::to_string(kDigits) + " letters and digits after \"" +
@@ -164,7 +129,19 @@ std::optional<ClusterKey> parse_cluster_key(std::string_view text, std::string& 
     return key;
 }
 
-ClusterKey load_cluster_key(const std::filesystem::path& path) {
+std::vector<ClusterKey> read_cluster_keys(const std::string& text,
+                                          const std::filesystem::path& path) {
+    std::vector<ClusterKey> keys;
+    for (const std::string& line : key_lines(text, path)) {
+        std::string why;
+        const auto key = parse_cluster_key(line, why);
+        if (!key) throw std::runtime_error(path.string() + " holds no valid cluster key: " + why);
+        keys.push_back(*key);
+    }
+    return keys;
+}
+
+std::vector<ClusterKey> load_cluster_keys(const std::filesystem::path& path) {
     start_sodium();
     const auto file = transport::read_state_file(path);
     if (!file) {
@@ -178,10 +155,11 @@ ClusterKey load_cluster_key(const std::filesystem::path& path) {
                                                   : " may be written by its group") +
                                  "; run: chmod 640 " + path.string());
     }
-    std::string why;
-    const auto key = parse_cluster_key(key_line(file->text, path), why);
-    if (!key) throw std::runtime_error(path.string() + " holds no valid cluster key: " + why);
-    return *key;
+    return read_cluster_keys(file->text, path);
+}
+
+ClusterKey load_cluster_key(const std::filesystem::path& path) {
+    return load_cluster_keys(path).front();
 }
 
 ClusterKey load_or_make_cluster_key(const std::filesystem::path& path, bool& made) {
@@ -189,6 +167,13 @@ ClusterKey load_or_make_cluster_key(const std::filesystem::path& path, bool& mad
     made = !transport::read_state_file(path) &&
            disk::create_file(path, generate_cluster_key().text() + "\n", kMode);
     return load_cluster_key(path);
+}
+
+void replace_cluster_keys(std::span<const ClusterKey> keys, const std::filesystem::path& path) {
+    const auto before = transport::read_state_file(path);
+    std::string text;
+    for (const ClusterKey& key : keys) text += key.text() + "\n";
+    disk::replace_file(path, text, before ? before->mode & 0640 : kMode);
 }
 
 void save_cluster_key(const ClusterKey& key, const std::filesystem::path& path) {

@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace shoal::mesh {
 
@@ -30,15 +32,29 @@ ClusterKey generate_cluster_key();
 /// Nothing when it is not a key or when its checksum shows a typing mistake; `why` says which.
 std::optional<ClusterKey> parse_cluster_key(std::string_view text, std::string& why);
 
-/// Reads a file with one key; empty lines and lines that start with # are skipped.
+/// A file holds at most so many keys: the cluster's, and behind it those that it had before.
+inline constexpr std::size_t kMaxKeysInFile = 4;
+
+/// The keys of a file's text, as of load_cluster_keys(); at least one.
+/// Throws std::runtime_error with the path when there is none, or one that is damaged.
+std::vector<ClusterKey> read_cluster_keys(const std::string& text,
+                                          const std::filesystem::path& path);
+
+/// Reads a file of keys, one a line; empty lines and lines that start with # are skipped.
 /// A file that everybody may read, or that others than its owner may write, is refused: whoever
 /// knows the key is in the cluster. The group may read it.
 /// Throws std::runtime_error with the path and what to do.
+std::vector<ClusterKey> load_cluster_keys(const std::filesystem::path& path);
+/// The first of them: the cluster's.
 ClusterKey load_cluster_key(const std::filesystem::path& path);
 
 /// The key of a file, which is made (mode 0600) when there is none: `made` says so.
 /// Throws as load_cluster_key() and save_cluster_key().
 ClusterKey load_or_make_cluster_key(const std::filesystem::path& path, bool& made);
+
+/// Writes keys to a file in place of those that it has, whose mode stays; or to a new one.
+/// Throws std::runtime_error with the path when it cannot be written.
+void replace_cluster_keys(std::span<const ClusterKey> keys, const std::filesystem::path& path);
 
 /// Writes the key to a new file of mode 0600.
 /// Throws std::runtime_error when the file exists already or cannot be written.

@@ -23,18 +23,20 @@ constexpr std::size_t kMaxForeigners = 3;
 Discovery::Discovery(Self self, const wire::BeaconKey& key, DiscoveryConfig config, Random random,
                      IsSettled is_settled, Time now)
     : self_(self),
-      key_(key),
+      keys_{key},
       config_(config),
       random_(std::move(random)),
       is_settled_(std::move(is_settled)),
       limit_(config.answers, now),
       start_(now),
+      burst_start_(now),
       next_announcement_(now) {
     random_(cookie_key_);
 }
 
 wire::BeaconBytes Discovery::make(wire::Beacon::Kind kind, const wire::Nonce& nonce,
-                                  const wire::Nonce& echo, Time now) const {
+                                  const wire::Nonce& echo, const wire::BeaconKey& key,
+                                  Time now) const {
     wire::Beacon beacon;
     beacon.kind = kind;
     beacon.control_port = self_.control_port;
@@ -44,7 +46,7 @@ wire::BeaconBytes Discovery::make(wire::Beacon::Kind kind, const wire::Nonce& no
     beacon.public_key = self_.public_key;
     beacon.nonce = nonce;
     beacon.echo = echo;
-    return wire::encode(beacon, key_);
+    return wire::encode(beacon, key);
 }
 
 wire::Nonce Discovery::issue_nonce(Time now) {
@@ -78,13 +80,29 @@ wire::Nonce Discovery::cookie(const DeviceId& id, std::uint64_t period) const no
     return nonce;
 }
 
+void Discovery::set_keys(std::vector<wire::BeaconKey> keys, IsKnown is_known, Time now) {
+    keys_ = std::move(keys);
+    is_known_ = std::move(is_known);
+    foreigners_.clear();  // They may be ours now.
+    announced_ = 0;
+    burst_start_ = next_announcement_ = now;
+}
+
+const wire::BeaconKey* Discovery::key_of(std::span<const std::byte> bytes,
+                                         const wire::Beacon& beacon) const noexcept {
+    const auto made = std::ranges::find_if(
+        keys_, [&](const wire::BeaconKey& key) { return wire::is_authentic(bytes, key); });
+    if (made == keys_.end()) return nullptr;
+    return made == keys_.begin() || is_known_(beacon.public_key) ? &*made : nullptr;
+}
+
 void Discovery::tick(Time now, Output& out) {
     if (now < next_announcement_) return;
     out.send.push_back(
-        {std::nullopt, make(wire::Beacon::Kind::announce, issue_nonce(now), {}, now)});
+        {std::nullopt, make(wire::Beacon::Kind::announce, issue_nonce(now), {}, keys_[0], now)});
     ++announced_;
     next_announcement_ = announced_ < config_.burst.size()
-                             ? std::max(start_ + config_.burst[announced_], now)
+                             ? std::max(burst_start_ + config_.burst[announced_], now)
                              : now + config_.interval;
 }
 
@@ -93,7 +111,8 @@ void Discovery::contact(const Endpoint& to, Time now, Output& out) {
         ++counters_.limited;
         return;
     }
-    out.send.push_back({to, make(wire::Beacon::Kind::announce, issue_nonce(now), {}, now)});
+    out.send.push_back(
+        {to, make(wire::Beacon::Kind::announce, issue_nonce(now), {}, keys_[0], now)});
 }
 
 void Discovery::received(std::span<const std::byte> bytes, const Endpoint& from, Time now,
@@ -105,12 +124,15 @@ void Discovery::received(std::span<const std::byte> bytes, const Endpoint& from,
     }
     const bool has_our_key = beacon->public_key == self_.public_key;
     if (has_our_key && beacon->instance == self_.instance) return;  // Our own, heard again.
-    if (!wire::is_authentic(bytes, key_)) {
+    const wire::BeaconKey* key = key_of(bytes, *beacon);
+    if (key == nullptr) {
         ++counters_.foreign;
         return note_foreigner(from.host, now);
     }
     const DeviceId id = device_id_of(beacon->public_key);
-    if (beacon->kind == wire::Beacon::Kind::announce) return answer(*beacon, id, from, now, out);
+    if (beacon->kind == wire::Beacon::Kind::announce) {
+        return answer(*beacon, id, from, *key, now, out);
+    }
     if (!is_fresh(*beacon, id, now)) {
         ++counters_.stale;
         return;
@@ -124,7 +146,7 @@ void Discovery::received(std::span<const std::byte> bytes, const Endpoint& from,
             ++counters_.limited;
             return;
         }
-        out.send.push_back({from, make(wire::Beacon::Kind::confirm, {}, beacon->nonce, now)});
+        out.send.push_back({from, make(wire::Beacon::Kind::confirm, {}, beacon->nonce, *key, now)});
     }
     out.sighted.push_back({beacon->public_key, id, beacon->instance, beacon->control_port, from,
                            now - std::chrono::seconds(beacon->age)});
@@ -138,7 +160,7 @@ bool Discovery::is_fresh(const wire::Beacon& beacon, const DeviceId& id, Time no
 }
 
 void Discovery::answer(const wire::Beacon& beacon, const DeviceId& id, const Endpoint& from,
-                       Time now, Output& out) {
+                       const wire::BeaconKey& key, Time now, Output& out) {
     if (is_settled_(id, beacon.instance)) {
         const auto it = courtesies_.find(id);
         if (it != courtesies_.end() && now - it->second < config_.courtesy) return;
@@ -149,8 +171,8 @@ void Discovery::answer(const wire::Beacon& beacon, const DeviceId& id, const End
         ++counters_.limited;
         return;
     }
-    out.send.push_back(
-        {from, make(wire::Beacon::Kind::answer, cookie(id, period_of(now)), beacon.nonce, now)});
+    out.send.push_back({from, make(wire::Beacon::Kind::answer, cookie(id, period_of(now)),
+                                   beacon.nonce, key, now)});
 }
 
 void Discovery::note_foreigner(const std::string& host, Time now) {

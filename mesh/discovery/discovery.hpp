@@ -74,10 +74,16 @@ class Discovery {
     using Random = std::function<void(std::span<std::uint8_t>)>;
     /// Whether a device is a member of that instance, so that it needs no answer.
     using IsSettled = std::function<bool(const DeviceId&, std::uint64_t instance)>;
+    /// Whether a device with that key belonged to the cluster before its key changed.
+    using IsKnown = std::function<bool(const PublicKey&)>;
 
     Discovery(Self self, const wire::BeaconKey& key, DiscoveryConfig config, Random random,
               IsSettled is_settled, Time now);
 
+    /// Announces under the first key from now on, and takes beacons that were made with it. With
+    /// the others it takes those of devices that are known, and answers under the same key.
+    /// Requires: there is one. It begins anew with the burst.
+    void set_keys(std::vector<wire::BeaconKey> keys, IsKnown is_known, Time now);
     void tick(Time now, Output& out);
     void received(std::span<const std::byte> bytes, const Endpoint& from, Time now, Output& out);
     /// Asks at one address, where a member has seen a device.
@@ -94,25 +100,30 @@ class Discovery {
     };
 
     wire::BeaconBytes make(wire::Beacon::Kind kind, const wire::Nonce& nonce,
-                           const wire::Nonce& echo, Time now) const;
+                           const wire::Nonce& echo, const wire::BeaconKey& key, Time now) const;
+    /// Which of ours it was made with; null: none that counts for its sender.
+    const wire::BeaconKey* key_of(std::span<const std::byte> bytes,
+                                  const wire::Beacon& beacon) const noexcept;
     void note_foreigner(const std::string& host, Time now);
     wire::Nonce issue_nonce(Time now);
     bool was_issued(const wire::Nonce& nonce, Time now) const noexcept;
     /// The nonce of our answers to one device; changes every nonce_life.
     wire::Nonce cookie(const DeviceId& id, std::uint64_t period) const noexcept;
     std::uint64_t period_of(Time now) const noexcept;
-    void answer(const wire::Beacon& beacon, const DeviceId& id, const Endpoint& from, Time now,
-                Output& out);
+    void answer(const wire::Beacon& beacon, const DeviceId& id, const Endpoint& from,
+                const wire::BeaconKey& key, Time now, Output& out);
     bool is_fresh(const wire::Beacon& beacon, const DeviceId& id, Time now) const noexcept;
 
     Self self_;
-    wire::BeaconKey key_;
+    std::vector<wire::BeaconKey> keys_;  // the first is the cluster's now
+    IsKnown is_known_;
     DiscoveryConfig config_;
     Random random_;
     IsSettled is_settled_;
     RateLimit limit_;
     DiscoveryCounters counters_;
     Time start_;
+    Time burst_start_;
     std::size_t announced_ = 0;
     Time next_announcement_;
     std::deque<Issued> issued_;

@@ -81,6 +81,17 @@ std::string network_address(const std::vector<Interface>& interfaces,
     return {};
 }
 
+std::vector<std::string> reachable_addresses(const std::vector<Interface>& interfaces,
+                                             const std::vector<std::string>& only) {
+    std::vector<std::string> near, own;
+    for (const Interface& interface : interfaces) {
+        if (!is_usable(interface, only)) continue;
+        auto& list = (interface.flags & IFF_LOOPBACK) != 0 ? own : near;
+        list.insert(list.end(), interface.ipv4.begin(), interface.ipv4.end());
+    }
+    return near.empty() ? own : near;
+}
+
 bool is_usable(const Interface& interface, const std::vector<std::string>& only) {
     if ((interface.flags & IFF_UP) == 0) return false;
     if (interface.ipv4.empty() && !interface.has_ipv6) return false;

@@ -26,6 +26,11 @@ std::vector<Interface> list_interfaces();
 std::string network_address(const std::vector<Interface>& interfaces,
                             const std::vector<std::string>& only);
 
+/// The IPv4 addresses by which others may reach this device: those of usable interfaces, and of the
+/// loopback when there is no other.
+std::vector<std::string> reachable_addresses(const std::vector<Interface>& interfaces,
+                                             const std::vector<std::string>& only);
+
 /// Whether beacons go out on it. With `only`, exactly those named; else every real one and the
 /// loopback, where the daemons of one machine meet. Tunnels, and the bridges and cables that
 /// container and virtual machine software makes, lead to no other device of ours.

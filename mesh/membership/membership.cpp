@@ -50,7 +50,7 @@ std::uint64_t Membership::clock_us(Time now) const {
 }
 
 void Membership::found(const Found& device, Time now, Actions& out) {
-    if (device.id == self_) return;
+    if (device.id == self_ || refused_.contains(device.id)) return;
     if (const auto it = peers_.find(device.id); it != peers_.end()) {
         if (it->second.found.instance == device.instance) return;
         if (it->second.is_member() && !replaces(device, it->second, now, out)) return;
@@ -355,6 +355,25 @@ void Membership::leave(Actions& out) {
         out.push_back(Send{it->first, wire::Leave{it->second.theirs}});
         out.push_back(Disconnect{it->first, it->second.found.public_key});
         it = peers_.erase(it);
+    }
+}
+
+void Membership::part(Actions& out) {
+    for (auto it = peers_.begin(); it != peers_.end();) {
+        out.push_back(Send{it->first, wire::Leave{it->second.theirs}});
+        it = drop(it, "we left", out);
+    }
+}
+
+void Membership::refuse(std::set<DeviceId> devices, Actions& out) {
+    refused_ = std::move(devices);
+    for (auto it = peers_.begin(); it != peers_.end();) {
+        if (!refused_.contains(it->first)) {
+            ++it;
+            continue;
+        }
+        out.push_back(Send{it->first, wire::Leave{it->second.theirs}});
+        it = drop(it, "it was forgotten", out);
     }
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -154,6 +155,11 @@ class Membership {
     /// Our election state; members hear of a change at once.
     void announce(const wire::ElectionState& state, Time now, Actions& out);
     void leave(Actions& out);
+    /// The same, and goes on alone: all members are lost.
+    void part(Actions& out);
+    /// Those are no members any more, and are not taken when they are found, until others are named
+    /// in their place.
+    void refuse(std::set<DeviceId> devices, Actions& out);
 
     /// The header of the next application message on a lane; nothing when there is no such member.
     std::optional<wire::Application> next_header(const DeviceId& to, wire::Lane lane) const;
@@ -198,6 +204,7 @@ class Membership {
     MembershipConfig config_;
     Random random_;
     Peers peers_;
+    std::set<DeviceId> refused_;
     wire::ElectionState election_;
     Time next_sightings_;
     Time epoch_;

@@ -121,6 +121,64 @@ void fields(F&& f, S& s) {
     f(1, "devices", s.devices);
 }
 
+template <typename F, Of<InviteRequest> S>
+void fields(F&&, S&) {}
+
+template <typename F, Of<JoinRequest> S>
+void fields(F&& f, S& s) {
+    f(0, "invitation", s.invitation, kMaxInvitationBytes);
+}
+
+template <typename F, Of<LeaveRequest> S>
+void fields(F&&, S&) {}
+
+template <typename F, Of<DevicesRequest> S>
+void fields(F&&, S&) {}
+
+template <typename F, Of<RenameRequest> S>
+void fields(F&& f, S& s) {
+    f(0, "device", s.device, kMaxDeviceNameBytes);
+    f(1, "name", s.name, kMaxDeviceNameBytes);
+}
+
+template <typename F, Of<ForgetRequest> S>
+void fields(F&& f, S& s) {
+    f(0, "device", s.device, kMaxDeviceNameBytes);
+}
+
+template <typename F, Of<InviteReply> S>
+void fields(F&& f, S& s) {
+    f(0, "invitation", s.invitation, kMaxInvitationBytes);
+    f(1, "seconds", s.seconds);
+    f(2, "cluster", s.cluster, kMaxRequestBytes);
+    f(3, "addresses", s.addresses, kMaxListedDevices, kMaxDeviceNameBytes);
+}
+
+template <typename F, Of<ClusterReply> S>
+void fields(F&& f, S& s) {
+    f(0, "cluster", s.cluster, kMaxRequestBytes);
+    f(1, "devices", s.devices, kMaxListedDevices, kMaxRequestBytes);
+    f(2, "warning", s.warning, kMaxRequestBytes);
+}
+
+template <typename F, Of<KnownDevice> S>
+void fields(F&& f, S& s) {
+    f(0, "id", s.id, kMaxRequestBytes);
+    f(1, "name", s.name, kMaxRequestBytes);
+    f(2, "address", s.address, kMaxRequestBytes);
+    f(3, "version", s.version, kMaxRequestBytes);
+    f(4, "since", s.since);
+    f(5, "seen", s.seen);
+    f(6, "self", s.self);
+    f(7, "online", s.online);
+}
+
+template <typename F, Of<DevicesReply> S>
+void fields(F&& f, S& s) {
+    f(0, "cluster", s.cluster, kMaxRequestBytes);
+    f(1, "devices", s.devices, kMaxListedDevices);
+}
+
 template <typename F, Of<Progress> S>
 void fields(F&& f, S& s) {
     f(0, "what", s.what, kMaxRequestBytes);

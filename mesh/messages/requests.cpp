@@ -9,11 +9,13 @@
 namespace shoal::mesh::messages {
 namespace {
 
-constexpr std::array kRequestNames{"generate", "tokenize", "detokenize", "status", "models",
-                                   "load",     "cancel",   "bench",      "plan",   "describe"};
-constexpr std::array kEventNames{"progress",    "token",      "done",          "failed",
-                                 "tokens",      "text",       "models_reply",  "status_reply",
-                                 "bench_reply", "plan_reply", "prompt_tokens", "describe_reply"};
+constexpr std::array kRequestNames{
+    "generate", "tokenize", "detokenize", "status", "models", "load",    "cancel", "bench",
+    "plan",     "describe", "invite",     "join",   "leave",  "devices", "rename", "forget"};
+constexpr std::array kEventNames{"progress",     "token",         "done",          "failed",
+                                 "tokens",       "text",          "models_reply",  "status_reply",
+                                 "bench_reply",  "plan_reply",    "prompt_tokens", "describe_reply",
+                                 "invite_reply", "cluster_reply", "devices_reply"};
 static_assert(kRequestNames.size() == std::variant_size_v<Request>);
 static_assert(kEventNames.size() == std::variant_size_v<Event>);
 static_assert(kMaxRequestBytes == kMaxFrameBytes && kMaxPromptTokens == kMaxArrayEntries);

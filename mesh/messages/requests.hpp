@@ -40,6 +40,8 @@ inline constexpr std::size_t kMaxListedModels = 4096;
 inline constexpr std::size_t kMaxListedDevices = 1024;
 inline constexpr std::size_t kMaxListedWarnings = 4096;
 inline constexpr std::size_t kMaxListedCpus = 4096;
+inline constexpr std::size_t kMaxInvitationBytes = 1024;
+inline constexpr std::size_t kMaxDeviceNameBytes = 255;
 
 /// Defaults: greedy is temperature 0. A value that switches a filter off is its default.
 struct Sampling {
@@ -130,10 +132,27 @@ struct PlanRequest {
     std::string model;
     std::uint32_t devices = 0;  ///< show the best plan for so many; 0: the one that would be made
 };
+/// Who is in the cluster (mesh/PROTOCOL.md, First contact). Over the control socket only.
+struct InviteRequest {};
+struct JoinRequest {
+    std::string invitation;
+};
+struct LeaveRequest {};
+/// The devices that belong to the cluster, also those that are not there now.
+struct DevicesRequest {};
+struct RenameRequest {
+    std::string device;  ///< its name, or the beginning of its id
+    std::string name;
+};
+/// A device is none of the cluster any more, and cannot come back without an invitation.
+struct ForgetRequest {
+    std::string device;  ///< its name, or the beginning of its id
+};
 
-using Request =
-    std::variant<Generate, TokenizeRequest, DetokenizeRequest, StatusRequest, ModelsRequest,
-                 LoadRequest, CancelRequest, BenchRequest, PlanRequest, DescribeRequest>;
+using Request = std::variant<Generate, TokenizeRequest, DetokenizeRequest, StatusRequest,
+                             ModelsRequest, LoadRequest, CancelRequest, BenchRequest, PlanRequest,
+                             DescribeRequest, InviteRequest, JoinRequest, LeaveRequest,
+                             DevicesRequest, RenameRequest, ForgetRequest>;
 
 /// Why something was refused or failed; the text says what, where and what to do.
 enum class ErrorCode : std::uint8_t {
@@ -298,9 +317,33 @@ struct BenchReply {
     std::string not_stored;  ///< why it is lost at the daemon's end; empty: it is not
 };
 
-using Event =
-    std::variant<Progress, Token, Done, Failed, TokenizeReply, DetokenizeReply, ModelsReply,
-                 StatusReply, BenchReply, PlanReply, PromptTokens, DescribeReply>;
+struct InviteReply {
+    std::string invitation;              ///< a line for JoinRequest
+    std::uint32_t seconds = 0;           ///< so long it can be used
+    std::string cluster;                 ///< the key's fingerprint
+    std::vector<std::string> addresses;  ///< where this device waits, "10.0.0.1:40123"
+};
+/// The cluster that this device is in now.
+struct ClusterReply {
+    std::string cluster;               ///< the key's fingerprint
+    std::vector<std::string> devices;  ///< names of those that are there, this one first
+    std::string warning;               ///< what is not as it should be; empty: all is well
+};
+/// Times are seconds of the Unix epoch.
+struct KnownDevice {
+    std::string id, name, address, version;
+    std::uint64_t since = 0;  ///< it belongs to the cluster
+    std::uint64_t seen = 0;   ///< it was there
+    bool self = false, online = false;
+};
+struct DevicesReply {
+    std::string cluster;
+    std::vector<KnownDevice> devices;
+};
+
+using Event = std::variant<Progress, Token, Done, Failed, TokenizeReply, DetokenizeReply,
+                           ModelsReply, StatusReply, BenchReply, PlanReply, PromptTokens,
+                           DescribeReply, InviteReply, ClusterReply, DevicesReply>;
 
 /// True for the event that ends a request.
 bool is_final(const Event& event) noexcept;

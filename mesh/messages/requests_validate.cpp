@@ -182,6 +182,50 @@ Problem check(const BenchRequest&, Door door) {
                   "measuring a device is for the command line on the device itself"};
 }
 
+Problem for_control_alone(Door door) {
+    if (door == Door::control) return {};
+    return Failed{ErrorCode::forbidden,
+                  "who is in the cluster is decided on the command line of a device alone"};
+}
+
+Problem check_device(std::string_view field, const std::string& text) {
+    if (text.empty()) return bad("{} is empty", field);
+    if (auto p = at_most(field, text.size(), kMaxDeviceNameBytes, "bytes")) return p;
+    const bool control = std::any_of(text.begin(), text.end(), [](char c) {
+        return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
+    });
+    if (control) return bad("{} \"{}\" holds control characters", field, quote(text));
+    return {};
+}
+
+Problem check(const InviteRequest&, Door door) {
+    return for_control_alone(door);
+}
+
+Problem check(const JoinRequest& j, Door door) {
+    if (auto p = for_control_alone(door)) return p;
+    return at_most("invitation", j.invitation.size(), kMaxInvitationBytes, "bytes");
+}
+
+Problem check(const LeaveRequest&, Door door) {
+    return for_control_alone(door);
+}
+
+Problem check(const DevicesRequest&, Door door) {
+    return for_control_alone(door);
+}
+
+Problem check(const RenameRequest& r, Door door) {
+    if (auto p = for_control_alone(door)) return p;
+    if (auto p = check_device("device", r.device)) return p;
+    return check_device("name", r.name);
+}
+
+Problem check(const ForgetRequest& f, Door door) {
+    if (auto p = for_control_alone(door)) return p;
+    return check_device("device", f.device);
+}
+
 Problem check(const StatusRequest&, Door) {
     return {};
 }

@@ -9,6 +9,7 @@
 #include <zmq.hpp>
 
 #include "mesh/transport/identity_store.hpp"
+#include "mesh/wire/hex.hpp"
 
 namespace shoal::mesh {
 
@@ -16,6 +17,7 @@ namespace {
 
 constexpr char kZapEndpoint[] = "inproc://zeromq.zap.01";
 constexpr char kZapDomain[] = "shoal";
+constexpr char kOpenZapDomain[] = "shoal-open";
 // ZMQ_ZAP_ENFORCE_DOMAIN: libzmq 4.3 has the option, its header names it among the drafts only.
 constexpr int kZapEnforceDomain = 93;
 constexpr std::size_t kMaxZapFrames = 8;
@@ -58,16 +60,15 @@ struct ZmqContext::Impl {
     }
 
     void answer(zmq::socket_t& socket, const std::vector<zmq::message_t>& request) {
-        std::optional<DeviceId> sender;
+        std::string sender;  // empty: it may not
         if (request.size() == kKey + 1 && request[kMechanism].to_string_view() == "CURVE" &&
-            request[kDomain].to_string_view() == kZapDomain &&
             request[kKey].size() == sizeof(PublicKey)) {
             PublicKey key{};
             std::copy_n(request[kKey].data<std::uint8_t>(), key.size(), key.begin());
-            const std::shared_lock lock(mutex);
-            if (allowed.contains(key)) sender = device_id_of(key);
+            sender = sender_name(request[kDomain].to_string_view(), key);
         }
-        if (!sender) refused.fetch_add(1, std::memory_order_relaxed);
+        const bool admitted = !sender.empty();
+        if (!admitted) refused.fetch_add(1, std::memory_order_relaxed);
         const auto send = [&](std::string_view text, bool more) {
             socket.send(zmq::buffer(text), more ? zmq::send_flags::sndmore : zmq::send_flags::none);
         };
@@ -75,10 +76,29 @@ struct ZmqContext::Impl {
         send(request.size() > kRequestId ? request[kRequestId].to_string_view() : "", true);
         // 300 means a temporary failure: the client's socket goes on trying. After 400 or 500
         // libzmq would never try again, and a device discovered a moment later would stay out.
-        send(sender ? "200" : "300", true);
-        send(sender ? "OK" : "not a known device", true);
-        send(sender ? sender->hex() : "", true);
+        send(admitted ? "200" : "300", true);
+        send(admitted ? "OK" : "not a known device", true);
+        send(sender, true);
         send("", false);
+    }
+
+    /// What messages of the holder of `key` carry as "User-Id"; empty: it may not connect.
+    std::string sender_name(std::string_view domain, const PublicKey& key) const {
+        if (domain == kOpenZapDomain) return wire::to_hex(key);
+        const std::shared_lock lock(mutex);
+        return domain == kZapDomain && allowed.contains(key) ? device_id_of(key).hex() : "";
+    }
+
+    void configure_server(zmq::socket_t& socket, int io_thread, const char* domain) const {
+        configure_common(socket, io_thread);
+        socket.set(zmq::sockopt::backlog, kBacklog);
+        socket.set(zmq::sockopt::curve_server, true);
+        socket.set(zmq::sockopt::zap_domain, domain);
+        // Without this, libzmq admits every key when no handler answers for the domain.
+        const int enforce = 1;
+        if (zmq_setsockopt(socket.handle(), kZapEnforceDomain, &enforce, sizeof enforce) != 0) {
+            throw zmq::error_t();
+        }
     }
 
     void configure_common(zmq::socket_t& socket, int io_thread) const {
@@ -154,15 +174,11 @@ bool ZmqContext::is_allowed(const PublicKey& key) const noexcept {
 }
 
 void ZmqContext::configure_server(zmq::socket_t& socket, int io_thread) const {
-    impl_->configure_common(socket, io_thread);
-    socket.set(zmq::sockopt::backlog, kBacklog);
-    socket.set(zmq::sockopt::curve_server, true);
-    socket.set(zmq::sockopt::zap_domain, kZapDomain);
-    // Without this, libzmq admits every key when no handler answers for the domain.
-    const int enforce = 1;
-    if (zmq_setsockopt(socket.handle(), kZapEnforceDomain, &enforce, sizeof enforce) != 0) {
-        throw zmq::error_t();
-    }
+    impl_->configure_server(socket, io_thread, kZapDomain);
+}
+
+void ZmqContext::configure_open_server(zmq::socket_t& socket, int io_thread) const {
+    impl_->configure_server(socket, io_thread, kOpenZapDomain);
 }
 
 void ZmqContext::configure_client(zmq::socket_t& socket, const PublicKey& server_key,

@@ -70,6 +70,9 @@ class ZmqContext {
     /// carry the property "User-Id": the sender's DeviceId in hexadecimal digits.
     /// Requires: called before bind. Throws zmq::error_t when the socket is closed.
     void configure_server(zmq::socket_t& socket, int io_thread) const;
+    /// The same for a socket that any key may connect to; "User-Id" is the sender's whole public
+    /// key, in hexadecimal digits. Requires: called before bind. Throws as configure_server().
+    void configure_open_server(zmq::socket_t& socket, int io_thread) const;
     /// Makes a new socket a CURVE client of the device with `server_key`; only that device can
     /// answer. Requires: called before connect. Throws zmq::error_t when the socket is closed.
     void configure_client(zmq::socket_t& socket, const PublicKey& server_key, int io_thread) const;

@@ -18,6 +18,11 @@ _shoal_models() {
         grep -o '"name":"[^"]*"' | cut -d'"' -f4
 }
 
+_shoal_devices() {
+    timeout 2 shoal --json devices 2>/dev/null |
+        grep -o '"name":"[^"]*"' | cut -d'"' -f4
+}
+
 _shoal() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} word
     local -a commands=() given=()
@@ -25,9 +30,9 @@ _shoal() {
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         [[ $word == -* ]] || given+=("$word")
     done
-    # The command, and below `key` and `help` a second one.
+    # The command, and below `key`, `devices` and `help` a second one.
     commands=("${given[@]:0:1}")
-    [[ ${given[0]:-} != key ]] || commands=("${given[@]:0:2}")
+    [[ ! ${given[0]:-} =~ ^(key|devices)$ ]] || commands=("${given[@]:0:2}")
     case $previous in
         --socket | --schema | --what-if | -f | --file)
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
@@ -42,8 +47,10 @@ _shoal() {
                 -- "$current")
     elif [[ ${#given[@]} -eq 0 ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_shoal_words 4)" -- "$current")
-    elif [[ ${given[0]} == key && ${#given[@]} -eq 1 ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "$(_shoal_words 4 key)" -- "$current")
+    elif [[ ${given[0]} =~ ^(key|devices)$ && ${#given[@]} -eq 1 ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_shoal_words 4 "${given[0]}")" -- "$current")
+    elif [[ ${given[0]} == devices && ${#given[@]} -eq 2 ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_shoal_devices)" -- "$current")
     elif [[ ${given[0]} == help && ${#given[@]} -eq 1 ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_shoal_words 4)" -- "$current")
     elif [[ ${#given[@]} -eq 1 && ${given[0]} =~ ^(run|chat|load|plan|tokenize|detokenize|rm)$ ]]; then

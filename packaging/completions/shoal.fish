@@ -16,7 +16,7 @@ end
 function __shoal_options
     set -l given (__shoal_given)
     set -l command $given[1]
-    test "$command" = key; and set command $given[1..2]
+    contains -- "$command" key devices; and set command $given[1..2]
     for of in '' "$command"
         shoal (string split -n ' ' -- $of) --help 2>/dev/null | awk '
             /^[A-Z][a-z]*:$/ { section = $1 }
@@ -25,6 +25,10 @@ function __shoal_options
                 for (i = 1; i <= n; ++i) { sub(/=.*/, "", names[i]); print names[i] }
             }'
     end | sort -u
+end
+
+function __shoal_devices
+    timeout 2 shoal --json devices 2>/dev/null | string match -rag '"name":"([^"]*)"'
 end
 
 function __shoal_models
@@ -37,5 +41,9 @@ complete -c shoal -n 'contains -- (__shoal_given)[1] help; and test (count (__sh
     -a '(__shoal_commands)'
 complete -c shoal -n 'contains -- (__shoal_given)[1] key; and test (count (__shoal_given)) -eq 1' -f \
     -a '(__shoal_commands key)'
+complete -c shoal -n 'contains -- (__shoal_given)[1] devices; and test (count (__shoal_given)) -eq 1' -f \
+    -a '(__shoal_commands devices)'
+complete -c shoal -n 'contains -- (__shoal_given)[1] devices; and test (count (__shoal_given)) -eq 2' -f \
+    -a '(__shoal_devices)'
 complete -c shoal -n 'contains -- (__shoal_given)[1] run chat load plan tokenize detokenize rm; and test (count (__shoal_given)) -eq 1' \
     -a '(__shoal_models)'

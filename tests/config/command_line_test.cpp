@@ -55,6 +55,8 @@ TEST_CASE("the file, help and version have flags of their own") {
     CHECK(parse({}).flags.empty());
     CHECK_FALSE(parse({"--check"}).cpu);
     CHECK(parse({"--cpu"}).cpu);
+    CHECK(parse({"--take-boot-key"}).take_boot_key);
+    CHECK_FALSE(parse({"--check"}).take_boot_key);
     CHECK_FALSE(parse({"--cpu"}).json);
     CHECK(parse({"--json", "--cpu"}).json);
     CHECK(error_of({"--json"}) == "--json: goes with --cpu only");

@@ -13,7 +13,10 @@ TEST_SUITE("connection limits") {
             CAPTURE(descriptors);
             const auto mesh = mesh_limits(descriptors, 500ms);
             const auto clients = client_limits(descriptors);
-            CHECK(2 * mesh.total + clients.total < descriptors / 2);
+            const auto strangers = stranger_limits(descriptors);
+            CHECK(2 * mesh.total + clients.total + strangers.total < descriptors / 2);
+            CHECK(2 <= strangers.per_source);
+            CHECK(strangers.per_source < strangers.total);
             CHECK(mesh.per_source < mesh.unproven);
             CHECK(mesh.unproven < mesh.total);
             CHECK(clients.per_source < clients.total);

@@ -12,6 +12,7 @@ namespace discovery_test {
 
 using namespace shoal::mesh;
 using namespace shoal::mesh::discovery;
+using std::chrono::seconds;
 using wire::Beacon;
 
 namespace {
@@ -93,6 +94,52 @@ TEST_SUITE("discovery") {
         Discovery c = make(3);
         CHECK_FALSE(convinces(c, answer, at_b));
         CHECK_FALSE(convinces(c, confirmation, at_a));
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "under an old key devices are found that are known, and no others") {
+        const wire::BeaconKey fresh{9, 9};
+        const auto knows = [](std::uint8_t number) {
+            return [number](const PublicKey& device) { return device[0] == number; };
+        };
+        // b was off while a changed its key; it asks under the one that it has.
+        a.set_keys({fresh, key}, knows(2), now);
+        const auto answer = reply(a, announcement(b), at_b);
+        const auto confirmation = reply(b, answer, at_a);
+        REQUIRE(out.sighted.size() == 1);
+        CHECK(convinces(a, confirmation, at_b));
+        // What a announces is of the new key, which b does not know.
+        now += seconds(1);
+        const auto announced = announcement(a);
+        CHECK_FALSE(wire::is_authentic(announced, key));
+        CHECK(wire::is_authentic(announced, fresh));
+        CHECK_FALSE(convinces(b, announced, at_a));
+        CHECK(b.counters().foreign == 1);
+        // Another device with the old key is nobody.
+        Discovery c = make(3);
+        out = {};
+        a.received(announcement(c), at_b, now, out);
+        CHECK(out.send.empty());
+        CHECK(a.counters().foreign == 1);
+        CHECK(a.foreigners(now).size() == 1);
+        // Once b has the new key, too, the old one is not needed.
+        b.set_keys({fresh}, knows(0), now);
+        CHECK(convinces(b, reply(a, announcement(b), at_b), at_a));
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "another key is announced at once, and in a burst") {
+        announcement(a);
+        now += seconds(10);
+        announcement(a);
+        now += milliseconds(500);
+        a.set_keys(
+            {wire::BeaconKey{7}}, [](const PublicKey&) { return false; }, now);
+        const Time start = now;
+        for (const milliseconds after : DiscoveryConfig().burst) {
+            CHECK(a.next_deadline() == start + after);
+            now = start + after;
+            announcement(a);
+        }
+        CHECK(a.next_deadline() == now + DiscoveryConfig().interval);
     }
 
     TEST_CASE_FIXTURE(Fixture, "other clusters, noise and ourselves are ignored and counted") {

@@ -96,6 +96,74 @@ TEST_SUITE("node core") {
         }
     }
 
+    TEST_CASE("who enters another cluster has left the old one, and both go on") {
+        for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+            CAPTURE(seed);
+            Cluster net(seed, 3);
+            const ClusterKey other = generate_cluster_key();
+            net.add({.key = other});
+            net.add({.key = other});
+            net.start_all();
+            REQUIRE(net.agree({0, 1, 2}, milliseconds(2000)));
+            REQUIRE(net.agree({3, 4}, milliseconds(2000)));
+            // The root goes, or one that follows.
+            const std::size_t mover = seed % 3;
+            std::vector<std::size_t> left{0, 1, 2};
+            std::erase(left, mover);
+            net.core(mover).enter(other.beacon_key(), net.now());
+            for (const std::size_t i : left) {
+                CHECK(net.count_events(mover, "lost " + std::to_string(i)) == 1);
+            }
+            CHECK(net.agree(left, milliseconds(1500)));
+            CHECK(net.agree({3, 4, mover}, milliseconds(3000)));
+            for (const std::size_t i : left) {
+                CHECK(net.count_events(i, "lost " + std::to_string(mover)) == 1);
+                CHECK_FALSE(net.allows(mover, i));
+                CHECK_FALSE(net.allows(i, mover));
+            }
+            // And back, as one that was never away.
+            net.core(mover).enter(net.key.beacon_key(), net.now());
+            CHECK(net.agree({0, 1, 2}, milliseconds(3000)));
+            CHECK(net.agree({3, 4}, milliseconds(3000)));
+        }
+    }
+
+    TEST_CASE("a device that is refused goes at once and does not come back, until it may") {
+        Cluster net(5, 3);
+        net.start_all();
+        REQUIRE(net.agree(net.all(), milliseconds(2000)));
+        for (const std::size_t i : {0, 1}) net.core(i).refuse({net.id(2)}, net.now());
+        CHECK(net.agree({0, 1}, milliseconds(1000)));
+        net.run(seconds(10));
+        CHECK(net.agree({0, 1}, milliseconds(1)));
+        CHECK(net.root(2) == 2);
+        for (const std::size_t i : {0, 1}) {
+            CHECK_FALSE(net.allows(i, 2));
+            CHECK(net.count_events(i, "lost 2") == 1);
+        }
+        for (const std::size_t i : {0, 1}) net.core(i).refuse({}, net.now());
+        CHECK(net.agree(net.all(), milliseconds(5000)));
+    }
+
+    TEST_CASE("the key changes while members stay, and one that was off is found by its old one") {
+        Cluster net(7, 3);
+        const ClusterKey fresh = generate_cluster_key();
+        net.start_all();
+        REQUIRE(net.agree(net.all(), milliseconds(2000)));
+        net.kill(2);
+        REQUIRE(net.agree({0, 1}, milliseconds(6000)));
+        const auto before = net.events(0).size() + net.events(1).size();
+        const std::vector keys{fresh.beacon_key(), net.key.beacon_key()};
+        for (const std::size_t i : {0, 1}) {
+            net.core(i).set_keys(
+                keys, [](const PublicKey&) { return true; }, net.now());
+        }
+        net.run(seconds(10));
+        CHECK(net.events(0).size() + net.events(1).size() == before);
+        net.start(2);
+        CHECK(net.agree(net.all(), milliseconds(3000)));
+    }
+
     TEST_CASE("round trips and addresses of members are known") {
         Cluster net(3, 3);
         net.start_all();

@@ -103,7 +103,13 @@ std::vector<Request> all_requests() {
             CancelRequest{77},
             BenchRequest{true},
             PlanRequest{"tiny", 3},
-            DescribeRequest{"tiny"}};
+            DescribeRequest{"tiny"},
+            InviteRequest{},
+            JoinRequest{"shoal-join1-0"},
+            LeaveRequest{},
+            DevicesRequest{},
+            RenameRequest{"desk", "kitchen"},
+            ForgetRequest{"desk"}};
 }
 
 DeviceProfile full_profile() {
@@ -174,7 +180,12 @@ std::vector<Event> all_events() {
             full_bench(),
             full_plan(),
             full_prompt(),
-            full_description()};
+            full_description(),
+            InviteReply{"shoal-join1-0", 600, "3f2a-91c0-77de", {"10.0.0.1:40123"}},
+            ClusterReply{"3f2a-91c0-77de", {"desk", "kitchen"}, "not found"},
+            DevicesReply{"3f2a-91c0-77de",
+                         {{"00ff", "desk", "10.0.0.1", "0.1.0", 1, 2, true, true},
+                          {"11ee", "kitchen", "", "", 3, 4, false, false}}}};
 }
 
 std::string text_of(const RequestFrame& f) {
@@ -322,6 +333,33 @@ TEST_SUITE("requests") {
                 CHECK(failed->code == ErrorCode::forbidden);
             }
         }
+    }
+
+    TEST_CASE(
+        "who is in the cluster is decided over the control socket alone, by names in bounds") {
+        for (const Request& request : all_requests()) {
+            const bool about_devices = request.index() >= Request(InviteRequest{}).index();
+            if (!about_devices) continue;
+            CAPTURE(request.index());
+            CHECK_FALSE(validate(request, Door::control));
+            for (const Door door : {Door::http, Door::mesh}) {
+                const auto failed = validate(request, door);
+                REQUIRE(failed.has_value());
+                CHECK(failed->code == ErrorCode::forbidden);
+            }
+        }
+        const auto is_bad = [](const Request& request) {
+            const auto failed = validate(request, Door::control);
+            return failed && failed->code == ErrorCode::bad_request;
+        };
+        CHECK(is_bad(JoinRequest{std::string(kMaxInvitationBytes + 1, 'x')}));
+        CHECK_FALSE(is_bad(JoinRequest{std::string(kMaxInvitationBytes, 'x')}));
+        CHECK(is_bad(RenameRequest{"desk", ""}));
+        CHECK(is_bad(RenameRequest{"desk", "two\nlines"}));
+        CHECK(is_bad(RenameRequest{"desk", std::string(kMaxDeviceNameBytes + 1, 'x')}));
+        CHECK_FALSE(is_bad(RenameRequest{"desk", std::string(kMaxDeviceNameBytes, 'x')}));
+        CHECK(is_bad(ForgetRequest{""}));
+        CHECK(is_bad(ForgetRequest{std::string(kMaxDeviceNameBytes + 1, 'x')}));
     }
 
     TEST_CASE("a frame says which attempt it belongs to, if it is one of several") {

@@ -140,6 +140,40 @@ TEST_SUITE("Attached") {
         CHECK(ports.requests.size() == 1);
     }
 
+    TEST_CASE_FIXTURE(Fixture, "who is in the cluster this device decides, whoever leads") {
+        const auto ticket = start(JoinRequest{"a line"});
+        REQUIRE(ports.administered.size() == 1);
+        CHECK(std::get<JoinRequest>(ports.administered[0].first).invitation == "a line");
+        // Joining loses all members, and its own answer comes after that.
+        router.on_root_changed(kTwo);
+        router.on_member_lost(kTwo);
+        router.on_root_changed({});
+        ports.administered[0].second(Progress{"asking", 0, 0});
+        CHECK_FALSE(story(ticket).over());
+        ports.administered[0].second(ClusterReply{"3f2a", {"one"}, ""});
+        REQUIRE(story(ticket).over());
+        CHECK(std::get<ClusterReply>(story(ticket).events.back()).cluster == "3f2a");
+        CHECK(ports.requests.empty());
+        CHECK(router.pending() == 0);
+        cancel(ticket);
+        CHECK(ports.stopped_joins == 0);
+    }
+
+    TEST_CASE_FIXTURE(Fixture,
+                      "a client that goes does not join any more; what is decided stays so") {
+        const auto join = start(JoinRequest{"a line"});
+        cancel(join);
+        CHECK(code(join) == ErrorCode::cancelled);
+        CHECK(ports.stopped_joins == 1);
+        const auto forget = start(ForgetRequest{"desk"});
+        cancel(forget);
+        CHECK(code(forget) == ErrorCode::cancelled);
+        CHECK(ports.stopped_joins == 1);
+        const auto said = story(join).events.size();
+        ports.administered.at(0).second(ClusterReply{});
+        CHECK(story(join).events.size() == said);
+    }
+
     TEST_CASE_FIXTURE(Fixture, "a request waits for a root for its time, and nothing longer") {
         const auto ticket = start(generate("tiny"));
         time.pass(milliseconds(29'999));

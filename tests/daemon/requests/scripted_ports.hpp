@@ -57,6 +57,10 @@ class ScriptedPorts final : public RequestPorts {
         benches.emplace_back(request, std::move(told));
     }
     void stop_bench() override { ++stopped_benches; }
+    void administer(const mesh::messages::Request& request, Told told) override {
+        administered.emplace_back(request, std::move(told));
+    }
+    void stop_joining() override { ++stopped_joins; }
 
     /// Some device announces a model.
     void announce(const std::string& name) {
@@ -96,6 +100,8 @@ class ScriptedPorts final : public RequestPorts {
     std::vector<JobId> cancelled;
     std::vector<std::pair<mesh::messages::BenchRequest, Told>> benches;
     int stopped_benches = 0;
+    std::vector<std::pair<mesh::messages::Request, Told>> administered;
+    int stopped_joins = 0;
 };
 
 /// A generation of a model, by its name.
