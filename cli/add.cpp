@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <memory>
 #include <set>
 
 #include "cli/arrival.hpp"
 #include "cli/commands.hpp"
+#include "cli/download.hpp"
 #include "cli/exit_codes.hpp"
 #include "cli/store.hpp"
 #include "daemon/model/hparams.hpp"
@@ -69,18 +71,10 @@ std::string fit_text(const messages::PlanReply& plan) {
     return text + ".\n";
 }
 
-/// Takes one model into the folder.
-void add_one(const Common& common, Session& session, const fs::path& from, const fs::path& store,
-             Transfer how) {
-    check_model(from);
-    Arrival arrival(store);
-    const std::string name = model::model_name(from);
-    arrival.bring(model::model_files(from), how, [&](std::uint64_t done, std::uint64_t total) {
-        if (session.interrupted_within(std::chrono::milliseconds(0))) throw Stopped();
-        session.progress().show("copying " + one_line(name), done, total);
-    });
-    // The daemon reads it, for its hash, and says what it needs here.
+/// Has the daemon read what was brought, for its hash, and say what it needs here.
+void settle_in(const Common& common, Session& session, Arrival& arrival, const fs::path& store) {
     const fs::path file = arrival.brought().front();
+    const std::string name = model::model_name(file);
     const auto final = session.inquire(messages::PlanRequest{file.string(), 0});
     if (!final) throw Stopped();
     const auto* failed = std::get_if<messages::Failed>(&*final);
@@ -95,45 +89,97 @@ void add_one(const Common& common, Session& session, const fs::path& from, const
         session.output().write(
             json_added({name, file.string(), bytes, plan == nullptr ? 0 : plan->context,
                         failed == nullptr ? "" : failed->message}));
-    } else {
-        session.output().write(fmt::format(
-            "{} is there, {} in {}. {}", one_line(name), bytes_text(bytes),
-            one_line(store.string()),
-            plan != nullptr ? fit_text(*plan)
-            : failed == nullptr
-                ? "\n"
-                : "It cannot run here as things are: " + one_line(failed->message) + "\n"));
+        return;
     }
+    session.output().write(fmt::format(
+        "{} is there, {} in {}. {}", one_line(name), bytes_text(bytes), one_line(store.string()),
+        plan != nullptr ? fit_text(*plan)
+        : failed == nullptr
+            ? "\n"
+            : "It cannot run here as things are: " + one_line(failed->message) + "\n"));
+}
+
+/// Shows how far something is. Throws Stopped when the user wants to stop.
+void show(Session& session, const std::string& what, std::uint64_t done, std::uint64_t total) {
+    if (session.interrupted_within(std::chrono::milliseconds(0))) throw Stopped();
+    session.progress().show(what, done, total);
+}
+
+void add_file(const Common& common, Session& session, const fs::path& from, const fs::path& store,
+              Transfer how) {
+    check_model(from);
+    Arrival arrival(store);
+    arrival.bring(model::model_files(from), how, [&](std::uint64_t done, std::uint64_t total) {
+        show(session, "copying " + one_line(model::model_name(from)), done, total);
+    });
+    settle_in(common, session, arrival, store);
+}
+
+void add_from_web(const Common& common, Session& session, const std::string& address,
+                  const std::string& sha256, const fs::path& store) {
+    const std::vector<WebFile> files = files_at(address);
+    if (files.size() > 1 && !sha256.empty()) {
+        throw Error(kUsage, "--sha256 is of one file, and this model is in several");
+    }
+    for (const WebFile& file : files) refuse_if_there(store / file.name);
+    std::vector<std::unique_ptr<Download>> downloads;
+    for (const WebFile& file : files) {
+        auto& download = downloads.emplace_back(std::make_unique<Download>(file, store, sha256));
+        download->run([&](std::uint64_t done, std::uint64_t total) {
+            show(session, "downloading " + one_line(file.name), done, total);
+        });
+    }
+    Arrival arrival(store);
+    for (const auto& download : downloads) arrival.adopt(download->path(), download->name());
+    for (const auto& download : downloads) download->forget();
+    check_model(arrival.brought().front());
+    try {
+        settle_in(common, session, arrival, store);
+    } catch (const Stopped&) {
+        arrival.keep();  // All of it has come.
+        throw;
+    }
+}
+
+/// Of several the others are taken in all the same when one is no model.
+int add_files(const Common& common, Session& session, const std::vector<fs::path>& models,
+              Transfer how, const fs::path& store) {
+    int code = kOk;
+    for (const fs::path& path : models) {
+        try {
+            add_file(common, session, path, store, how);
+        } catch (const Error& error) {
+            session.progress().clear();
+            if (models.size() == 1) throw;
+            complain(error.what());
+            code = error.code();
+        }
+    }
+    return code;
 }
 
 }  // namespace
 
 int add(const Common& common, const AddOptions& options) {
-    const std::vector<fs::path> models = models_in(options.what);
+    const bool web = is_address(options.what);
+    if (web && (options.move || options.link)) {
+        throw Error(kUsage, "--move and --link are for files of this device");
+    }
+    if (!web && !options.sha256.empty()) throw Error(kUsage, "--sha256 is for web addresses");
+    const auto models = web ? std::vector<fs::path>() : models_in(options.what);
     const Transfer how = options.move   ? Transfer::move
                          : options.link ? Transfer::link
                                         : Transfer::copy;
     Session session(common);
-    int code = kOk;
     try {
         const fs::path store = store_of(session);
         remove_leftovers(store);
-        for (const fs::path& path : models) {
-            try {
-                add_one(common, session, path, store, how);
-                session.progress().clear();
-            } catch (const Error& error) {
-                // Of a folder the others are taken in all the same.
-                session.progress().clear();
-                if (models.size() == 1) throw;
-                complain(error.what());
-                code = error.code();
-            }
-        }
+        if (!web) return add_files(common, session, models, how, store);
+        add_from_web(common, session, options.what, options.sha256, store);
+        return kOk;
     } catch (const Stopped&) {
         return session.code();
     }
-    return code;
 }
 
 }  // namespace shoal::cli

@@ -134,6 +134,11 @@ void let_group_read(const fs::path& file, const fs::path& folder) {
 
 }  // namespace
 
+void refuse_if_there(const fs::path& path) {
+    std::error_code error;
+    if (fs::exists(fs::symlink_status(path, error))) is_there(path);
+}
+
 void remove_leftovers(const fs::path& folder) noexcept try {
     for (const auto& entry : fs::directory_iterator(folder)) {
         if (!entry.path().filename().string().starts_with(kBeside)) continue;
@@ -197,8 +202,7 @@ void Arrival::bring(const fs::path& from, Transfer how, const Progress& progress
 
 void Arrival::copy(const fs::path& from, const fs::path& to, const Progress& progress,
                    std::uint64_t before, std::uint64_t total) {
-    std::error_code error;
-    if (fs::exists(fs::symlink_status(to, error))) is_there(to);
+    refuse_if_there(to);
     const Descriptor in(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
     if (in.get() < 0) fail(from, "cannot be opened", errno);
     Beside beside(folder_);
@@ -228,6 +232,16 @@ void Arrival::copy(const fs::path& from, const fs::path& to, const Progress& pro
     if (!rename_to_new(beside.path(), to)) is_there(to);
     beside.renamed();
     brought_.push_back(to);
+}
+
+void Arrival::adopt(const fs::path& file, const std::string& name) {
+    const fs::path to = folder_ / name;
+    let_group_read(file, folder_);
+    if (!rename_to_new(file, to)) is_there(to);
+    brought_.push_back(to);
+    if (const int error = disk::flush_folder(folder_); error != 0) {
+        fail(folder_, "cannot be written", error);
+    }
 }
 
 void Arrival::keep() {

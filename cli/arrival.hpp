@@ -29,6 +29,8 @@ class Arrival {
     /// what is in the way.
     void bring(const std::vector<std::filesystem::path>& files, Transfer how,
                const Progress& progress);
+    /// Gives a file that is in the folder already its name. Throws Error likewise.
+    void adopt(const std::filesystem::path& file, const std::string& name);
     /// As they are in the folder, in the same order.
     const std::vector<std::filesystem::path>& brought() const noexcept { return brought_; }
 
@@ -47,6 +49,9 @@ class Arrival {
     std::vector<std::filesystem::path> sources_;  // that go when the copies are kept
     bool kept_ = false;
 };
+
+/// Throws Error when something has this path.
+void refuse_if_there(const std::filesystem::path& path);
 
 /// Removes what an earlier `bring` left that was killed in the middle of it.
 void remove_leftovers(const std::filesystem::path& folder) noexcept;

@@ -66,8 +66,9 @@ struct ModelsOptions {
 int models(const Common& common, const ModelsOptions& options);
 
 struct AddOptions {
-    std::string what;  ///< a GGUF file, any of a split model's, or a folder of them
+    std::string what;  ///< a GGUF file, any of a split model's, a folder of them, or a web address
     bool move = false, link = false;
+    std::string sha256;  ///< of the one file at the address; empty: not known
 };
 /// Puts models into this device's first folder of models.
 int add(const Common& common, const AddOptions& options);

@@ -186,15 +186,22 @@ void add_files(CLI::App& app, AddOptions& o, std::string& model, Action& action)
     CLI::App* sub =
         command(app, "add", "Put a model into this device's folder of models",
                 "It is checked, copied (or shared with the file, where the file system can), and "
-                "read once; then it says what it needs and whether the cluster can hold it.\n"
+                "read once; then it says what it needs and whether the cluster can hold it. A "
+                "download that was stopped goes on when the same is added again.\n"
                 "Examples: shoal add ~/Downloads/llama.gguf\n"
-                "          shoal add --move ~/Downloads/big-00001-of-00003.gguf");
+                "          shoal add --move ~/Downloads/big-00001-of-00003.gguf\n"
+                "          shoal add https://example.org/models/llama.gguf");
     sub->add_option("FILE", o.what,
-                    "A GGUF file, any one of those of a split model, or a folder with such files")
+                    "A GGUF file, any one of those of a split model, a folder with such files, or "
+                    "the address of a file (http, https)")
         ->required();
     auto* move = sub->add_flag("--move", o.move, "Move it there");
     sub->add_flag("--link", o.link, "Make a link there, and leave the file where it is")
         ->excludes(move);
+    sub->add_option("--sha256", o.sha256,
+                    "What is downloaded must have this hash; without it, the one that the server "
+                    "tells, if it does")
+        ->type_name("HEX");
     sub->callback([&] { action = [&](const Common& common) { return add(common, o); }; });
     CLI::App* remove =
         command(app, "rm", "Remove a model from this device's folder of models",

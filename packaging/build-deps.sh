@@ -8,7 +8,7 @@ packages=(
     g++ meson ninja-build pkg-config python3
     libzmq3-dev cppzmq-dev libmsgpack-cxx-dev libtomlplusplus-dev libsodium-dev
     libssl-dev libcli11-dev libmicrohttpd-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
-    libpcre2-dev libsystemd-dev libedit-dev libqrencode-dev doctest-dev "$@"
+    libpcre2-dev libsystemd-dev libedit-dev libqrencode-dev libcurl4-openssl-dev doctest-dev "$@"
 )
 
 missing=()
