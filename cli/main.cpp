@@ -122,7 +122,9 @@ void add_chat(CLI::App& app, ChatOptions& o, Action& action) {
 void add_status(CLI::App& app, StatusOptions& o, Action& action) {
     CLI::App* sub = command(app, "status", "Show the cluster: devices, slices, memory, links",
                             "HEADS, KV, FFN COLUMNS and VOCABULARY are the device's slice of the "
-                            "model; the last number counts in. LINK is the time there and back.");
+                            "model; the last number counts in. LINK is the time there and back.\n"
+                            "With --watch a terminal shows each device's share as a bar, until q "
+                            "or Ctrl-C; a pipe gets one status after the other.");
     sub->add_option("-w,--watch", o.watch_seconds, "Show it again every so many seconds (1)")
         ->expected(0, 1)
         ->default_str("1")
