@@ -37,5 +37,5 @@ complete -c shoal -n 'contains -- (__shoal_given)[1] help; and test (count (__sh
     -a '(__shoal_commands)'
 complete -c shoal -n 'contains -- (__shoal_given)[1] key; and test (count (__shoal_given)) -eq 1' -f \
     -a '(__shoal_commands key)'
-complete -c shoal -n 'contains -- (__shoal_given)[1] run chat load plan tokenize detokenize; and test (count (__shoal_given)) -eq 1' \
+complete -c shoal -n 'contains -- (__shoal_given)[1] run chat load plan bench tokenize detokenize; and test (count (__shoal_given)) -eq 1' \
     -a '(__shoal_models)'
