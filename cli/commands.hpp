@@ -78,8 +78,29 @@ int load(const Common& common, const std::string& model);
 
 struct BenchOptions {
     bool show = false;  ///< measure nothing
+    std::string model;  ///< on the cluster; empty: this device, without a model
+    std::uint32_t prompt = 512, answer = 128, runs = 3;
 };
 int bench(const Common& common, const BenchOptions& options);
+/// Of a model on the cluster.
+int model_bench(Common common, const BenchOptions& options);
+
+struct DoctorOptions {
+    std::string config;      ///< the daemon's settings; empty: where it looks by itself
+    std::string root = "/";  ///< of the files that tell of the system
+    std::string version;     ///< of this program
+    bool fix = false;        ///< do what is harmless
+};
+/// 0: no problems; 1: some, which were told.
+int run_doctor(const Common& common, const DoctorOptions& options);
+
+struct LogsOptions {
+    bool follow = false;
+    std::optional<std::uint32_t> lines;
+    std::string since;
+};
+/// The daemon's log, by journalctl in place of this process.
+int logs(const Common& common, const LogsOptions& options);
 
 struct TokenizeOptions {
     std::string model;

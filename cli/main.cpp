@@ -26,10 +26,11 @@ constexpr const char* kFooter = R"(Examples:
   shoal run llama -f question.txt -n 200 --temperature 0
   shoal run llama "Hi" --json | jq -r .text      events as JSON, one on a line
   shoal status --watch
+  shoal doctor                                   what is wrong, and what to do
 
 Exit codes:
   0    all went well
-  1    the request failed; the message says why
+  1    the request failed, the message says why; or `shoal doctor` found problems
   2    the command line or a value in it is wrong
   3    the daemon cannot be reached, or went away while it answered
   4    no such model or device
@@ -122,7 +123,9 @@ void add_chat(CLI::App& app, ChatOptions& o, Action& action) {
 void add_status(CLI::App& app, StatusOptions& o, Action& action) {
     CLI::App* sub = command(app, "status", "Show the cluster: devices, slices, memory, links",
                             "HEADS, KV, FFN COLUMNS and VOCABULARY are the device's slice of the "
-                            "model; the last number counts in. LINK is the time there and back.");
+                            "model; the last number counts in. LINK is the time there and back.\n"
+                            "With --watch a terminal shows each device's share as a bar, until q "
+                            "or Ctrl-C; a pipe gets one status after the other.");
     sub->add_option("-w,--watch", o.watch_seconds, "Show it again every so many seconds (1)")
         ->expected(0, 1)
         ->default_str("1")
@@ -162,12 +165,71 @@ void add_plan(CLI::App& app, PlanOptions& o, Action& action) {
 }
 
 void add_bench(CLI::App& app, BenchOptions& o, Action& action) {
-    CLI::App* sub = command(app, "bench", "Measure this device, which must be idle",
-                            "It takes some seconds. ONE ROW is bytes of weights a second, as "
-                            "tokens are generated; MANY ROWS are multiply-adds, as prompts are "
-                            "read. The daemon keeps it, and shares follow it.");
-    sub->add_flag("--show", o.show, "Show what was measured last, and measure nothing");
-    sub->callback([&] { action = [&](const Common& common) { return bench(common, o); }; });
+    CLI::App* sub =
+        command(app, "bench", "Measure this device, or how fast the cluster is with a model",
+                "Nothing else should run. Of the device it takes some seconds: ONE ROW "
+                "is bytes of weights a second, as tokens are generated; MANY ROWS are "
+                "multiply-adds, as prompts are read. The daemon keeps it, and shares "
+                "follow it.\n"
+                "Of a model it reads prompts (pp512: of 512 tokens) and writes answers "
+                "(tg128), in tokens a second, as a table to paste.\n"
+                "Examples: shoal bench\n"
+                "          shoal bench llama");
+    sub->add_option("MODEL", o.model, "Name or hash of a model, or a GGUF file on this device");
+    sub->add_flag("--show", o.show,
+                  "Show what was measured last of this device, and measure nothing");
+    sub->add_option("-p,--prompt", o.prompt, "Tokens of a prompt")
+        ->type_name("N")
+        ->check(CLI::Range(1U, 65536U).description(""))
+        ->capture_default_str();
+    sub->add_option("-n,--answer", o.answer, "Tokens of an answer")
+        ->type_name("N")
+        ->check(CLI::Range(1U, 65536U).description(""))
+        ->capture_default_str();
+    sub->add_option("-r,--runs", o.runs, "How often each is measured")
+        ->type_name("N")
+        ->check(CLI::Range(1U, 1000U).description(""))
+        ->capture_default_str();
+    sub->callback([&] {
+        if (o.show && !o.model.empty()) throw CLI::ExcludesError("--show", "MODEL");
+        action = [&](const Common& common) {
+            return o.model.empty() ? bench(common, o) : model_bench(common, o);
+        };
+    });
+}
+
+void add_doctor(CLI::App& app, DoctorOptions& o, Action& action) {
+    CLI::App* sub = command(app, "doctor", "Look for what is wrong here, and say what to do",
+                            "It looks at the daemon, the key, ports and firewalls, memory, disks, "
+                            "heat, power and clock of the CPU, the network and the ways to other "
+                            "devices, each of which gets some packets for a second. Errors and "
+                            "warnings are problems, notices are not: exit code 0 without problems, "
+                            "1 with some.\n"
+                            "Examples: shoal doctor\n"
+                            "          shoal doctor --json | jq -r '.findings[].text'\n"
+                            "          sudo shoal doctor --fix");
+    sub->add_flag("--fix", o.fix,
+                  "Do what is harmless: huge pages, the CPU's governor, the clock, a key that "
+                  "others can read");
+    sub->add_option("--config", o.config, "The daemon's settings, where they are elsewhere")
+        ->envname("SHOAL_CONFIG")
+        ->type_name("FILE");
+    sub->add_option("--root", o.root, "Look at /proc, /sys, /etc and the rest below this folder")
+        ->type_name("FOLDER")
+        ->capture_default_str();
+    o.version = SHOAL_VERSION;
+    sub->callback([&] { action = [&](const Common& common) { return run_doctor(common, o); }; });
+}
+
+void add_logs(CLI::App& app, LogsOptions& o, Action& action) {
+    CLI::App* sub = command(app, "logs", "Show what the daemon of this device wrote to its log",
+                            "By journalctl, of the unit shoald.\n"
+                            "Example: shoal logs -f");
+    sub->add_flag("-f,--follow", o.follow, "Go on with what it writes from now on");
+    sub->add_option("-n,--lines", o.lines, "Show so many of the last lines (200)")->type_name("N");
+    sub->add_option("--since", o.since, "Show what is as old as this: \"10 min ago\", 14:30, today")
+        ->type_name("TIME");
+    sub->callback([&] { action = [&](const Common& common) { return logs(common, o); }; });
 }
 
 void add_models(CLI::App& app, ModelsOptions& m, std::string& model, Action& action) {
@@ -437,6 +499,8 @@ int main(int argc, char** argv) {
     StatusOptions status_options;
     PlanOptions plan_options;
     BenchOptions bench_options;
+    DoctorOptions doctor_options;
+    LogsOptions logs_options;
     TokenizeOptions tokenize_options;
     DetokenizeOptions detokenize_options;
     AddOptions add_options;
@@ -463,6 +527,8 @@ int main(int argc, char** argv) {
     add_status(app, status_options, action);
     add_plan(app, plan_options, action);
     add_bench(app, bench_options, action);
+    add_doctor(app, doctor_options, action);
+    add_logs(app, logs_options, action);
     add_models(app, models_options, model, action);
     add_files(app, add_options, model, action);
     add_tokens(app, tokenize_options, detokenize_options, action);

@@ -61,6 +61,9 @@ class Session {
     /// Waits; true when the user wants to stop.
     bool interrupted_within(std::chrono::milliseconds time);
 
+    /// Readable when the user wants to stop, which interrupted_within() then tells.
+    int signals() const noexcept { return signals_.descriptor(); }
+
     /// What follows starts on a line of its own. JSON lines end by themselves.
     void end_line();
 

@@ -57,7 +57,7 @@ prepare() { # architecture
     local packages=(debhelper po-debconf dpkg-dev apt-utils) library
     if [ "$1" != "$(dpkg --print-architecture)" ]; then
         packages+=("crossbuild-essential-$1")
-        for library in edit fmt microhttpd pcre2 qrencode sodium spdlog ssl systemd zmq3; do
+        for library in edit fmt microhttpd pcre2 qrencode curl4-openssl sodium spdlog ssl systemd zmq3; do
             packages+=("lib$library-dev:$1")
         done
         dpkg --print-foreign-architectures | grep -qx "$1" || dpkg --add-architecture "$1"

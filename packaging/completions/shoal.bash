@@ -34,7 +34,7 @@ _shoal() {
     commands=("${given[@]:0:1}")
     [[ ! ${given[0]:-} =~ ^(key|devices)$ ]] || commands=("${given[@]:0:2}")
     case $previous in
-        --socket | --schema | --what-if | -f | --file)
+        --socket | --schema | --what-if | --config | --root | -f | --file)
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return ;;
         --color)
@@ -53,7 +53,7 @@ _shoal() {
         mapfile -t COMPREPLY < <(compgen -W "$(_shoal_devices)" -- "$current")
     elif [[ ${given[0]} == help && ${#given[@]} -eq 1 ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_shoal_words 4)" -- "$current")
-    elif [[ ${#given[@]} -eq 1 && ${given[0]} =~ ^(run|chat|load|plan|tokenize|detokenize|rm)$ ]]; then
+    elif [[ ${#given[@]} -eq 1 && ${given[0]} =~ ^(run|chat|load|plan|bench|tokenize|detokenize|rm)$ ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_shoal_models)" -- "$current"; compgen -f -- "$current")
     else
         mapfile -t COMPREPLY < <(compgen -f -- "$current")

@@ -1,4 +1,5 @@
-// A daemon for chat_test.py: answers messages by what they say, and prints what it was asked.
+// A daemon for chat_test.py and watch_test.py: answers messages by what they say, and prints what
+// it was asked.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 #include <unistd.h>
@@ -71,6 +72,31 @@ void answer(const messages::Generate& asked, const FakeDaemon::Reply& reply) {
     reply(done());
 }
 
+/// Two devices, of which one loads; each time there are more tokens.
+messages::StatusReply status() {
+    static std::uint64_t tokens = 0;
+    messages::StatusReply reply;
+    reply.cluster = "3f2a-91c0-77de";
+    reply.version = "0.1.0";
+    reply.model = "parrot";
+    reply.generated_tokens = tokens += 10;
+    for (const char* id : {"a", "b"}) {
+        messages::DeviceInfo device;
+        device.id = id;
+        device.name = std::string("parrot-") + id;
+        device.rank = static_cast<std::int32_t>(reply.devices.size());
+        device.weight_bytes = device.planned_weight_bytes = 1000;
+        device.memory_total = device.memory_available = std::uint64_t{8} << 30;
+        device.state = "ready";
+        reply.devices.push_back(device);
+    }
+    reply.root = reply.self = "a";
+    reply.devices[0].root = reply.devices[0].self = true;
+    reply.devices[1].weight_bytes = 400;
+    reply.devices[1].state = "loading 40 %";
+    return reply;
+}
+
 }  // namespace
 
 /// `chat_daemon SOCKET`: until standard input ends.
@@ -81,6 +107,8 @@ int main(int, char** arguments) {
         [](const messages::RequestFrame& frame, const FakeDaemon::Reply& reply) {
             if (const auto* asked = std::get_if<messages::Generate>(&frame.body)) {
                 answer(*asked, reply);
+            } else if (std::holds_alternative<messages::StatusRequest>(frame.body)) {
+                reply(status());
             }
         },
         arguments[1]);
