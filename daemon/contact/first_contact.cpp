@@ -9,7 +9,6 @@
 
 #include "daemon/contact/boot_key.hpp"
 #include "daemon/log/log.hpp"
-#include "mesh/discovery/interfaces.hpp"
 #include "mesh/disk/whole_file.hpp"
 #include "mesh/transport/identity_store.hpp"
 #include "mesh/transport/zmq_context.hpp"
@@ -104,11 +103,7 @@ Host::Links FirstContact::host_links() {
     links.name = [this] { return name(); };
     links.bind = bind_;
     links.key = [this] { return key(); };
-    links.addresses = [this] {
-        if (bind_ != "*") return std::vector{bind_};
-        return mesh::discovery::reachable_addresses(mesh::discovery::list_interfaces(),
-                                                    interfaces_);
-    };
+    links.addresses = [this] { return addresses(); };
     links.admitted = [this](const mesh::DeviceId& id) {
         // Its keys stay, so nothing is written that may fail.
         if (KeyRing ring = readmitting(ring_, id); ring != ring_) adopt(std::move(ring));
@@ -238,11 +233,13 @@ void FirstContact::hear(const mesh::DeviceId& from, const KeyRing& ring) {
         adopt(together);
         links_.unwarn(kKeyWarning);
     } catch (const std::runtime_error& error) {
-        links_.warn({kKeyWarning, mesh::messages::Severity::error, "",
-                     "the cluster's key was changed, and this device cannot store the new one, so "
-                     "it falls out at its next start: " +
-                         std::string(error.what()),
-                     "make room, or let the daemon write its cluster.key_file"});
+        links_.warn(
+            {kKeyWarning, mesh::messages::Severity::error, "",
+             std::string("the cluster's key was changed, and this device cannot store the "
+                         "new one: ") +
+                 error.what(),
+             "make room, or let the daemon write the file; until then the others know it by "
+             "its old key"});
         return;
     }
     if (key().fingerprint() == before) return;

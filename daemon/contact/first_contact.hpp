@@ -86,6 +86,8 @@ class FirstContact final : public ClusterAdmin {
     void tell_ring(const mesh::DeviceId& to);
     void save_book();
     void note_present();
+    /// By which others reach this device.
+    std::vector<std::string> addresses() const;
     bool is_member(const mesh::DeviceId& id) const;
     /// Whom a person means; this device included.
     std::optional<mesh::DeviceId> find(const std::string& text, std::string& why) const;

@@ -110,19 +110,22 @@ std::vector<int> Host::descriptors() const {
 }
 
 Loop::Time Host::next_deadline() const {
-    return door_ == nullptr ? Loop::Time::max() : invitations_->next_deadline(Loop::Clock::now());
+    if (door_ == nullptr) return Loop::Time::max();
+    return more_ ? Loop::Time() : invitations_->next_deadline(Loop::Clock::now());
 }
 
 void Host::poll() {
-    for (int i = 0; door_ != nullptr && i < kKnocksPerTurn; ++i) {
+    more_ = door_ != nullptr;
+    for (int i = 0; more_ && i < kKnocksPerTurn; ++i) {
         const auto caller = door_->receive();
-        if (!caller) break;
-        hear(*caller, Loop::Clock::now());
+        more_ = caller.has_value();
+        if (more_) hear(*caller, Loop::Clock::now());
     }
     if (door_ == nullptr || invitations_->any_open(Loop::Clock::now())) return;
     log::info("no invitation is open any more; TCP port {} is closed", door_->port());
     links_.guard(door_->port(), false);
     door_.reset();
+    more_ = false;
 }
 
 void Host::hear(const JoinDoor::Caller& caller, Loop::Time now) {

@@ -55,6 +55,7 @@ class Host {
     const Links links_;
     std::unique_ptr<mesh::joining::Invitations> invitations_;
     std::unique_ptr<mesh::joining::JoinDoor> door_;
+    bool more_ = false;
     LogLimit complaints_;
 };
 

@@ -1,11 +1,13 @@
 // Which devices there are, for people, and what they are called.
 #include <algorithm>
 #include <chrono>
+#include <stdexcept>
 #include <tuple>
 #include <utility>
 
 #include "daemon/contact/first_contact.hpp"
 #include "daemon/log/log.hpp"
+#include "mesh/discovery/interfaces.hpp"
 
 namespace shoal {
 
@@ -33,6 +35,16 @@ std::optional<mesh::DeviceId> FirstContact::find(const std::string& text, std::s
     return std::nullopt;
 }
 
+std::vector<std::string> FirstContact::addresses() const {
+    if (bind_ != "*") return {bind_};
+    try {
+        return mesh::discovery::reachable_addresses(mesh::discovery::list_interfaces(),
+                                                    interfaces_);
+    } catch (const std::runtime_error&) {
+        return {};  // The system does not tell.
+    }
+}
+
 mesh::messages::DevicesReply FirstContact::devices() const {
     const auto now =
         static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(
@@ -41,7 +53,8 @@ mesh::messages::DevicesReply FirstContact::devices() const {
     const auto members = links_.node().members();
     mesh::messages::DevicesReply reply;
     reply.cluster = key().fingerprint();
-    reply.devices.push_back({self_.hex(), name(), members.front().address,
+    const std::vector<std::string> own = addresses();
+    reply.devices.push_back({self_.hex(), name(), own.empty() ? "" : own.front(),
                              members.front().description.version, book_.since, now, true, true});
     for (const auto& [id, device] : book_.devices()) {
         const auto member = std::ranges::find(members, id, &mesh::Member::id);

@@ -105,6 +105,7 @@ class Stream:
     def end(self):
         self.thread.join(PATIENCE)
         self.client.wait(PATIENCE)
+        self.client.stdout.close()
         self.client.stderr.close()
         return self.final
 
@@ -231,6 +232,29 @@ class JoiningTest(unittest.TestCase):
                 s.close()
             cluster.wait_complete(cluster.devices)
 
+    def test_a_key_on_the_boot_partition_makes_boards_one_cluster_at_their_first_start(self):
+        with Alone(3) as cluster:
+            places = []
+            for device in cluster.devices:
+                places.append(device.folder / "boot" / "shoal.key")
+                places[-1].parent.mkdir()
+                device.settings["cluster.boot_keys"] = places[-1]
+            first, second, used = cluster.devices
+            used.start()
+            wait_for("it has a key", used.status)
+            own = fingerprint(used)
+            used.stop()
+            for place in places:
+                place.write_bytes(cluster.key.read_bytes())
+                place.chmod(0o755)
+            cluster.start()
+            cluster.wait_complete([first, second])
+            self.assertEqual([place.exists() for place in places], [False, False, True])
+            self.assertIn("took up the cluster key", first.log())
+            # A device that was in use before is not taken over by a card that is put in.
+            self.assertEqual(fingerprint(used), own)
+            self.assertIn("left alone", used.log())
+
     def test_who_leaves_is_alone_and_comes_back_by_an_invitation(self):
         with Alone(2) as cluster:
             host, guest = cluster.start().devices
@@ -245,6 +269,32 @@ class JoiningTest(unittest.TestCase):
             for device in cluster.devices:
                 wait_for(f"{device.name} leads", lambda: device.status()["root"])
             self.assertEqual(join(guest, invite(host))[0], 0)
+            cluster.wait_complete(cluster.devices)
+
+
+    def test_who_leaves_in_the_middle_of_an_answer_costs_a_pause(self):
+        with Alone(2, **{"plan.min_devices": 2}) as cluster:
+            host, guest = cluster.start().devices
+            make_model(host.models / "tiny.gguf", shape="tiny", type="f32", context=4096)
+            self.assertEqual(join(guest, invite(host))[0], 0)
+            cluster.wait_complete(cluster.devices)
+            wait_for("the model is announced", lambda: "tiny" in guest.shoal("models").stdout)
+            stream = Stream(host, "tiny", 1500)
+            wait_for("it is under way", lambda: len(stream.times) > 50)
+            self.assertEqual(sorted(d["rank"] for d in host.status()["devices"]), [0, 1])
+            self.assertEqual(guest.shoal("leave").returncode, 0)
+            at = time.monotonic()
+            final = stream.end()
+            self.assertEqual((final["event"], final.get("generated_tokens")), ("done", 1500), final)
+            self.assertTrue(any(t > at for t in stream.times), "the answer was over too early")
+            for device in cluster.devices:
+                wait_for("it is alone and well",
+                         lambda: (device.status() or {}).get("root") == device.status()["self"])
+            # And back, while the next one runs.
+            stream = Stream(host, "tiny", 1500)
+            wait_for("it is under way", lambda: len(stream.times) > 50)
+            self.assertEqual(join(guest, invite(host))[0], 0)
+            self.assertEqual(stream.end()["generated_tokens"], 1500)
             cluster.wait_complete(cluster.devices)
 
 
