@@ -344,8 +344,9 @@ Scan Catalogue::scan(const std::vector<std::string>& directories, const FileNews
     for (const std::string& directory : directories) {
         std::error_code error;
         const auto folder = std::filesystem::canonical(directory, error);
-        std::filesystem::directory_iterator it;
-        if (!error) it = std::filesystem::directory_iterator(folder, error);
+        // Not assigned: GCC 12 lacks a function for that in code that is to be small.
+        auto it = error ? std::filesystem::directory_iterator()
+                        : std::filesystem::directory_iterator(folder, error);
         if (error) {
             found.all_folders = false;
             const std::lock_guard lock(mutex_);
