@@ -153,7 +153,7 @@ void Daemon::add_sources(const Supervisor& supervisor) {
     loop_.add({[this] { return std::vector<int>{control_->descriptor()}; },
                [this] { return control_->next_deadline(); }, [this] { control_->poll(); },
                "the control socket"});
-    // The loop turns ten times a second at least.
+    // reload() wakes the loop.
     loop_.add({[] { return std::vector<int>{}; },
                [] { return ControlLoop::Clock::time_point::max(); },
                [this, &supervisor] {

@@ -58,7 +58,10 @@ class Daemon {
     void stop() noexcept { loop_.stop(); }
     /// Reads the settings again, soon, and takes those that can change while it runs.
     /// Async-signal-safe.
-    void reload() noexcept { reload_wanted_ = true; }
+    void reload() noexcept {
+        reload_wanted_ = true;
+        loop_.wake();
+    }
 
     /// Where other devices connect: TCP ports, and how long a stranger may take to prove its key.
     struct Listener {

@@ -1,6 +1,8 @@
 #include "daemon/stored_measurement.hpp"
 
 #include <fmt/format.h>
+#include <malloc.h>
+
 #include <chrono>
 #include <exception>
 #include <fstream>
@@ -131,6 +133,7 @@ std::stop_source StoredMeasurement::measure(Progress progress, Measured done) {
             auto result = measured(kernels, placement, stop, [&](unsigned part, unsigned total) {
                 loop.post([progress, part, total] { progress(part, total); });
             });
+            malloc_trim(0);  // Nothing needs its buffers for a long while.
             loop.post([done, result = std::move(result)] {
                 std::optional<Profile> profile;
                 if (result.first) profile = message_of(*result.first);
