@@ -97,7 +97,7 @@ TEST_SUITE("ControlLoop") {
         });
         loop.run();
         REQUIRE(turns.size() == 3);
-        CHECK(turns[1] - turns[0] < 250ms);
+        CHECK(turns[1] - turns[0] < 450ms);
         CHECK(turns[2] - turns[1] >= 400ms);
     }
 
