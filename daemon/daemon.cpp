@@ -128,6 +128,7 @@ void Daemon::run(const Supervisor& supervisor) {
     warn_of_setup();
     models_.watch(settings_.models.directories);
     core_.start();
+    watch_strain();
     supervisor.ready();
     if (supervisor.alive_every.count() != 0) stay_alive(supervisor);
     const Watchdog watchdog(watched(), stall_reports());
@@ -174,7 +175,8 @@ mesh::DeviceDescription Daemon::description() const {
     const Memory memory = memory_.read();
     d.name = settings_.device.name.empty() ? host_name() : settings_.device.name;
     d.memory_total = memory.total;
-    d.memory_available = memory.available;
+    d.memory_available =
+        static_cast<std::uint64_t>(static_cast<double>(memory.available) * strain_.memory_part());
     d.threads = placement_.threads;
     d.cpu = kernels_.name;
     d.version = version();

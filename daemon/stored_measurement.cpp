@@ -126,6 +126,19 @@ mesh::messages::BenchReply StoredMeasurement::report() const {
     return reply;
 }
 
+SelfMeasurement::Profile StoredMeasurement::announced() const {
+    Profile profile = message_of(record_.profile);
+    if (part_ == 1) return profile;
+    for (auto* rates : {&profile.f32, &profile.f16, &profile.q8, &profile.q4, &profile.k}) {
+        for (double* rate : {&rates->one_row, &rates->many_rows, &rates->in_file}) *rate *= part_;
+    }
+    for (double* rate : {&profile.attend_one, &profile.attend_many, &profile.elements}) {
+        *rate *= part_;
+    }
+    profile.layer_seconds /= part_;
+    return profile;
+}
+
 std::stop_source StoredMeasurement::measure(Progress progress, Measured done) {
     return background_.post(Background::Task(
         [&loop = loop_, &kernels = kernels_, placement = placement_, progress = std::move(progress),
