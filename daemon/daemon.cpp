@@ -117,6 +117,7 @@ void Daemon::run(const Supervisor& supervisor) {
     guard_ = supervisor.guard;
     contact_.start();
     core_.start();
+    watch_strain();
     supervisor.ready();
     if (supervisor.alive_every.count() != 0) stay_alive(supervisor);
     const Watchdog watchdog(watched(), stall_reports());
@@ -148,7 +149,7 @@ void Daemon::add_sources(const Supervisor& supervisor) {
     loop_.add({[this] { return std::vector<int>{models_.descriptor()}; },
                [] { return ControlLoop::Clock::time_point::max(); }, [this] { models_.hear(); },
                "folders of models"});
-    // The loop turns ten times a second at least.
+    // reload() wakes the loop.
     loop_.add({[] { return std::vector<int>{}; },
                [] { return ControlLoop::Clock::time_point::max(); },
                [this, &supervisor] {
@@ -169,7 +170,8 @@ mesh::DeviceDescription Daemon::description() const {
     const Memory memory = memory_.read();
     d.name = contact_.name();
     d.memory_total = memory.total;
-    d.memory_available = memory.available;
+    d.memory_available =
+        static_cast<std::uint64_t>(static_cast<double>(memory.available) * strain_.memory_part());
     d.threads = placement_.threads;
     d.cpu = kernels_.name;
     d.version = version();

@@ -25,6 +25,7 @@
 #include "daemon/pieces/model_provider.hpp"
 #include "daemon/requests/control_socket.hpp"
 #include "daemon/stored_measurement.hpp"
+#include "daemon/strain.hpp"
 #include "mesh/node.hpp"
 #include "mesh/transport/identity_store.hpp"
 #include "mesh/transport/state_lock.hpp"
@@ -60,7 +61,10 @@ class Daemon {
     void stop() noexcept { loop_.stop(); }
     /// Reads the settings again, soon, and takes those that can change while it runs.
     /// Async-signal-safe.
-    void reload() noexcept { reload_wanted_ = true; }
+    void reload() noexcept {
+        reload_wanted_ = true;
+        loop_.wake();
+    }
 
     /// Where other devices connect: TCP ports, and how long a stranger may take to prove its key.
     struct Listener {
@@ -81,6 +85,7 @@ class Daemon {
     void add_sources(const Supervisor& supervisor);
     void stay_alive(const Supervisor& supervisor);
     void warn_of_setup();
+    void watch_strain();
     void reload(const Supervisor& supervisor);
     void apply(const config::Settings& wanted);
     std::vector<Watchdog::Watched> watched();
@@ -93,7 +98,9 @@ class Daemon {
     const kernels::Table& kernels_;
     const Placement placement_;
     ControlLoop loop_;
-    Timer stall_shown_, alive_due_;
+    Timer stall_shown_, alive_due_, strain_due_;
+    StrainWatch strain_;
+    std::uint64_t steps_seen_ = 0;
     Worker worker_, texts_{"texts"}, plans_{"plans"}, measurer_{"measure"};
     StoredMeasurement measurement_;
     const MemoryBudget memory_;  // after the first measurement, whose memory is given back

@@ -39,6 +39,23 @@ std::vector<Watchdog::Watched> Daemon::watched() {
     return all;
 }
 
+void Daemon::watch_strain() {
+    const std::uint64_t steps = engine_->effort().steps;
+    strain_.look(read_strain(), steps != std::exchange(steps_seen_, steps), loop_.now());
+    measurement_.slow_down_to(strain_.speed_part());
+    for (const char* name : StrainWatch::kNames) {
+        std::vector<mesh::messages::Warning> now;
+        for (mesh::messages::Warning warning : strain_.warnings()) {
+            if (warning.name != name) continue;
+            warning.device = identity_.id.hex();
+            now.push_back(std::move(warning));
+        }
+        core_.warnings().replace(name, std::move(now));
+    }
+    strain_due_ = loop_.after(
+        StrainWatch::kInterval, [this] { watch_strain(); }, "looking at what strains the device");
+}
+
 Watchdog::Reports Daemon::stall_reports() {
     Watchdog::Reports reports;
     reports.stalled = [](const std::string& what, std::chrono::milliseconds time) {

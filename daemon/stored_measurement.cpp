@@ -1,6 +1,8 @@
 #include "daemon/stored_measurement.hpp"
 
 #include <fmt/format.h>
+#include <malloc.h>
+
 #include <chrono>
 #include <exception>
 #include <fstream>
@@ -124,6 +126,19 @@ mesh::messages::BenchReply StoredMeasurement::report() const {
     return reply;
 }
 
+SelfMeasurement::Profile StoredMeasurement::announced() const {
+    Profile profile = message_of(record_.profile);
+    if (part_ == 1) return profile;
+    for (auto* rates : {&profile.f32, &profile.f16, &profile.q8, &profile.q4, &profile.k}) {
+        for (double* rate : {&rates->one_row, &rates->many_rows, &rates->in_file}) *rate *= part_;
+    }
+    for (double* rate : {&profile.attend_one, &profile.attend_many, &profile.elements}) {
+        *rate *= part_;
+    }
+    profile.layer_seconds /= part_;
+    return profile;
+}
+
 std::stop_source StoredMeasurement::measure(Progress progress, Measured done) {
     return background_.post(Background::Task(
         [&loop = loop_, &kernels = kernels_, placement = placement_, progress = std::move(progress),
@@ -131,6 +146,7 @@ std::stop_source StoredMeasurement::measure(Progress progress, Measured done) {
             auto result = measured(kernels, placement, stop, [&](unsigned part, unsigned total) {
                 loop.post([progress, part, total] { progress(part, total); });
             });
+            malloc_trim(0);  // Nothing needs its buffers for a long while.
             loop.post([done, result = std::move(result)] {
                 std::optional<Profile> profile;
                 if (result.first) profile = message_of(*result.first);

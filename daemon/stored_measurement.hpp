@@ -32,8 +32,12 @@ class StoredMeasurement final : public SelfMeasurement {
                       std::uint64_t given_bytes);
 
     mesh::messages::BenchReply report() const override;
+    Profile announced() const override;
     std::stop_source measure(Progress progress, Measured done) override;
     void adopt(const Profile& profile, std::function<void()> stored) override;
+
+    /// What it announces from now on is this part of what was measured; 1: all.
+    void slow_down_to(double part) noexcept { part_ = part; }
 
     /// Bytes of Q8_0 weights a second, as measure_speed() has them, of what was known at the start:
     /// who is preferred as a root does not change while the daemon runs.
@@ -51,7 +55,7 @@ class StoredMeasurement final : public SelfMeasurement {
     mesh::messages::ProfileOrigin origin_ = mesh::messages::ProfileOrigin::guessed;
     measure::Record record_;  // without a date where nothing was measured
     std::string not_stored_;
-    double speed_ = 0;
+    double speed_ = 0, part_ = 1;
 };
 
 /// What a profile of this device depends on, as of now.

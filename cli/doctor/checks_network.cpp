@@ -14,8 +14,8 @@ constexpr double kSlowWired = 1.0, kSlowWireless = 5.0;
 constexpr double kMuchLoss = 2;
 constexpr std::uint64_t kManyChanges = 8;  ///< a start makes two to four
 constexpr std::uint32_t kLongWaitUs = 20;
-/// Received packets with an error among so many are a bad cable.
-constexpr std::uint64_t kErrorsAmong = 100'000;
+/// Received packets with an error, some among so many, are a bad cable.
+constexpr std::uint64_t kErrorsAmong = 100'000, kFewErrors = 10;
 
 const Nic* nic_of(const Facts& facts, const std::string& name) {
     const auto found = std::ranges::find(facts.network.nics, name, &Nic::name);
@@ -139,7 +139,8 @@ Found check_ethernet(const Facts& facts) {
                              "If both ends can do a gigabit, it is the cable: all eight wires are "
                              "needed."});
         }
-        if (nic.receive_errors.value_or(0) * kErrorsAmong > nic.received.value_or(0)) {
+        const std::uint64_t errors = nic.receive_errors.value_or(0);
+        if (errors > kFewErrors && errors * kErrorsAmong > nic.received.value_or(0)) {
             found.push_back({Severity::warning,
                              fmt::format("{} received {} damaged packets among {}", nic.name,
                                          *nic.receive_errors, nic.received.value_or(0)),

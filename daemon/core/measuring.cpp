@@ -70,7 +70,7 @@ void Measuring::cancel() {
 }
 
 mesh::messages::DeviceProfile Measuring::profile() const {
-    return device_ == nullptr ? mesh::messages::DeviceProfile{} : device_->report().profile;
+    return device_ == nullptr ? mesh::messages::DeviceProfile{} : device_->announced();
 }
 
 bool Measuring::busy() const {

@@ -23,6 +23,8 @@ class SelfMeasurement {
 
     /// What is known now.
     virtual mesh::messages::BenchReply report() const = 0;
+    /// What others are told of it, which may be less for a while.
+    virtual Profile announced() const { return report().profile; }
     /// Measures, which takes some seconds on all compute threads; one at a time. Changes nothing of
     /// what is known.
     virtual std::stop_source measure(Progress progress, Measured done) = 0;

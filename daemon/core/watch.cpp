@@ -18,6 +18,21 @@ constexpr auto kWatch = std::chrono::seconds(1);
 // A device that could not lead wishes to again after this time.
 constexpr auto kAbdication = std::chrono::minutes(10);
 
+// What runs another version than the root, which says so.
+std::vector<Warning> other_versions(const std::vector<mesh::Member>& members,
+                                    const mesh::DeviceId& root) {
+    std::vector<Warning> list;
+    const auto leads = std::ranges::find(members, root, &mesh::Member::id);
+    for (const mesh::Member& m : members) {
+        if (leads == members.end() || m.description.version == leads->description.version) continue;
+        list.push_back({"other-version", Severity::warning, m.id.hex(),
+                        fmt::format("it runs version {} of shoald, and the root {}",
+                                    m.description.version, leads->description.version),
+                        "install the same version on all devices, and restart their daemons"});
+    }
+    return list;
+}
+
 }  // namespace
 
 // The mesh says what is wrong as of now; what it does not say any more is over.
@@ -31,6 +46,9 @@ void DaemonCore::watch_mesh() {
     }
     for (const auto& warning : current) warnings_.raise(warning);
     mesh_warnings_ = std::move(current);
+    const bool leads = ports_.mesh.root() == self_;
+    warnings_.replace("other-version", leads ? other_versions(ports_.mesh.members(), self_)
+                                             : std::vector<Warning>());
     watching_ = ports_.loop.after(
         kWatch, [this] { watch_mesh(); }, "warnings of the mesh");
 }

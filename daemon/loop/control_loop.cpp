@@ -12,8 +12,9 @@
 namespace shoal {
 namespace {
 
-// ZeroMQ's descriptors signal edges: a source is looked at this often even when none came.
-constexpr auto kLongestWait = std::chrono::milliseconds(100);
+// ZeroMQ's descriptors signal edges. Sources read until there is nothing more, so that none is
+// missed; should one be all the same, it is not for long. Each turn wakes a core that may sleep.
+constexpr auto kLongestWait = std::chrono::milliseconds(500);
 
 }  // namespace
 

@@ -38,7 +38,10 @@ class ControlLoop final : public Loop {
     /// Thread-safe and async-signal-safe.
     void stop() noexcept;
 
-    /// Works until stop(). It turns ten times a second at least, unless something keeps it.
+    /// The loop turns soon. Thread-safe and async-signal-safe.
+    void wake() noexcept;
+
+    /// Works until stop(). It turns twice a second at least, unless something keeps it.
     void run();
 
     /// Thread-safe: how often it turned, and the name of what it is in.
@@ -51,7 +54,6 @@ class ControlLoop final : public Loop {
         const char* name;
     };
 
-    void wake() noexcept;
     void run(const Named& named);
     void run_posted();
     void run_timers();

@@ -539,6 +539,9 @@ TEST_CASE("Ethernet that is slow, half duplex or damages packets is told") {
     board.put(eth("duplex"), "full\n");
     board.put(eth("statistics/rx_errors"), "11\n");
     CHECK(contains(the("ethernet", board).text, "11 damaged packets among 1000000"));
+    board.put(eth("statistics/rx_packets"), "1000\n");
+    board.put(eth("statistics/rx_errors"), "10\n");
+    CHECK(only("ethernet", board.facts()).empty());
     board.put(eth("operstate"), "down\n");
     CHECK_FALSE(has(board, "ethernet"));
 }

@@ -57,6 +57,24 @@ struct Fixture {
 }  // namespace
 
 TEST_SUITE("StoredMeasurement") {
+    TEST_CASE_FIXTURE(Fixture,
+                      "a device that is held down announces less, and reports what it was") {
+        store();
+        StoredMeasurement device = start();
+        const auto whole = device.report().profile;
+        CHECK(device.announced() == whole);
+        device.slow_down_to(0.5);
+        const auto half = device.announced();
+        CHECK(half.q8.one_row == whole.q8.one_row / 2);
+        CHECK(half.k.in_file == whole.k.in_file / 2);
+        CHECK(half.attend_many == whole.attend_many / 2);
+        CHECK(half.elements == whole.elements / 2);
+        CHECK(half.layer_seconds == whole.layer_seconds * 2);
+        CHECK(device.report().profile == whole);
+        device.slow_down_to(1);
+        CHECK(device.announced() == whole);
+    }
+
     TEST_CASE_FIXTURE(Fixture, "at the first start a device guesses") {
         StoredMeasurement device = start();
         CHECK(device.report().origin == ProfileOrigin::guessed);

@@ -13,7 +13,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cluster import Cluster, Device, make_model, present, wait_for  # noqa: E402
+from cluster import Cluster, Device, make_model, present, wait_for, warnings  # noqa: E402
 from network import Network, can_make_namespaces  # noqa: E402
 
 GOOD = 3
@@ -82,10 +82,10 @@ class BadDeviceTest(unittest.TestCase):
         def missing():
             left = []
             for device in devices:
-                warnings = (device.status() or {"warnings": []})["warnings"]
+                said = (device.status() or {"warnings": []})["warnings"]
                 if not any(w["device"] in ids and w["name"] in names and w["text"] and w["remedy"]
-                           for w in warnings):
-                    left.append((device.name, warnings))
+                           for w in said):
+                    left.append((device.name, said))
             return left
         end = time.monotonic() + WARNING_SECONDS
         while left := missing():
@@ -101,7 +101,7 @@ class BadDeviceTest(unittest.TestCase):
         def whole():
             self.good[0].run("small", "The sea", TOKENS, "--ignore-eos")
             state = self.good[0].status()
-            return not state["warnings"] and sorted(
+            return not warnings(state) and sorted(
                 d["rank"] for d in present(state)) == list(range(GOOD + 1))
         wait_for("all take part again", whole, TAKEN_BACK_SECONDS)
 

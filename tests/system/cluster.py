@@ -37,6 +37,12 @@ def present(state):
     return [d for d in state["devices"] if d["alive"]]
 
 
+def warnings(state):
+    """What is wrong by a status, but for what is wrong with the machine that tests."""
+    machine = ("memory-pressure", "under-voltage", "throttled", "other-load")
+    return [w for w in state["warnings"] if w["name"] not in machine]
+
+
 def free_port(kind=socket.SOCK_DGRAM):
     """A port that nobody uses now."""
     with socket.socket(socket.AF_INET, kind) as s:

@@ -199,6 +199,6 @@ class AloneTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if os.geteuid() != 0 or not network.can_make_namespaces():
+    if os.geteuid() != 0 or not shutil.which("nft") or not network.can_make_namespaces():
         sys.exit(network.SKIPPED)
     unittest.main()

@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cluster import SHOALD, Cluster, wait_for  # noqa: E402
+from cluster import SHOALD, Cluster, wait_for, warnings  # noqa: E402
 
 
 class SetupTest(unittest.TestCase):
@@ -40,10 +40,10 @@ class SetupTest(unittest.TestCase):
         with Cluster(2) as cluster:
             cluster.devices[1].settings["models.directories"] = cluster.folder / "none"
             cluster.start()
-            warnings = wait_for("warned", lambda: cluster.devices[0].status()["warnings"])
+            said = wait_for("warned", lambda: warnings(cluster.devices[0].status()))
             names = {d["id"]: d["name"] for d in cluster.devices[0].status()["devices"]}
             self.assertIn(("models-folder", "dev2"),
-                          [(w["name"], names.get(w["device"])) for w in warnings])
+                          [(w["name"], names.get(w["device"])) for w in said])
             self.assertIn("warning: dev2: no models are found",
                           cluster.devices[0].shoal("status").stdout)
 

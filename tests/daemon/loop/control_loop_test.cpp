@@ -82,6 +82,25 @@ TEST_SUITE("ControlLoop") {
         CHECK(order == std::vector<int>{2});
     }
 
+    TEST_CASE("a loop that is woken turns at once, and one that is not seldom") {
+        ControlLoop loop;
+        std::vector<ControlLoop::Clock::time_point> turns;
+        loop.add({[] { return std::vector<int>{}; },
+                  [] { return ControlLoop::Clock::time_point::max(); },
+                  [&] {
+                      turns.push_back(ControlLoop::Clock::now());
+                      if (turns.size() == 3) loop.stop();
+                  }});
+        std::jthread other([&] {
+            std::this_thread::sleep_for(20ms);
+            loop.wake();
+        });
+        loop.run();
+        REQUIRE(turns.size() == 3);
+        CHECK(turns[1] - turns[0] < 450ms);
+        CHECK(turns[2] - turns[1] >= 400ms);
+    }
+
     TEST_CASE("a source works when its descriptor can be read or its deadline has passed") {
         ControlLoop loop;
         int ends[2];
