@@ -88,8 +88,8 @@ TEST_SUITE("page") {
               "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
         CHECK(page.headers["referrer-policy"] == "no-referrer");
         CHECK(page.headers["x-content-type-options"] == "nosniff");
-        for (const char* foreign : {"http:", "https:", "javascript:", "<style", "style=",
-                                    "src=\"/", "href=\"/"}) {
+        for (const char* foreign :
+             {"http:", "https:", "javascript:", "<style", "style=", "src=\"/", "href=\"/"}) {
             CHECK_MESSAGE(page.body.find(foreign) == std::string::npos, foreign);
         }
         CHECK_FALSE(std::regex_search(page.body, std::regex(" on[a-z]+=")));

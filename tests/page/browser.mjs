@@ -32,16 +32,22 @@ export async function open({ width = 1280, height = 900, path = '/', ...context 
     return { browser, page, foreign, complaints };
 }
 
-/** A quoted text of a grammar. */
-const quoted = (text) => JSON.stringify(text);
-
-/** Answers of the page are `text` from now on: the real server is told so by a grammar. */
-export async function answersAre(page, text) {
+/** What the page asks for has these fields, too, from now on. */
+export async function adds(page, fields) {
     await page.route('**/v1/chat/completions', (route) => {
-        const body = { ...route.request().postDataJSON(), grammar: `root ::= ${quoted(text)}` };
-        delete body.think;
+        const body = { ...route.request().postDataJSON(), ...fields };
         route.continue({ postData: JSON.stringify(body) });
     });
+}
+
+/** Answers are `text` from now on. */
+export function answersAre(page, text) {
+    return adds(page, { grammar: `root ::= ${JSON.stringify(text)}` });
+}
+
+/** An answer does not end by itself. */
+export function endless(page) {
+    return adds(page, { ignore_eos: true });
 }
 
 export async function say(page, text) {

@@ -1,7 +1,7 @@
 // The chat as one uses it.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { answered, answersAre, cluster, open, say, until } from './browser.mjs';
+import { answered, answersAre, cluster, endless, open, say, until } from './browser.mjs';
 
 let here, page;
 before(async () => {
@@ -71,6 +71,7 @@ test('a value that the device refuses is named', async () => {
 });
 
 test('Stop ends the answer here and in the cluster, and what came stays', async () => {
+    await endless(page);
     await say(page, 'Hello');
     await page.waitForFunction(
         () => document.querySelector('.assistant .text').innerText.length > 2,
@@ -104,6 +105,39 @@ test('a message is edited and asked anew; an answer is made again', async () => 
     await page.getByRole('button', { name: 'Regenerate' }).click();
     await answered(page);
     assert.deepEqual(await texts('assistant'), ['Better.']);
+});
+
+test('a model without a chat template goes on with the text', async () => {
+    const asked = [];
+    page.on('request', (request) => {
+        if (request.method() === 'POST' && request.url().includes('/v1/')) {
+            asked.push([new URL(request.url()).pathname, request.postDataJSON().prompt]);
+        }
+    });
+    await page.selectOption('#model', 'plain');
+    await page.waitForFunction(() =>
+        document.querySelector('#prompt').placeholder.startsWith('Begin a text'),
+    );
+    await page.click('#show-settings');
+    await page.fill('#max_tokens', '5');
+    await say(page, 'Once');
+    await answered(page);
+    const [first] = await page.evaluate(() =>
+        import('/page/conversation.js').then(({ conversation }) =>
+            conversation.messages.slice(1).map((m) => m.content),
+        ),
+    );
+    await say(page, 'Twice');
+    await answered(page);
+    assert.deepEqual(asked, [
+        ['/v1/completions', 'Once'],
+        ['/v1/completions', `Once${first}\nTwice`],
+    ]);
+    await page.selectOption('#model', 'tiny');
+    await page.fill('#max_tokens', '1');
+    await say(page, 'Back');
+    await answered(page);
+    assert.equal(asked[2][0], '/v1/chat/completions');
 });
 
 test('what the model thinks is folded, and unfolds', async () => {

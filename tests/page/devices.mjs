@@ -1,7 +1,7 @@
 // The cluster while one looks: a device goes and comes back.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { cluster, devices, open, until } from './browser.mjs';
+import { cluster, devices, endless, open, say, until } from './browser.mjs';
 
 let here, page;
 before(async () => {
@@ -31,7 +31,11 @@ test('the picture shows every device, the root, and who computes what', async ()
     assert.match(await page.innerText('#models'), /File on dev1, dev2, dev3/);
 });
 
-test('a device that is killed greys out, and comes back, without a touch of the page', async () => {
+test('a device that is killed greys out, the answer goes on, and it comes back', async () => {
+    const length = async () => (await page.innerText('.assistant .text')).length;
+    await endless(page);
+    await say(page, 'Hello');
+    await until('the answer has begun', async () => (await length()) > 2);
     await devices('kill');
     await page.waitForFunction(() =>
         document.querySelector('.device.gone')?.innerText.includes('dev3'),
@@ -40,6 +44,9 @@ test('a device that is killed greys out, and comes back, without a touch of the 
     assert.equal(await page.locator('.node.gone').count(), 1);
     assert.match(await page.innerText('#announce'), /dev3 is lost/);
     assert.match(await page.innerText('#summary'), /^2 devices/);
+    const before = await length();
+    await until('the answer goes on', async () => (await length()) > before);
+    await page.click('#stop');
     await devices('start');
     await page.waitForFunction(
         () =>

@@ -30,6 +30,13 @@ def chromium():
     raise unittest.SkipTest("no Chromium is installed (apt-get install chromium)")
 
 
+def without_template(path):
+    """A model that is no chat model: the template's key is another one."""
+    made = make_model(path.with_suffix(".making"), shape="tiny", type="f32", seed=2)
+    made.write_bytes(made.read_bytes().replace(b"tokenizer.chat_template", b"tokenizer.none_template"))
+    made.rename(path)
+
+
 class Control:
     """Does to the devices of a cluster what the browser's test asks for."""
 
@@ -76,8 +83,8 @@ class PageTest(unittest.TestCase):
             raise unittest.SkipTest("Node.js 18 or later is not installed")
         npm.install(SOURCES, PACKAGES)
 
-    def cluster(self, count, context=2048, **settings):
-        """Devices with a model that is loaded, and the first one's port, which stays the same."""
+    def cluster(self, count, context=2048, others=(), **settings):
+        """Devices with a model that is loaded, others without chat template, and the first one's port, which stays the same."""
         cluster = Cluster(count, **settings)
         self.addCleanup(cluster.close)
         device = cluster.devices[0]
@@ -85,6 +92,8 @@ class PageTest(unittest.TestCase):
         for one in cluster.devices:
             make_model(one.models / f"{NAME}.gguf", shape="tiny", type="f32", arch="qwen2",
                        context=context, chat_template=TEMPLATE)
+            for other in others:
+                without_template(one.models / f"{other}.gguf")
         cluster.start()
         loaded = device.shoal("load", NAME)
         self.assertEqual(loaded.returncode, 0, loaded.stderr)
@@ -107,7 +116,7 @@ class PageTest(unittest.TestCase):
 
     def test_chat(self):
         # An answer that is to be stopped is a long one.
-        self.run_file("chat", self.cluster(2, context=65536))
+        self.run_file("chat", self.cluster(2, context=65536, others=["plain"]))
 
     def test_markdown(self):
         self.run_file("markdown", self.cluster(1))
@@ -116,7 +125,7 @@ class PageTest(unittest.TestCase):
         self.run_file("long", self.cluster(1))
 
     def test_devices(self):
-        self.run_file("devices", self.cluster(3))
+        self.run_file("devices", self.cluster(3, context=65536))
 
     def test_key(self):
         self.run_file("key", self.cluster(1, **{"http.api_key": KEY}))

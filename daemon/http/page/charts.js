@@ -33,7 +33,7 @@ function bars(points, most, now) {
     return points.map(({ time, value }) => {
         const height = Math.max(2, (HEIGHT - 10) * (value / most));
         return svg('rect', {
-            class: 'bar',
+            class: 'stick',
             x: x(time, now) - 3,
             width: 4,
             y: HEIGHT - height,

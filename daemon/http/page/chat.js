@@ -1,7 +1,7 @@
 // The chat: messages as they grow, and what one can do with them.
 import { announce, button, byId, el, rounded, update } from './dom.js';
 import { draw } from './markdown.js';
-import { NUMBERS, ask, conversation, load, save } from './conversation.js';
+import { NUMBERS, ask, conversation, isChatModel, load, save } from './conversation.js';
 
 // Markdown of a growing answer is drawn so often.
 const DRAW_PAUSE_MS = 60;
@@ -340,6 +340,18 @@ export function offerModels(models, loaded) {
             : [el('option', { value: '' }, 'no model')],
     );
     field.value = conversation.model;
+    sayKind();
+}
+
+/** What a message is for: some models answer, others go on with a text. */
+async function sayKind() {
+    const model = conversation.model;
+    if (!model) return;
+    const chats = await isChatModel(model).catch(() => true);
+    if (model !== conversation.model) return;
+    byId('prompt').placeholder = chats
+        ? 'Write a message'
+        : 'Begin a text; the model goes on with it';
 }
 
 export function setUpChat() {
@@ -349,6 +361,7 @@ export function setUpChat() {
     byId('model').addEventListener('change', (event) => {
         conversation.model = event.target.value;
         keepIt();
+        sayKind();
     });
     drawAll();
 }

@@ -2,15 +2,16 @@
 import { events, json, request } from './api.js';
 import { Series, drawCharts } from './charts.js';
 import { offerModels } from './chat.js';
-import { announce, byId, bytes, el, grow, rounded, update } from './dom.js';
-import { colours, drawParts, drawPicture, range } from './picture.js';
+import { deviceCard, linkRow, modelCard, warning } from './cards.js';
+import { announce, byId, el, rounded, update } from './dom.js';
+import { colours, drawParts, drawPicture } from './picture.js';
 
 const AGAIN_MS = 2000;
 const MODELS_EVERY_MS = 15_000;
 
 const speed = new Series('Speed', 'tokens/s', true, 'nothing was generated yet');
-const first = new Series('Time to first token', 's', false, 'of answers on this page');
-const cache = new Series('KV cache in use', '% of the context', false, 'by answers on this page');
+const first = new Series('First token after', 's', false, 'of answers on this page');
+const cache = new Series('KV cache used', '%', false, 'of the context, by answers on this page');
 
 let state = null; // the last one
 let models = [];
@@ -45,117 +46,11 @@ function summary(now) {
     ];
     if (now.requests.running) said.push(`${now.requests.running} running`);
     if (now.requests.queued) said.push(`${now.requests.queued} waiting`);
-    if (now.tokens_per_second > 0) said.push(`${rounded(now.tokens_per_second)} tokens/s`);
+    if (now.tokens_per_second > 0) {
+        const when = now.requests.running ? '' : 'last ';
+        said.push(`${when}${rounded(now.tokens_per_second)} tokens/s`);
+    }
     return said.join(' · ');
-}
-
-function warning({ severity, text, remedy, device }) {
-    const about = state.devices.find(({ id }) => id === device)?.name;
-    return el(
-        'li',
-        { class: `warning ${severity}` },
-        el(
-            'strong',
-            {},
-            { error: 'Error', warning: 'Warning', notice: 'Notice' }[severity] ?? severity,
-        ),
-        about && ` on ${about}`,
-        ': ',
-        text,
-        remedy && el('span', { class: 'remedy' }, remedy),
-    );
-}
-
-function row(name, value) {
-    return [el('dt', {}, name), el('dd', {}, value)];
-}
-
-function memory({ total, available }) {
-    const used = total - available;
-    return el(
-        'div',
-        { class: 'memory' },
-        el(
-            'div',
-            {
-                class: 'meter',
-                role: 'img',
-                'aria-label': `${Math.round((100 * used) / total)} % of the memory is in use`,
-            },
-            grow(el('span', { class: 'full' }), used),
-            grow(el('span', {}), available),
-        ),
-        el('span', {}, `${bytes(available)} free of ${bytes(total)}`),
-    );
-}
-
-function device(d, colour) {
-    const { slice } = d;
-    return el(
-        'li',
-        { class: `card device${d.alive ? '' : ' gone'}` },
-        el(
-            'h4',
-            {},
-            el('span', { class: `swatch ${colour}` }),
-            d.name,
-            d.root && el('span', { class: 'badge' }, 'root'),
-            d.self && el('span', { class: 'badge' }, 'this device'),
-        ),
-        el(
-            'p',
-            { class: 'note' },
-            [d.state, d.address, `${d.cpu}, ${d.threads} thread${d.threads === 1 ? '' : 's'}`]
-                .filter(Boolean)
-                .join(' · '),
-        ),
-        d.alive && d.memory.total > 0 && memory(d.memory),
-        d.alive &&
-            d.rank !== null &&
-            el(
-                'dl',
-                {},
-                row('Heads', range(slice.q_heads)),
-                row('KV heads', range(slice.kv_heads)),
-                row('Columns', range(slice.ffn_columns)),
-                row('Rows', range(slice.vocab_rows)),
-                row('Weights', bytes(slice.weight_bytes)),
-                row('KV cache', bytes(slice.kv_bytes)),
-                d.round_trip_ms !== null && row('Round trip', `${rounded(d.round_trip_ms)} ms`),
-                d.link && row('Waited for it', `${Math.round(d.link.wait_p50_us)} µs`),
-            ),
-    );
-}
-
-function model(m, now) {
-    const loaded = now.model?.hash === m.hash;
-    const loading = loaded && now.devices.find((d) => d.state.startsWith('loading'));
-    const holders = now.devices.filter(({ id }) => m.devices.includes(id)).map(({ name }) => name);
-    const facts = [
-        m.architecture,
-        m.quantisation,
-        `${rounded(m.parameters / 1e9)} billion parameters`,
-        bytes(m.file_bytes),
-        `context ${loaded ? now.model.context : m.context}`,
-    ];
-    return el(
-        'li',
-        { class: 'card model' },
-        el(
-            'h4',
-            {},
-            m.id,
-            loaded && el('span', { class: 'badge' }, loading ? loading.state : 'loaded'),
-        ),
-        el('p', { class: 'note' }, facts.join(' · ')),
-        el(
-            'p',
-            { class: 'note' },
-            holders.length
-                ? `File on ${holders.join(', ')}`
-                : 'No device that is here has the file',
-        ),
-    );
 }
 
 function drawModels(now) {
@@ -164,7 +59,7 @@ function drawModels(now) {
         : 'No device has a model: put a GGUF file into a folder of models.';
     update(
         byId('models'),
-        models.length ? models.map((m) => model(m, now)) : [el('li', { class: 'note' }, empty)],
+        models.length ? models.map((m) => modelCard(m, now)) : [el('li', { class: 'note' }, empty)],
     );
 }
 
@@ -202,14 +97,22 @@ function draw(now) {
     byId('wrong-count').textContent = `${wrong}`;
     byId('wrong-count').setAttribute('aria-label', `, ${wrong} to look at`);
     byId('warnings').hidden = now.warnings.length === 0;
-    update(byId('warnings'), now.warnings.map(warning));
+    update(
+        byId('warnings'),
+        now.warnings.map((w) => warning(w, now.devices)),
+    );
     drawPicture(now);
     drawParts(now);
     drawCharts([speed, first, cache]);
     const colour = colours(now.devices);
     update(
         byId('devices'),
-        now.devices.map((d) => device(d, colour.get(d.id))),
+        now.devices.map((d) => deviceCard(d, colour.get(d.id))),
+    );
+    byId('links-card').hidden = now.links.length === 0;
+    update(
+        byId('links'),
+        now.links.map((link) => linkRow(link, now.devices)),
     );
     drawModels(now);
 }

@@ -38,7 +38,7 @@ export function save() {
 const templates = new Map();
 
 /** Whether the model's file has a chat template; one without goes on with a text. */
-async function isChatModel(model) {
+export async function isChatModel(model) {
     if (!templates.has(model)) {
         const shown = await json('api/show', { body: { model } });
         templates.set(model, Boolean(shown.template));
@@ -61,8 +61,11 @@ function chatBody(messages) {
     return ['v1/chat/completions', body];
 }
 
+/** An answer follows its text at once, as it goes on with it. */
 function textBody(messages) {
-    const text = messages.map(({ content }) => content).join('');
+    const text = messages
+        .map(({ role, content }, i) => (role === 'user' && i > 0 ? `\n${content}` : content))
+        .join('');
     return [
         'v1/completions',
         {

@@ -85,5 +85,6 @@ export function bytes(count) {
 }
 
 export function rounded(value) {
+    if (value === 0) return '0';
     return value >= 100 ? String(Math.round(value)) : value.toFixed(value >= 10 ? 1 : 2);
 }

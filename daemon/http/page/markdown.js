@@ -147,7 +147,9 @@ function withoutMarks(text) {
     const bare = text.trim();
     let end = bare.length;
     while (bare[end - 1] === '#') end--;
-    return end < bare.length && /\s|^$/.test(bare[end - 1] ?? '') ? bare.slice(0, end).trimEnd() : bare;
+    return end < bare.length && /\s|^$/.test(bare[end - 1] ?? '')
+        ? bare.slice(0, end).trimEnd()
+        : bare;
 }
 
 function cells(line) {

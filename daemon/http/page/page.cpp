@@ -42,8 +42,8 @@ Understood answer(std::string_view name) {
         ApiError error;
         error.status = 404;
         error.code = "not_found";
-        error.message =
-            fmt::format("the page has no file \"{}\"; GET / is the page", name.substr(0, kQuotedBytes));
+        error.message = fmt::format("the page has no file \"{}\"; GET / is the page",
+                                    name.substr(0, kQuotedBytes));
         return error;
     }
     Answer answer;

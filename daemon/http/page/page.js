@@ -26,12 +26,13 @@ function setUpKey() {
     onKeyWanted(askForKey);
 }
 
-/** On a narrow screen one of the two is shown, by the address's #chat or #cluster. */
+/** On a narrow screen one of the two is shown, by the address's end. It is no element's id: browsers
+ *  would scroll to that. */
 function showView() {
-    const view = location.hash === '#cluster' ? 'cluster' : 'chat';
+    const view = location.hash === '#show-cluster' ? 'cluster' : 'chat';
     document.body.dataset.view = view;
     for (const a of document.querySelectorAll('.views a')) {
-        if (a.hash === `#${view}`) a.setAttribute('aria-current', 'page');
+        if (a.hash === `#show-${view}`) a.setAttribute('aria-current', 'page');
         else a.removeAttribute('aria-current');
     }
     redraw();

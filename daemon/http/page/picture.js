@@ -5,6 +5,11 @@ import { byId, el, grow, rounded, svg, update } from './dom.js';
 const RADIUS = 27;
 const RING = 2 * Math.PI * RADIUS;
 const COLOURS = 8;
+// What rings and names need around a device.
+const SIDE = 62;
+const ABOVE = 42;
+const BELOW = 76;
+const MAX_NAME = 16;
 // Beyond these, numbers at links would lie on each other.
 const MAX_LABELLED_LINKS = 6;
 const GIGABIT = 125e6;
@@ -15,27 +20,24 @@ export function colours(devices) {
     return new Map(ids.map((id, i) => [id, `d${i % COLOURS}`]));
 }
 
+/** Points of an oval, the first above; two stand beside each other. They fill the width and height
+ *  that names and rings leave. */
 function places(devices, width, height) {
-    const across = Math.max(0, width / 2 - 70);
-    const down = devices.length > 2 ? height / 2 - 62 : 0;
-    return new Map(
-        devices.map(({ id }, i) => {
-            // The first stands above; two stand beside each other.
-            const angle =
-                2 * Math.PI * (i / devices.length) - (devices.length === 2 ? Math.PI : Math.PI / 2);
-            if (devices.length === 1) return [id, { x: width / 2, y: height / 2 - 16 }];
-            return [
-                id,
-                {
-                    x: width / 2 + across * Math.cos(angle),
-                    y: height / 2 - 16 + down * Math.sin(angle),
-                },
-            ];
-        }),
-    );
+    const turn = devices.length === 2 ? Math.PI : -Math.PI / 2;
+    const angles = devices.map((_, i) => turn + (2 * Math.PI * i) / devices.length);
+    const x = stretched(angles.map(Math.cos), SIDE, width - SIDE);
+    const y = stretched(angles.map(Math.sin), ABOVE, height - BELOW);
+    return new Map(devices.map(({ id }, i) => [id, { x: x[i], y: y[i] }]));
 }
 
-function exchange(us) {
+function stretched(values, from, to) {
+    const least = Math.min(...values);
+    const span = Math.max(...values) - least;
+    if (span < 1e-6) return values.map(() => (from + to) / 2);
+    return values.map((value) => from + ((value - least) / span) * (to - from));
+}
+
+export function exchange(us) {
     return us < 1000 ? `${Math.round(us)} µs` : `${rounded(us / 1000)} ms`;
 }
 
@@ -112,7 +114,7 @@ function node(device, { x, y }, colour) {
                   { class: 'rank', y: 5 },
                   device.rank === null ? '–' : String(device.rank),
               ),
-        svg('text', { class: 'name', y: RADIUS + 17 }, device.name),
+        svg('text', { class: 'name', y: RADIUS + 17 }, short(device.name)),
         svg(
             'text',
             { class: 'state', y: RADIUS + 32 },
@@ -131,10 +133,17 @@ function said(state) {
     );
 }
 
+function heightFor(count) {
+    if (count <= 2) return ABOVE + BELOW;
+    return count <= 4 ? 230 : 300;
+}
+
+const short = (name) => (name.length <= MAX_NAME ? name : `${name.slice(0, MAX_NAME - 1)}…`);
+
 export function drawPicture(state) {
     const box = byId('picture');
     const width = Math.max(280, box.clientWidth - 2);
-    const height = state.devices.length > 2 ? 290 : 150;
+    const height = heightFor(state.devices.length);
     const at = places(state.devices, width, height);
     const colour = colours(state.devices);
     update(box, [

@@ -125,7 +125,8 @@ class WatchedCluster : public Exchange {
         const auto* reply = std::get_if<StatusReply>(&event);
         if (reply == nullptr) return unexpected_event();
         std::string now = dump(cluster_json(*reply));
-        if (now == last_) return ++same_ % kSameUntilComment == 0 ? ": the same\n\n" : std::string();
+        if (now == last_)
+            return ++same_ % kSameUntilComment == 0 ? ": the same\n\n" : std::string();
         same_ = 0;
         last_ = std::move(now);
         return sse_event(last_);
