@@ -100,6 +100,12 @@ model::FileStamp stamp_of(const std::vector<std::filesystem::path>& files) {
     return model::combined(stamps);
 }
 
+// A new file of its own is written next; a link is to something that is there.
+bool is_own_file(const std::filesystem::path& path) {
+    struct stat info {};
+    return ::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && info.st_nlink == 1;
+}
+
 // How long ago the last of them was written to, of those that are there.
 std::chrono::nanoseconds age_of(const std::vector<std::filesystem::path>& files) {
     auto last = std::chrono::nanoseconds::min();
@@ -267,7 +273,9 @@ Catalogue::Sight Catalogue::sight(const std::filesystem::path& path, const FileN
         // News of a file that was refused may be that it can be read now.
         if (!whole && std::any_of(unusable_.begin(), unusable_.end(), is_it)) return Sight::known;
     }
-    const bool writing = any_in(news.writing);
+    const bool writing = std::any_of(files.begin(), files.end(), [&](const auto& file) {
+        return news.writing.contains(file) && is_own_file(file);
+    });
     if (!writing && ((whole && stamp) || !scanned_)) return Sight::open;
     const std::chrono::seconds wait = writing ? kAbandoned : kSettled;
     const auto age = age_of(files);

@@ -1,7 +1,6 @@
 #include "daemon/pieces/folder_watch.hpp"
 
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -50,58 +49,54 @@ bool is_remote(const std::filesystem::path& folder) {
     return std::find(kRemote.begin(), kRemote.end(), type) != kRemote.end();
 }
 
-// A new file of its own is written next; a link is to something that is there.
-bool is_begun(const std::filesystem::path& path) {
-    struct stat info {};
-    return ::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && info.st_nlink == 1;
-}
-
 }  // namespace
 
 FolderWatch::FolderWatch() : descriptor_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
     if (descriptor_ >= 0) return;
-    trouble_ = "inotify cannot be used: " + std::generic_category().message(errno) +
-               (errno == EMFILE ? " (fs.inotify.max_user_instances)" : "");
+    no_inotify_ = "inotify cannot be used: " + std::generic_category().message(errno) +
+                  (errno == EMFILE ? " (fs.inotify.max_user_instances)" : "");
 }
 
 FolderWatch::~FolderWatch() {
     if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void FolderWatch::watch(std::vector<std::string> directories) {
-    directories_ = std::move(directories);
-    news_ = {};
-    watch_again();
+FolderWatch::Watches FolderWatch::arrange(const std::vector<std::string>& directories) const {
+    Watches watches{{}, descriptor_ >= 0, no_inotify_};
+    if (descriptor_ < 0) return watches;
+    for (const std::string& directory : directories) watch_folder(directory, watches);
+    return watches;
 }
 
-void FolderWatch::watch_again() {
-    stale_ = false;
-    hears_all_ = descriptor_ >= 0;
-    if (descriptor_ < 0) return;
-    trouble_.clear();
-    std::map<int, Watched> watched;
-    for (const std::string& directory : directories_) watch_folder(directory, watched);
-    for (const auto& [descriptor, unused] : watched_) {
-        if (!watched.contains(descriptor)) ::inotify_rm_watch(descriptor_, descriptor);
+bool FolderWatch::adopt(Watches watches) {
+    const auto& now = watches.by_descriptor;
+    for (const auto& [descriptor, unused] : watches_.by_descriptor) {
+        if (!now.contains(descriptor)) ::inotify_rm_watch(descriptor_, descriptor);
     }
-    watched_ = std::move(watched);
+    const bool more = std::any_of(now.begin(), now.end(), [&](const auto& entry) {
+        const auto it = watches_.by_descriptor.find(entry.first);
+        return it == watches_.by_descriptor.end() || it->second.models != entry.second.models ||
+               it->second.awaited != entry.second.awaited;
+    });
+    watches_ = std::move(watches);
+    return more;
 }
 
 // The folder, or the nearest one above it that is there.
-void FolderWatch::watch_folder(const std::filesystem::path& directory,
-                               std::map<int, Watched>& watched) {
+void FolderWatch::watch_folder(const std::filesystem::path& directory, Watches& watches) const {
     std::error_code error;
     const auto whole = std::filesystem::absolute(directory, error).lexically_normal();
     for (int tries = 0; tries < kMaxTries; ++tries) {
         std::filesystem::path at = whole.has_filename() ? whole : whole.parent_path();
         std::string awaited;
-        while (!add(at, awaited, watched)) {
+        while (!add(at, awaited, watches)) {
             if ((errno != ENOENT && errno != ENOTDIR) || at == at.parent_path()) {
-                hears_all_ = false;
+                watches.hears_all = false;
                 if (errno == ENOSPC) {
-                    trouble_ = at.string() +
-                               ": cannot be watched: this user has as many watches as the system "
-                               "allows (fs.inotify.max_user_watches)";
+                    watches.trouble =
+                        at.string() +
+                        ": cannot be watched: this user has as many watches as the system allows "
+                        "(fs.inotify.max_user_watches)";
                 }
                 return;
             }
@@ -111,25 +106,25 @@ void FolderWatch::watch_folder(const std::filesystem::path& directory,
         // It may have come before its parent was watched.
         if (awaited.empty() || !std::filesystem::is_directory(at / awaited, error)) return;
     }
-    hears_all_ = false;
+    watches.hears_all = false;
 }
 
 // With errno when it cannot be.
 bool FolderWatch::add(const std::filesystem::path& folder, const std::string& awaited,
-                      std::map<int, Watched>& watched) {
+                      Watches& watches) const {
     const bool models = awaited.empty();
     const int descriptor =
         ::inotify_add_watch(descriptor_, folder.c_str(),
                             (models ? kModelEvents : kFolderEvents) | IN_ONLYDIR | IN_MASK_ADD);
     if (descriptor < 0) return false;
     std::error_code error;
-    Watched& entry = watched[descriptor];
+    Watched& entry = watches.by_descriptor[descriptor];
     if (entry.folder.empty()) entry.folder = std::filesystem::canonical(folder, error);
     if (!models) {
         entry.awaited.insert(awaited);
     } else {
         entry.models = true;
-        if (is_remote(folder)) hears_all_ = false;
+        if (is_remote(folder)) watches.hears_all = false;
     }
     return true;
 }
@@ -150,9 +145,7 @@ bool FolderWatch::take() {
             at += event.len;
         }
     }
-    if (!stale_) return look;
-    watch_again();
-    return true;
+    return look;
 }
 
 // True when the folders should be looked through.
@@ -160,18 +153,14 @@ bool FolderWatch::hear(const inotify_event& event, const std::string& name) {
     if ((event.mask & IN_Q_OVERFLOW) != 0) {
         // Too much to be told: nothing is known of any file.
         news_ = {};
-        stale_ = true;
         return true;
     }
-    const auto it = watched_.find(event.wd);
-    if (it == watched_.end()) return false;  // of a watch that was taken back
-    if ((event.mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT)) != 0) {
-        stale_ = true;
-        return true;
-    }
+    const auto it = watches_.by_descriptor.find(event.wd);
+    if (it == watches_.by_descriptor.end()) return false;  // not yet adopted, or not any more
+    if ((event.mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT)) != 0) return true;
     const Watched& watched = it->second;
     if ((event.mask & (IN_CREATE | IN_MOVED_TO)) != 0 && watched.awaited.contains(name)) {
-        stale_ = true;
+        return true;
     }
     if (!watched.models || !name.ends_with(".gguf")) return false;
     const auto path = watched.folder / name;
@@ -181,7 +170,7 @@ bool FolderWatch::hear(const inotify_event& event, const std::string& name) {
     } else if ((event.mask & (IN_DELETE | IN_MOVED_FROM)) != 0) {
         news_.writing.erase(path);
         news_.whole.erase(path);
-    } else if ((event.mask & IN_CREATE) != 0 && is_begun(path)) {
+    } else if ((event.mask & IN_CREATE) != 0) {
         news_.writing.insert(path);
     } else if ((event.mask & IN_ATTRIB) != 0) {
         // Others may read it now, say.

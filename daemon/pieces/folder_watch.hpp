@@ -14,52 +14,55 @@ struct inotify_event;
 
 namespace shoal {
 
-/// Externally synchronised.
+/// Owned by one thread, which never waits for a disk here: what does is arrange().
 class FolderWatch {
   public:
+    /// What one watch is for.
+    struct Watched {
+        std::filesystem::path folder;
+        bool models = false;            // it is one of the folders
+        std::set<std::string> awaited;  // names on the way to folders that are not there
+    };
+    struct Watches {
+        std::map<int, Watched> by_descriptor;
+        bool hears_all = false;  ///< false: in one of the folders something may happen unheard
+        std::string trouble;     ///< why nothing is heard, for a person; empty: nothing is wrong
+    };
+
     /// Without inotify it hears nothing, and says so.
     FolderWatch();
     ~FolderWatch();
     FolderWatch(const FolderWatch&) = delete;
     FolderWatch& operator=(const FolderWatch&) = delete;
 
-    /// Hears of these folders from now on, also of those that are not there yet.
-    void watch(std::vector<std::string> directories);
-    /// Again, in case that folders are others than they were (a link that leads elsewhere, a disk
-    /// that was mounted): of that nothing is heard.
-    void watch_again();
+    /// Begins to watch folders as they are now, also those that are not there yet; what it heard of
+    /// before it hears of on. For any thread, one at a time.
+    Watches arrange(const std::vector<std::string>& directories) const;
+    /// What is heard of counts from now on, and nothing else does. True when something may have
+    /// happened in a folder since it was arranged: look through the folders again.
+    [[nodiscard]] bool adopt(Watches watches);
 
     /// Readable when something has happened; -1: never.
     int descriptor() const noexcept { return descriptor_; }
-    /// Takes what has happened. True when the folders should be looked through.
+    /// Takes what has happened. True when watches should be arranged again and folders looked
+    /// through.
     bool take();
     /// Of files that are whole it tells once.
     FileNews news();
 
-    /// False when something may happen in one of the folders that is not heard.
-    bool hears_all() const noexcept { return hears_all_; }
-    /// Why nothing is heard, for a person; empty: nothing is wrong.
-    const std::string& trouble() const noexcept { return trouble_; }
+    /// As of the watches adopted.
+    bool hears_all() const noexcept { return watches_.hears_all; }
+    const std::string& trouble() const noexcept { return watches_.trouble; }
 
   private:
-    // What one watch is for.
-    struct Watched {
-        std::filesystem::path folder;
-        bool models = false;            // it is one of the folders
-        std::set<std::string> awaited;  // names on the way to folders that are not there
-    };
-
-    void watch_folder(const std::filesystem::path& directory, std::map<int, Watched>& watched);
+    void watch_folder(const std::filesystem::path& directory, Watches& watches) const;
     bool add(const std::filesystem::path& folder, const std::string& awaited,
-             std::map<int, Watched>& watched);
+             Watches& watches) const;
     bool hear(const inotify_event& event, const std::string& name);
 
     int descriptor_ = -1;
-    bool hears_all_ = false;
-    bool stale_ = false;  // watches are not those of the folders any more
-    std::string trouble_;
-    std::vector<std::string> directories_;
-    std::map<int, Watched> watched_;  // by watch descriptor
+    std::string no_inotify_;
+    Watches watches_;
     FileNews news_;
 };
 

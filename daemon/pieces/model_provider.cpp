@@ -51,9 +51,9 @@ ModelProvider::ModelProvider(Loop& loop, Background& background, Catalogue& cata
 
 void ModelProvider::watch(std::vector<std::string> directories) {
     directories_ = std::move(directories);
+    store_ = directories_.empty() ? "" : directories_.front();
     ++watches_;
     first_scan_ = true;
-    folders_.watch(directories_);
     scan();
 }
 
@@ -72,23 +72,30 @@ void ModelProvider::scan() {
         links_.catalogue_changed();
     });
     background_.post([this, directories = directories_, news = folders_.news(), watch = watches_] {
-        const Scan found = catalogue_.scan(directories, news);
-        for (const std::string& complaint : found.complaints) {
+        Looked looked;
+        looked.watches = folders_.arrange(directories);
+        looked.scan = catalogue_.scan(directories, news);
+        for (const std::string& complaint : looked.scan.complaints) {
             log::warn("left out: {}", complaint);
         }
-        loop_.post([this, watch, found] { scanned(watch, found); });
+        std::error_code error;
+        if (!directories.empty()) {
+            looked.store = std::filesystem::canonical(directories.front(), error).string();
+        }
+        loop_.post([this, watch, looked] { scanned(watch, looked); });
     });
 }
 
-void ModelProvider::scanned(std::uint64_t watch, const Scan& found) {
+void ModelProvider::scanned(std::uint64_t watch, Looked looked) {
     const bool first = first_scan_ && watch == watches_;
-    const bool tell = found.changed || first || long_scan_;
+    const bool tell = looked.scan.changed || first || long_scan_;
     if (first) first_scan_ = false;
+    if (!looked.store.empty() && watch == watches_) store_ = looked.store;
     scanning_ = long_scan_ = false;
     long_scan_due_.reset();
-    if (found.all_folders) links_.unwarn(kNoFolder);
+    if (looked.scan.all_folders) links_.unwarn(kNoFolder);
     if (tell) links_.catalogue_changed();
-    if (scan_again_) return scan();
+    if (folders_.adopt(std::move(looked.watches)) || scan_again_) return scan();
     for (const auto& done : std::exchange(settling_, {})) done();
     if (folders_.trouble() != trouble_) {
         trouble_ = folders_.trouble();
@@ -98,11 +105,9 @@ void ModelProvider::scanned(std::uint64_t watch, const Scan& found) {
         }
     }
     Loop::Clock::duration wait = folders_.hears_all() ? kRescan : Loop::Clock::duration(kPoll);
-    if (found.again) wait = std::min<Loop::Clock::duration>(wait, *found.again);
-    rescan_ = loop_.after(wait, [this] {
-        folders_.watch_again();
-        scan();
-    });
+    if (looked.scan.again) wait = std::min<Loop::Clock::duration>(wait, *looked.scan.again);
+    rescan_ = loop_.after(
+        wait, [this] { scan(); }, "folders of models");
 }
 
 void ModelProvider::settle(std::function<void()> done) {
@@ -126,20 +131,23 @@ void ModelProvider::announce(mesh::messages::Announcement& announcement) const {
 }
 
 void ModelProvider::locate(mesh::messages::ModelsReply& list) const {
-    std::map<std::pair<std::string, std::string>, std::string> paths;
-    for (const CatalogueEntry& e : catalogue_.list()) paths[{e.hash.hex(), e.name}] = e.path;
+    list.store = store_;
+    const std::filesystem::path store = store_;
+    // Of several files with one name and content that in the store counts.
+    std::map<std::pair<std::string, std::string>, std::filesystem::path> paths;
+    const auto put = [&](const std::string& what, const std::string& name,
+                         const std::filesystem::path& path) {
+        const bool is_new = paths.emplace(std::pair(what, name), path).second;
+        if (!is_new && path.parent_path() == store) paths[{what, name}] = path;
+    };
+    for (const CatalogueEntry& e : catalogue_.list()) put(e.hash.hex(), e.name, e.path);
     for (const UnusableFile& u : catalogue_.unusable()) {
         const auto told = announced(u);
-        paths[{told.reason, told.name}] = u.path;
+        put(told.reason, told.name, u.path);
     }
     for (auto& info : list.models) {
         const auto it = paths.find({info.problem.empty() ? info.hash : info.problem, info.name});
-        if (it != paths.end()) info.path = it->second;
-    }
-    std::error_code error;
-    if (!directories_.empty()) {
-        const auto store = std::filesystem::canonical(directories_.front(), error);
-        list.store = error ? directories_.front() : store.string();
+        if (it != paths.end()) info.path = it->second.string();
     }
 }
 

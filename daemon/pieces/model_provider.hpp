@@ -81,8 +81,14 @@ class ModelProvider final : public Models {
         bool ticking = false;              // a tick is on its way to the fetching thread
     };
 
+    // What a look through the folders brought.
+    struct Looked {
+        FolderWatch::Watches watches;
+        Scan scan;
+        std::string store;  // the first folder, without links
+    };
     void scan();
-    void scanned(std::uint64_t watch, const Scan& found);
+    void scanned(std::uint64_t watch, Looked looked);
     void open_file(Want want, const CatalogueEntry& entry);
     std::shared_ptr<const OpenModel> open_again(const CatalogueEntry& entry);
     void file_failed(const CatalogueEntry& entry, const std::string& why);
@@ -109,6 +115,7 @@ class ModelProvider final : public Models {
     const Links links_;
     FolderWatch folders_;
     std::vector<std::string> directories_;
+    std::string store_;
     std::uint64_t watches_ = 0;  // calls of watch()
     bool first_scan_ = false;    // the folders are looked through for the first time
     bool scanning_ = false, scan_again_ = false;
