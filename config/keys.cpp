@@ -212,7 +212,7 @@ constexpr std::array kKeys = {
          "Members of this group may use the socket. Empty: only the daemon's own user."),
 
     list("models.directories", models<&M::directories>, Kind::path_list, 0, check_path,
-         "Folders that are searched for model files (*.gguf)."),
+         "Folders that are searched for model files (*.gguf); shoal add puts them into the first."),
     text("models.default", models<&M::default_model>, 0, 255, check_line,
          "Model of requests that name none. Empty: the one loaded, or the only one known."),
     integer("models.context", models<&M::context>, "tokens", 0, 1 << 24,

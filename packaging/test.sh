@@ -175,6 +175,11 @@ check "a prompt is answered" test "$(wc -w <"$work/amd64.ids")" -eq 60
 check "members of the group put models where they are found" as_ann \
     cp "/usr/share/shoal/models/$model.gguf" /var/lib/shoal/models/mine.gguf
 
+check "they add models" as_ann shoal add --link "/usr/share/shoal/models/$model.gguf"
+check "and remove them" as_ann shoal rm "$model"
+check "but not those of packages" sh -c '! "$@"' - \
+    nsenter --target "$machine" --all -- env --chdir=/ runuser -u ann -- shoal rm "$model"
+
 # What the measurement of the first start takes is not idle.
 eventually 60 test -e "$root/var/lib/shoal/measured.json"
 main=$(property MainPID)

@@ -1,5 +1,6 @@
 """`shoal add` and `shoal rm`: files of models put into a device's folder and taken out of it."""
 
+import grp
 import json
 import os
 import pathlib
@@ -157,6 +158,21 @@ class AddTest(unittest.TestCase):
         self.assertEqual(self.device.shoal("rm", "junk").returncode, 0)
         self.assertEqual(self.files(), [])
 
+    def test_a_copy_of_what_lies_elsewhere_is_added_and_removed(self):
+        elsewhere = self.cluster.folder / "elsewhere"
+        elsewhere.mkdir()
+        shutil.copy(self.tiny, elsewhere)
+        self.device.stop()
+        self.device.settings["models.directories"] = f"{self.device.models},{elsewhere}"
+        self.device.start()
+        wait_for("up", self.device.status)
+        self.add(self.tiny)
+        self.assertEqual(self.device.shoal("rm", "tiny").stdout, "tiny is removed.\n")
+        self.assertEqual(self.files(), [])
+        self.assertEqual(models(self.device)["tiny"]["path"],
+                         os.path.realpath(elsewhere / "tiny.gguf"))
+        self.device.run("tiny", "The sea", 4)
+
     def test_a_model_that_answers_is_not_removed(self):
         slow = make_model(self.cluster.folder / "slow.gguf", shape="small", layers=4, vocab=4000,
                           type="f32")
@@ -172,6 +188,56 @@ class AddTest(unittest.TestCase):
         self.assertEqual(self.device.shoal("rm", "slow").stdout,
                          "slow is removed; it stays in memory until another model is loaded.\n")
         self.assertEqual(self.device.shoal("run", "--raw", "slow", "x").returncode, 4)
+
+
+@unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root and setpriv")
+class GroupTest(unittest.TestCase):
+    """As packages have it: a daemon of its own user, and people who are in its group."""
+
+    GROUP = grp.getgrgid(60)  # "games": on every Debian, and nobody's
+    DAEMON, PERSON, STRANGER = 64001, 64002, 64003
+
+    def test_members_of_the_group_add_what_the_daemon_may_not_read(self):
+        gid = self.GROUP.gr_gid
+        as_daemon = ("setpriv", f"--reuid={self.DAEMON}", f"--regid={gid}", "--clear-groups")
+        as_person = ["setpriv", f"--reuid={self.PERSON}", f"--regid={self.PERSON}",
+                     f"--groups={gid}"]
+        as_stranger = ["setpriv", f"--reuid={self.STRANGER}", f"--regid={self.STRANGER}",
+                       "--clear-groups"]
+        with Cluster(1, prefixes=[as_daemon], **{"control.group": self.GROUP.gr_name}) as cluster:
+            device = cluster.devices[0]
+            cluster.folder.chmod(0o755)
+            for path in (cluster.key, device.folder, device.models):
+                os.chown(path, self.DAEMON, gid)
+            device.folder.chmod(0o755)
+            device.models.chmod(0o2775)
+            cluster.start()
+            home = cluster.folder / "home"
+            home.mkdir()
+            for name in ("copied", "moved"):
+                make_model(home / f"{name}.gguf", shape="tiny", type="q8_0")
+                os.chown(home / f"{name}.gguf", self.PERSON, self.PERSON)
+                (home / f"{name}.gguf").chmod(0o600)
+            os.chown(home, self.PERSON, self.PERSON)
+            home.chmod(0o700)
+
+            def shoal(person, *arguments):
+                return subprocess.run([*person, SHOAL, "--socket", str(device.socket),
+                                       *map(str, arguments)], capture_output=True, text=True)
+            for options in (["copied"], ["moved", "--move"]):
+                result = shoal(as_person, "add", home / f"{options[0]}.gguf", *options[1:])
+                self.assertEqual((result.returncode, result.stderr), (0, ""))
+                device.run(options[0], "The sea", 4)
+            result = shoal(as_person, "rm", "moved")
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            # A link to what the daemon may not read is no copy, and is taken back.
+            make_model(home / "linked.gguf", shape="tiny", type="q8_0", seed=3)
+            os.chown(home / "linked.gguf", self.PERSON, self.PERSON)
+            result = shoal(as_person, "add", "--link", home / "linked.gguf")
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("the daemon must be able to read the file", result.stderr)
+            self.assertEqual([f.name for f in device.models.iterdir()], ["copied.gguf"])
+            self.assertEqual(shoal(as_stranger, "rm", "copied").returncode, 3)
 
 
 if __name__ == "__main__":

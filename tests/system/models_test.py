@@ -140,6 +140,19 @@ class ModelsTest(unittest.TestCase):
             shutil.rmtree(late)
             wait_for("gone", lambda: names(device) == [])
 
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare"), "needs root and unshare")
+    def test_without_watches_folders_are_looked_through_from_time_to_time(self):
+        for limit in ("max_inotify_watches", "max_inotify_instances"):
+            deaf = ("unshare", "--user", "--map-root-user", "sh", "-c",
+                    f'echo 0 > /proc/sys/user/{limit} && exec "$@"', "-")
+            with self.subTest(limit), Cluster(1, prefixes=[deaf]) as cluster:
+                cluster.start()
+                device = cluster.devices[0]
+                shutil.copy(self.tiny, device.models / "late.gguf")
+                wait_for("found", lambda: names(device) == ["late"])
+                self.assertEqual(device.log().count("are looked through every 10 s instead"), 1)
+                self.assertIn("fs.inotify.max_user_", device.log())
+
 
 if __name__ == "__main__":
     unittest.main()
