@@ -54,6 +54,8 @@ DeviceBook DeviceBook::parse(std::string_view text) {
             in >> book.rotation;
         } else if (what == "since") {
             in >> book.since;
+        } else if (what == "cluster") {
+            in >> book.cluster;
         } else if (what == "mark" && book.marks.size() < mesh::messages::kMaxMarks &&
                    read_mark(in, mark)) {
             book.marks.push_back(mark);
@@ -68,6 +70,7 @@ DeviceBook DeviceBook::parse(std::string_view text) {
 std::string DeviceBook::text() const {
     std::ostringstream out;
     out << kHead << "\nsince " << since << "\nrotation " << rotation << '\n';
+    if (!cluster.empty()) out << "cluster " << cluster << '\n';
     for (const auto& mark : marks) {
         out << "mark " << mesh::wire::to_hex(mark.id) << ' ' << mark.number << ' ' << mark.forgotten
             << '\n';

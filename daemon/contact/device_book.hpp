@@ -53,7 +53,8 @@ class DeviceBook {
 
     std::uint64_t rotation = 0;                     ///< of the cluster's keys
     std::vector<mesh::messages::DeviceMark> marks;  ///< as in KeyRing
-    std::uint64_t since = 0;                        ///< this device belongs to the cluster
+    std::string cluster;      ///< the fingerprint of the key that it had; empty: not known
+    std::uint64_t since = 0;  ///< this device belongs to the cluster
 
     bool operator==(const DeviceBook&) const = default;
 

@@ -78,6 +78,12 @@ void FirstContact::load_keys(const std::vector<std::string>& boot_keys) {
     for (const mesh::ClusterKey& key : mesh::load_cluster_keys(key_path_)) {
         ring_.keys.push_back(key.secret);
     }
+    // Somebody put another cluster's key there; what was known is of the old one.
+    const std::vector<mesh::ClusterKey> keys = keys_of(ring_);
+    const bool is_ours = std::ranges::any_of(keys, [this](const mesh::ClusterKey& key) {
+        return book_.cluster.empty() || key.fingerprint() == book_.cluster;
+    });
+    if (!is_ours) book_ = {};
     if (book_.since == 0) book_.since = unix_now();
     ring_.rotation = book_.rotation;
     ring_.marks = book_.marks;
@@ -250,6 +256,7 @@ void FirstContact::hear(const mesh::DeviceId& from, const KeyRing& ring) {
 void FirstContact::save_book() {
     book_.rotation = ring_.rotation;
     book_.marks = ring_.marks;
+    book_.cluster = key().fingerprint();
     try {
         disk::replace_file(state_dir_ / "devices", book_.text(), kBookMode);
     } catch (const std::runtime_error& error) {

@@ -29,6 +29,7 @@ TEST_SUITE("device book") {
         DeviceBook book;
         book.since = 5;
         book.rotation = 3;
+        book.cluster = "3f2a-91c0-77de";
         book.marks = {{{1, 2}, 4, true}, {{3}, 1, false}};
         CHECK(book.see(member(1, "kitchen board"), 100));
         CHECK(book.see(member(2, ""), 200));

@@ -394,6 +394,18 @@ class DevicesTest(unittest.TestCase):
             self.assertEqual(join(out, invite(kept))[0], 0)
             cluster.wait_complete(cluster.devices)
 
+    def test_a_key_that_is_put_there_by_hand_begins_anew(self):
+        with Alone(2) as cluster:
+            host, guest = cluster.start().devices
+            self.assertEqual(join(guest, invite(host))[0], 0)
+            cluster.wait_complete(cluster.devices)
+            wait_for("they know each other", lambda: len(known(host)) == 2)
+            host.stop()
+            (host.folder / "state" / "cluster.key").write_bytes(cluster.key.read_bytes())
+            host.start()
+            wait_for("it leads", lambda: (host.status() or {}).get("root"))
+            self.assertEqual(set(known(host)), {"dev1"})
+
     def test_a_forgotten_device_comes_back_by_an_invitation_alone(self):
         with Alone(3) as cluster:
             host, kept, out = cluster.start().devices
