@@ -180,6 +180,7 @@ void Connections::run(const std::stop_token& stop) {
         }
         for (const auto& reply : to_cancel) reply->cancel_service();
         end_overdue();
+        ask_again();
     }
 }
 
@@ -203,6 +204,18 @@ void Connections::end_overdue() {
         const bool overdue = c.reply ? c.reply->overdue(now) : now > c.deadline;
         if (overdue) expire(c);
     }
+}
+
+void Connections::ask_again() {
+    std::vector<std::shared_ptr<Reply>> repeating;
+    {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [id, c] : connections_) {
+            if (c.reply && c.reply->repeats()) repeating.push_back(c.reply);
+        }
+    }
+    // Without the mutex: the service may answer before it returns.
+    for (const auto& reply : repeating) reply->ask_again(Clock::now());
 }
 
 void Connections::expire(Connection& c) {

@@ -63,6 +63,7 @@ class Connections {
     void run(const std::stop_token& stop);
     void peer_closed(Id id);
     void end_overdue();
+    void ask_again();
     void expire(Connection& connection);
     void wake() noexcept;
 

@@ -10,6 +10,7 @@
 #include "daemon/http/dialects/ollama/ollama.hpp"
 #include "daemon/http/dialects/openai/openai.hpp"
 #include "daemon/http/dialects/shoal/shoal.hpp"
+#include "daemon/http/page/page.hpp"
 
 namespace shoal::http {
 namespace {
@@ -34,7 +35,8 @@ constexpr Endpoint kEndpoints[] = {
     {Method::post, "/infill", &openai::kDialect, llama_server::infill},
     {Method::get, "/props", &openai::kDialect, llama_server::props},
     {Method::get, "/slots", &openai::kDialect, llama_server::slots},
-    {Method::get, "/", &ollama::kDialect, ollama::running, true},
+    {Method::get, "/", &ollama::kDialect, page::start, true},
+    {Method::get, "/page/", &openai::kDialect, page::file, true},
     {Method::get, "/api/version", &ollama::kDialect, ollama::version},
     {Method::get, "/api/tags", &ollama::kDialect, ollama::tags},
     {Method::get, "/api/ps", &ollama::kDialect, ollama::ps},

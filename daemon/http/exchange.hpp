@@ -1,6 +1,7 @@
 // What a dialect makes of one HTTP request: requests to the service, and an answer of their events.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -24,6 +25,7 @@ struct Answer {
     std::string body;
     bool retry_after = false;
     const char* content_type = kJsonType;
+    bool page = false;  ///< for a browser to show: goes with a policy of what it may load
 };
 
 /// How the answers of one API say that something is wrong.
@@ -51,9 +53,12 @@ class Exchange {
     virtual mesh::messages::Request request(std::size_t part) const = 0;
     /// The content type of a stream, or null: the answer is sent when it is whole.
     virtual const char* stream_type() const noexcept { return nullptr; }
-    /// Tokens are made for it: it may take as long as it takes, and is for nobody once its client
-    /// has left.
+    /// Tokens are made for it, or it goes on for ever: it may take as long as it takes, and is for
+    /// nobody once its client has left.
     virtual bool generates() const noexcept { return false; }
+    /// Of a stream that goes on until its client leaves: its requests are sent anew this long after
+    /// every part had its final event. 0: once is enough.
+    virtual std::chrono::milliseconds repeats() const noexcept { return {}; }
     /// Texts are kept until the end, up to HttpOptions::max_answer_bytes.
     virtual bool keeps_texts() const noexcept { return stream_type() == nullptr; }
 
@@ -63,7 +68,8 @@ class Exchange {
     virtual Written event(std::size_t part, const mesh::messages::Event& event) = 0;
     /// What a stream says meanwhile, if anything. Only some of these come here.
     virtual std::string progress(const mesh::messages::Progress&) { return {}; }
-    /// Every part had its final event: the end of the stream in `body`, or the whole answer.
+    /// Every part had its final event: the end of the stream in `body`, or the whole answer. Not of
+    /// what repeats.
     virtual Answer end() = 0;
     /// There will be no other answer.
     virtual Answer refuse(const ApiError& error) { return dialect_.refusal(error); }
@@ -105,6 +111,7 @@ struct Call {
     std::string_view name;  ///< what the path names: "tiny" of "/v1/models/tiny"
     /// What answers leave for later requests; null: nothing is kept.
     std::shared_ptr<KeptTexts> kept = nullptr;
+    std::string_view accept = {};  ///< the header; empty: whatever there is
 };
 
 /// A field that cannot be honoured is an error that names it, never ignored. The requests of an

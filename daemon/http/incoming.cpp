@@ -95,11 +95,13 @@ void Headers::add(std::string_view name, std::string_view value) {
     if (is("transfer-encoding")) ++transfer_encodings, transfer_encoding = value;
     if (is("expect")) expect = value;
     if (is("access-control-request-method")) request_method = value;
+    if (is("accept")) accept = value;
 }
 
 Incoming judge(const Guard& guard, const HttpOptions& options, std::string_view method,
                std::string_view path, const Headers& headers, std::string_view local) {
     Incoming in;
+    in.accept = headers.accept.value_or("");
     if (headers.origin && guard.lists_origin(*headers.origin)) in.origin = *headers.origin;
     in.preflight = !in.origin.empty() && method == "OPTIONS" && headers.request_method;
     auto routed = route(in.preflight ? *headers.request_method : method, path);

@@ -16,7 +16,7 @@ namespace shoal::http {
 /// The headers that we look at, and how often those came that may come only once.
 struct Headers {
     std::optional<std::string_view> host, origin, authorization, api_key, content_type,
-        content_length, content_encoding, transfer_encoding, expect, request_method;
+        content_length, content_encoding, transfer_encoding, expect, request_method, accept;
     int hosts = 0, content_lengths = 0, transfer_encodings = 0;
 
     void add(std::string_view name, std::string_view value);
@@ -33,6 +33,7 @@ struct Rejection {
 struct Incoming {
     const Endpoint* endpoint = nullptr;  ///< null only with a rejection
     std::string name;                    ///< what the path names, if anything
+    std::string accept;                  ///< the header
     const Dialect* dialect = nullptr;    ///< in which errors are told
     std::string origin;  ///< of a page that the settings let in, which the answer names
     /// A browser asks whether such a page may send the request that it wants to.

@@ -184,6 +184,18 @@ bool Reply::overdue(Clock::time_point now) {
     return false;
 }
 
+void Reply::ask_again(Clock::time_point now) {
+    {
+        const std::lock_guard lock(mutex_);
+        // A client that has not read the last answer does not need a newer one.
+        if (!again_at_ || now < *again_at_ || cancelled_ || !buffer_.empty()) return;
+        again_at_.reset();
+        std::fill(parts_.begin(), parts_.end(), Part{});
+        started_ = over_ = 0;
+    }
+    start_more_or_drop();
+}
+
 void Reply::on_event(std::size_t part, const Event& event) {
     {
         const std::lock_guard lock(mutex_);
@@ -200,7 +212,10 @@ void Reply::on_event(std::size_t part, const Event& event) {
             unpark();
         }
     }
-    if (!is_final(event)) return;
+    if (is_final(event)) start_more_or_drop();
+}
+
+void Reply::start_more_or_drop() noexcept {
     try {
         start_more();
     } catch (const std::exception&) {
@@ -224,7 +239,12 @@ void Reply::write_event(std::size_t part, const Event& event) {
     Written written = exchange_->event(part, event);
     if (const auto* error = std::get_if<ApiError>(&written)) return fail(*error);
     append(std::get<std::string>(std::move(written)));
-    if (over_ == parts_.size() && !finished_) end();
+    if (over_ != parts_.size() || finished_) return;
+    if (repeats()) {
+        again_at_ = Clock::now() + exchange_->repeats();
+    } else {
+        end();
+    }
 }
 
 /// Fails the answer if what it keeps with this event is too much.

@@ -60,6 +60,10 @@ class Reply : public std::enable_shared_from_this<Reply> {
     void close() noexcept;
     void cancel_service() noexcept;
 
+    /// Some time after its answer has come, the watch asks again; see Exchange::repeats().
+    bool repeats() const noexcept { return exchange_->repeats() > std::chrono::milliseconds(0); }
+    void ask_again(Clock::time_point now);
+
     /// What the watch does at `now`: nothing, or shut the connection down. Gives up waiting for a
     /// service that does not answer.
     bool overdue(Clock::time_point now);
@@ -72,6 +76,7 @@ class Reply : public std::enable_shared_from_this<Reply> {
     };
 
     void start_more();
+    void start_more_or_drop() noexcept;
     void on_event(std::size_t part, const mesh::messages::Event& event);
     void write_event(std::size_t part, const mesh::messages::Event& event);
     bool within_limit(const mesh::messages::Event& event);
@@ -94,6 +99,7 @@ class Reply : public std::enable_shared_from_this<Reply> {
     std::vector<Part> parts_;
     std::size_t started_ = 0, over_ = 0;         ///< parts
     bool cancelled_ = false;                     ///< no more are started
+    std::optional<Clock::time_point> again_at_;  ///< all are over; not before then
     std::size_t kept_bytes_ = 0;                 ///< that the exchange keeps
     bool closed_ = false;                        ///< no more to send, whoever wants it
     std::optional<Clock::time_point> finished_;  ///< everything to send is there

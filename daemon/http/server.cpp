@@ -33,6 +33,10 @@ namespace {
 /// libmicrohttpd reads at most this much of a stream at once when it does not send chunks.
 constexpr std::size_t kStreamBlockBytes = 16u << 10;
 constexpr char kRetryAfterSeconds[] = "1";
+/// Of the page: it loads its own files and asks this device, and runs nothing that stands in it.
+constexpr char kPagePolicy[] =
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// How long a browser may remember what it may send.
 constexpr char kPreflightSeconds[] = "600";
 
@@ -93,6 +97,11 @@ MHD_Result queue(MHD_Connection* connection, const Answer& answer, const std::st
     add_header(response, "X-Content-Type-Options", "nosniff");
     let_read(response, origin);
     if (!allow.empty()) add_header(response, "Allow", allow.c_str());
+    if (answer.page) {
+        add_header(response, "Content-Security-Policy", kPagePolicy);
+        add_header(response, "Referrer-Policy", "no-referrer");
+        add_header(response, "Cross-Origin-Opener-Policy", "same-origin");
+    }
     if (answer.status == 401) add_header(response, "WWW-Authenticate", "Bearer");
     if (answer.retry_after) add_header(response, "Retry-After", kRetryAfterSeconds);
     if (close) add_header(response, "Connection", "close");
@@ -314,7 +323,7 @@ MHD_Result HttpServer::Impl::respond(MHD_Connection* connection, Incoming& in) {
         return queue_preflight(connection, in.origin);
     }
     if (!in.reply) {
-        Understood understood = in.endpoint->understand({in.body, in.name, kept_});
+        Understood understood = in.endpoint->understand({in.body, in.name, kept_, in.accept});
         body_bytes_ -= in.body.size();
         std::string().swap(in.body);
         if (auto* error = std::get_if<ApiError>(&understood)) {

@@ -38,8 +38,12 @@ TEST_SUITE("endpoints") {
         CHECK(found("GET", "/v1/responses/resp_1").endpoint->method == Method::get);
     }
 
-    TEST_CASE("only the state of the cluster may be asked for without a key") {
+    TEST_CASE("only the page's files and whether all is well may be asked for without a key") {
         CHECK(found("GET", "/health").endpoint->open);
+        CHECK(found("GET", "/").endpoint->open);
+        CHECK(found("GET", "/page/page.js").name == "page.js");
+        CHECK(found("GET", "/page/page.js").endpoint->open);
+        CHECK_FALSE(found("GET", "/v1/cluster").endpoint->open);
         CHECK_FALSE(found("GET", "/v1/models").endpoint->open);
     }
 

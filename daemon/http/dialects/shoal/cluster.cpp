@@ -1,10 +1,14 @@
 // GET /v1/cluster and /health: what StatusReply says.
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <utility>
 
+#include "daemon/http/accept.hpp"
 #include "daemon/http/dialects/openai/openai.hpp"
 #include "daemon/http/dialects/shoal/shoal.hpp"
 #include "daemon/http/json_output.hpp"
+#include "daemon/http/sse.hpp"
 
 namespace shoal::http::native {
 namespace {
@@ -108,6 +112,35 @@ Json cluster_json(const StatusReply& s) {
     return out;
 }
 
+/// Cluster, as a stream that says it whenever it is another one.
+class WatchedCluster : public Exchange {
+  public:
+    WatchedCluster() : Exchange(openai::kDialect) {}
+
+    Request request(std::size_t) const override { return StatusRequest{}; }
+    const char* stream_type() const noexcept override { return kEventStreamType; }
+    bool generates() const noexcept override { return true; }
+    std::chrono::milliseconds repeats() const noexcept override { return std::chrono::seconds(1); }
+    Written event(std::size_t, const Event& event) override {
+        const auto* reply = std::get_if<StatusReply>(&event);
+        if (reply == nullptr) return unexpected_event();
+        std::string now = dump(cluster_json(*reply));
+        if (now == last_)
+            return ++same_ % kSameUntilComment == 0 ? ": the same\n\n" : std::string();
+        same_ = 0;
+        last_ = std::move(now);
+        return sse_event(last_);
+    }
+    Answer end() override { return {}; }
+
+  private:
+    /// So often nothing is said; then the system learns whether the client is still there.
+    static constexpr unsigned kSameUntilComment = 15;
+
+    std::string last_;
+    unsigned same_ = 0;
+};
+
 /// One StatusReply.
 class Status : public Exchange {
   public:
@@ -154,7 +187,8 @@ class Health : public Status {
 
 }  // namespace
 
-Understood cluster(const Call&) {
+Understood cluster(const Call& call) {
+    if (names_type(call.accept, kEventStreamType)) return std::make_unique<WatchedCluster>();
     return std::make_unique<Cluster>();
 }
 
