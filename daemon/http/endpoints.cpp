@@ -51,6 +51,7 @@ constexpr Endpoint kEndpoints[] = {
     {Method::post, "/api/push", &ollama::kDialect, ollama::change_models, false, true},
     {Method::del, "/api/delete", &ollama::kDialect, ollama::change_models},
     {Method::get, "/v1/cluster", &openai::kDialect, native::cluster},
+    {Method::get, "/metrics", &openai::kDialect, native::metrics},
     {Method::get, "/health", &openai::kDialect, native::health, true},
     {Method::get, "/v1/health", &openai::kDialect, native::health, true},
 };

@@ -8,6 +8,8 @@ namespace shoal::http::native {
 // GET
 /// As server-sent events, about once a second while it changes, to who accepts these.
 Understood cluster(const Call& call);
+/// For Prometheus.
+Understood metrics(const Call& call);
 /// 200, or 503 with a reason.
 Understood health(const Call& call);
 
