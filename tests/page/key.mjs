@@ -11,7 +11,7 @@ before(async () => {
 });
 after(() => here.browser.close());
 
-test('a wrong key is refused, the right one opens the page, and no store but the tab has it', async () => {
+test('a wrong key is refused, the right one opens the page, and the tab alone has it', async () => {
     await page.waitForSelector('#key-dialog[open]');
     assert.equal(await page.evaluate(() => document.activeElement.id), 'key');
     assert.equal(await page.isVisible('#key-wrong'), false);
@@ -46,6 +46,12 @@ test('one may leave the question alone with Escape, and is told what then', asyn
     await fresh.waitForSelector('#key-dialog[open]');
     await fresh.keyboard.press('Escape');
     await fresh.waitForSelector('#offline', { state: 'visible' });
-    assert.match(await fresh.innerText('#offline'), /key/);
+    assert.match(await fresh.innerText('#offline'), /Without its key/);
+    await fresh.getByRole('button', { name: 'Type the key' }).click();
+    await fresh.waitForSelector('#key-dialog[open]');
+    await fresh.fill('#key', key);
+    await fresh.keyboard.press('Enter');
+    await fresh.waitForSelector('.node');
+    assert.equal(await fresh.isVisible('#offline'), false);
     await other.close();
 });

@@ -4,24 +4,28 @@ import { after, before, test } from 'node:test';
 import { answered, answersAre, open, say } from './browser.mjs';
 
 const COUNT = 1000;
+const texts = { code: '```js\nlet a = 1;\n```', more: 'and more '.repeat(40) };
 let here, page;
 before(async () => {
     here = await open({ width: 360, height: 740 });
     page = here.page;
-    await page.evaluate((count) => {
-        const messages = Array.from({ length: count }, (_, i) =>
-            i % 2 === 0
-                ? { role: 'user', content: `Question ${i}` }
-                : {
-                      role: 'assistant',
-                      content: `## Answer ${i}\n\n- one\n- two\n\n\`\`\`js\nlet a = ${i};\n\`\`\`\n\nSome **words** ${'and more '.repeat(40)}`,
-                  },
-        );
-        localStorage.setItem(
-            'shoal-conversation',
-            JSON.stringify({ messages, settings: { system: '' }, model: 'tiny' }),
-        );
-    }, COUNT);
+    await page.evaluate(
+        ({ count, code, more }) => {
+            const messages = Array.from({ length: count }, (_, i) =>
+                i % 2 === 0
+                    ? { role: 'user', content: `Question ${i}` }
+                    : {
+                          role: 'assistant',
+                          content: `## Answer ${i}\n\n- one\n- two\n\n${code}\n\nSome **words** ${more}`,
+                      },
+            );
+            localStorage.setItem(
+                'shoal-conversation',
+                JSON.stringify({ messages, settings: { system: '' }, model: 'tiny' }),
+            );
+        },
+        { count: COUNT, ...texts },
+    );
 });
 after(() => here.browser.close());
 

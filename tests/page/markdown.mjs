@@ -195,6 +195,6 @@ test('texts that are made to take long take no time', async () => {
             draw(document.createElement('div'), markdown);
             return performance.now() - begun;
         }, text);
-        assert.ok(took < 2000, `${text.slice(0, 20)}... took ${took} ms`);
+        assert.ok(took < 5000, `${text.slice(0, 20)}... took ${took} ms`);
     }
 });

@@ -5,7 +5,7 @@ const folder = process.env.PICTURES;
 const stories = ['One day, a small fox', 'Once upon a time, there was a rabbit who wanted to fly'];
 
 const sizes = {
-    desktop: { width: 1280, height: 760 },
+    desktop: { width: 1280, height: 840 },
     phone: { width: 360, height: 720 },
 };
 

@@ -4,6 +4,7 @@ import http.server
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -84,11 +85,13 @@ class PageTest(unittest.TestCase):
         npm.install(SOURCES, PACKAGES)
 
     def cluster(self, count, context=2048, others=(), **settings):
-        """Devices with a model that is loaded, others without chat template, and the first one's port, which stays the same."""
+        """Devices with a model that is loaded, others without chat template, a warning of a folder
+        that is missing, and the first one's port, which stays the same."""
         cluster = Cluster(count, **settings)
         self.addCleanup(cluster.close)
         device = cluster.devices[0]
-        device.settings["http.port"] = free_port()
+        device.settings["http.port"] = free_port(socket.SOCK_STREAM)
+        device.settings["models.directories"] = f"{device.models},{device.folder}/missing"
         for one in cluster.devices:
             make_model(one.models / f"{NAME}.gguf", shape="tiny", type="f32", arch="qwen2",
                        context=context, chat_template=TEMPLATE)

@@ -91,7 +91,10 @@ function parameters(count) {
 export function modelCard(m, now) {
     const loaded = now.model?.hash === m.hash;
     const loading = loaded && now.devices.find((d) => d.state.startsWith('loading'));
-    const holders = now.devices.filter(({ id }) => m.devices.includes(id)).map(({ name }) => name).sort();
+    const holders = now.devices
+        .filter(({ id }) => m.devices.includes(id))
+        .map(({ name }) => name)
+        .sort();
     const facts = [
         m.architecture,
         m.quantisation,

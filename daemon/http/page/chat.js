@@ -105,11 +105,7 @@ function welcome() {
     return el(
         'div',
         { class: 'welcome' },
-        el(
-            'p',
-            {},
-            'Ask something. The devices of the cluster compute the answer together; nothing leaves them.',
-        ),
+        el('p', {}, 'Ask something. The devices compute the answer together; nothing goes elsewhere.'),
         el(
             'p',
             { class: 'note' },

@@ -3,15 +3,15 @@ import { events, json, request } from './api.js';
 import { Series, drawCharts } from './charts.js';
 import { offerModels } from './chat.js';
 import { deviceCard, linkRow, modelCard, warning } from './cards.js';
-import { announce, byId, el, rounded, update } from './dom.js';
+import { announce, button, byId, el, rounded, update } from './dom.js';
 import { colours, drawParts, drawPicture } from './picture.js';
 
 const AGAIN_MS = 2000;
 const MODELS_EVERY_MS = 15_000;
 
-const speed = new Series('Speed', 'tokens/s', true, 'nothing was generated yet');
-const first = new Series('First token after', 's', false, 'of answers on this page');
-const cache = new Series('KV cache used', '%', false, 'of the context, by answers on this page');
+const speed = new Series('Speed now', 'tokens/s', true, 'nothing was generated yet');
+const first = new Series('First token', 's', false, 'of answers on this page');
+const cache = new Series('KV cache', '%', false, 'of the context, by answers on this page');
 
 let state = null; // the last one
 let models = [];
@@ -121,11 +121,18 @@ export function redraw() {
     if (state) drawPicture(state);
 }
 
-function offline(text) {
-    byId('offline').hidden = text === '';
-    if (byId('offline').textContent !== text) byId('offline').textContent = text;
+function offline(text, ...more) {
+    const banner = byId('offline');
+    banner.hidden = text === '';
+    if (banner.firstChild?.data !== text) banner.replaceChildren(text, ...more);
     document.body.classList.toggle('offline', text !== '');
 }
+
+/** Until one wants to type the key after all. */
+const wanted = () =>
+    new Promise((done) =>
+        offline('Without its key this device tells nothing. ', button('Type the key', done)),
+    );
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const seen = () =>
@@ -168,12 +175,11 @@ export async function watch() {
         } catch (error) {
             before = null;
             if (error.name === 'AbortError') continue;
-            offline(
-                error.status === 401
-                    ? 'Without its key this device tells nothing. Load the page again to type it.'
-                    : 'This device does not answer. The page tries again.',
-            );
-            if (error.status === 401) return;
+            if (error.status === 401) {
+                await wanted();
+                continue;
+            }
+            offline('This device does not answer. The page tries again.');
         }
         await pause(AGAIN_MS);
     }

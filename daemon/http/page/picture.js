@@ -9,7 +9,7 @@ const COLOURS = 8;
 const SIDE = 62;
 const ABOVE = 42;
 const BELOW = 76;
-const MAX_NAME = 16;
+const NARROW = 450;
 // Beyond these, numbers at links would lie on each other.
 const MAX_LABELLED_LINKS = 6;
 const GIGABIT = 125e6;
@@ -86,7 +86,7 @@ function links(state, at) {
 }
 
 /** The ring says how much of the memory is in use. */
-function node(device, { x, y }, colour) {
+function node(device, { x, y }, colour, width) {
     const { total, available } = device.memory;
     const used = total > 0 ? 1 - available / total : 0;
     const classes = [
@@ -114,7 +114,7 @@ function node(device, { x, y }, colour) {
                   { class: 'rank', y: 5 },
                   device.rank === null ? '–' : String(device.rank),
               ),
-        svg('text', { class: 'name', y: RADIUS + 17 }, short(device.name)),
+        svg('text', { class: 'name', y: RADIUS + 17 }, short(device.name, width)),
         svg(
             'text',
             { class: 'state', y: RADIUS + 32 },
@@ -133,17 +133,22 @@ function said(state) {
     );
 }
 
-function heightFor(count) {
+// A narrow oval must be high, for its names not to lie on each other.
+function heightFor(count, width) {
     if (count <= 2) return ABOVE + BELOW;
-    return count <= 4 ? 230 : 300;
+    if (count <= 4) return 230;
+    return width < NARROW ? 480 : 340;
 }
 
-const short = (name) => (name.length <= MAX_NAME ? name : `${name.slice(0, MAX_NAME - 1)}…`);
+function short(name, width) {
+    const most = width < NARROW ? 11 : 16;
+    return name.length <= most ? name : `${name.slice(0, most - 1)}…`;
+}
 
 export function drawPicture(state) {
     const box = byId('picture');
     const width = Math.max(280, box.clientWidth - 2);
-    const height = heightFor(state.devices.length);
+    const height = heightFor(state.devices.length, width);
     const at = places(state.devices, width, height);
     const colour = colours(state.devices);
     update(box, [
@@ -156,12 +161,15 @@ export function drawPicture(state) {
                 class: state.requests.running ? 'works' : '',
             },
             links(state, at),
-            state.devices.map((device) => node(device, at.get(device.id), colour.get(device.id))),
+            state.devices.map((device) =>
+                node(device, at.get(device.id), colour.get(device.id), width),
+            ),
         ),
         el(
             'p',
             { class: 'note legend' },
-            'Crown: the root. Ring: memory in use. Line: the link, thicker where it is faster, with the time of one exchange.',
+            'Crown: the root. Ring: memory in use. Line: the link, thicker where it is faster, ' +
+                'with the time of one exchange.',
         ),
     ]);
 }
