@@ -284,14 +284,8 @@ Catalogue::Sight Catalogue::sight(const std::filesystem::path& path, const FileN
     return Sight::early;
 }
 
-void Catalogue::refuse(const std::filesystem::path& path, const std::string& reason,
-                       std::vector<std::string>& complaints) {
-    model::FileStamp stamp;
-    try {
-        stamp = stamp_of(model::model_files(path));
-    } catch (const ModelError&) {
-        // No plain file, or a part is missing: it is looked at again each time.
-    }
+void Catalogue::refuse(const std::filesystem::path& path, const model::FileStamp& stamp,
+                       const std::string& reason, std::vector<std::string>& complaints) {
     const std::lock_guard lock(mutex_);
     const bool was_model =
         std::erase_if(entries_, [&](const CatalogueEntry& e) { return e.path == path; }) != 0;
@@ -335,10 +329,17 @@ void Catalogue::forget_missing() {
 }
 
 void Catalogue::take_in(const std::filesystem::path& path, std::vector<std::string>& complaints) {
+    // Of what is read here, not of another file that takes its place meanwhile.
+    model::FileStamp stamp;
+    try {
+        stamp = stamp_of(model::model_files(path));
+    } catch (const ModelError&) {
+        // No plain file, or a part is missing: it is looked at again each time.
+    }
     try {
         add(path);
     } catch (const std::exception& e) {
-        if (!stopping_) refuse(path, e.what(), complaints);
+        if (!stopping_) refuse(path, stamp, e.what(), complaints);
     }
 }
 

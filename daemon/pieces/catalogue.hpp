@@ -100,8 +100,8 @@ class Catalogue {
     enum class Sight : std::uint8_t { known, early, open };
     Sight sight(const std::filesystem::path& path, const FileNews& news, Scan& scan);
     void take_in(const std::filesystem::path& path, std::vector<std::string>& complaints);
-    void refuse(const std::filesystem::path& path, const std::string& reason,
-                std::vector<std::string>& complaints);
+    void refuse(const std::filesystem::path& path, const model::FileStamp& stamp,
+                const std::string& reason, std::vector<std::string>& complaints);
     void forget_missing();
 
     const std::filesystem::path hashes_path_;
