@@ -167,8 +167,8 @@ TEST_CASE("the example names every key once and gives defaults when uncommented"
 
 TEST_CASE("the help names every key with its flag, variable, default and range") {
     const std::string help = help_text();
-    for (const char* flag :
-         {"--config FILE", "--check", "--cpu", "--json", "--take-boot-key", "--version", "--help"}) {
+    for (const char* flag : {"--config FILE", "--check", "--cpu", "--json", "--take-boot-key",
+                             "--version", "--help"}) {
         CHECK(help.find(flag) != std::string::npos);
     }
     std::string flat = std::regex_replace(help, std::regex("\\s+"), " ");

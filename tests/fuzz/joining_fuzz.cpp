@@ -1,8 +1,9 @@
 // What comes from outside on first contact: invitations, the frames of joining, what devices say of
-// keys and names, and the book of devices, which a person may have edited. Nothing crashes, and what
-// was read is written so that it reads the same.
+// keys and names, and the book of devices, which a person may have edited. Nothing crashes, and
+// what was read is written so that it reads the same.
 #include <sodium.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <span>
