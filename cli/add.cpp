@@ -131,14 +131,11 @@ void add_from_web(const Common& common, Session& session, const std::string& add
     }
     Arrival arrival(store);
     for (const auto& download : downloads) arrival.adopt(download->path(), download->name());
-    for (const auto& download : downloads) download->forget();
     check_model(arrival.brought().front());
-    try {
-        settle_in(common, session, arrival, store);
-    } catch (const Stopped&) {
-        arrival.keep();  // All of it has come.
-        throw;
-    }
+    // All of it has come: whatever the daemon has to say, nobody wants to wait for it again.
+    arrival.keep();
+    for (const auto& download : downloads) download->forget();
+    settle_in(common, session, arrival, store);
 }
 
 /// Of several the others are taken in all the same when one is no model.

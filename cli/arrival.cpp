@@ -153,7 +153,11 @@ void remove_leftovers(const fs::path& folder) noexcept try {
 
 Arrival::~Arrival() {
     if (kept_) return;
-    for (const auto& [from, to] : renamed_) ::rename(to.c_str(), from.c_str());
+    // What was moved here is nowhere else: it stays where it cannot go back.
+    for (const auto& [from, to] : renamed_) {
+        ::rename(to.c_str(), from.c_str());
+        std::erase(brought_, to);
+    }
     for (const fs::path& path : brought_) ::unlink(path.c_str());
 }
 

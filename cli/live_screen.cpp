@@ -54,8 +54,9 @@ LiveScreen::LiveScreen() {
     if (tcgetattr(STDIN_FILENO, &mode) == 0) {
         before_ = mode;
         mode.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
-        // Stopped by Ctrl-Z, it would leave the screen as it is.
+        // Stopped by Ctrl-Z or ended by Ctrl-\, it would leave the screen as it is.
         mode.c_cc[VSUSP] = _POSIX_VDISABLE;
+        mode.c_cc[VQUIT] = _POSIX_VDISABLE;
         tcsetattr(STDIN_FILENO, TCSANOW, &mode);
     }
     to_terminal(kEnter);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <optional>
 
 #include "cli/commands.hpp"
 #include "cli/exit_codes.hpp"
@@ -83,13 +84,15 @@ std::chrono::milliseconds pause_of(const StatusOptions& options) {
         std::chrono::duration<double>(*options.watch_seconds));
 }
 
-/// On a terminal, until the user has seen enough.
-int watch(Session& session, const Common& common, const StatusOptions& options) {
+/// On a terminal, until the user has seen enough. Why it ended otherwise.
+std::optional<messages::Failed> watch_screen(Session& session, const Common& common,
+                                             const StatusOptions& options) {
     LiveScreen screen;
     TokenRate rate;
     for (;;) {
-        const auto final = session.ask(messages::StatusRequest{});
-        if (!final) return session.code();
+        const auto final = session.inquire(messages::StatusRequest{});
+        if (!final) return std::nullopt;
+        if (const auto* failed = std::get_if<messages::Failed>(&*final)) return *failed;
         const auto& reply = Session::expect<messages::StatusReply>(*final);
         rate.look(reply.generated_tokens, std::chrono::steady_clock::now());
         LiveScreen::Woken woken{};
@@ -101,9 +104,15 @@ int watch(Session& session, const Common& common, const StatusOptions& options) 
                 LiveScreen::frame(live_lines(reply, rate.per_second(), terminal), size));
             woken = screen.wait(pause_of(options), session.signals());
         } while (woken == LiveScreen::Woken::resized);
-        if (woken == LiveScreen::Woken::key_to_leave) return kOk;
-        if (session.interrupted_within(std::chrono::milliseconds(0))) return session.code();
+        if (woken == LiveScreen::Woken::key_to_leave) return std::nullopt;
+        if (session.interrupted_within(std::chrono::milliseconds(0))) return std::nullopt;
     }
+}
+
+int watch(Session& session, const Common& common, const StatusOptions& options) {
+    // Told when the screen is the user's again.
+    if (const auto failed = watch_screen(session, common, options)) session.tell(*failed);
+    return session.code();
 }
 
 }  // namespace

@@ -178,7 +178,7 @@ check "members of the group put models where they are found" as_ann \
 check "they add models" as_ann shoal add --link "/usr/share/shoal/models/$model.gguf"
 check "and remove them" as_ann shoal rm "$model"
 check "but not those of packages" sh -c '! "$@"' - \
-    nsenter --target "$machine" --all -- env --chdir=/ runuser -u ann -- shoal rm "$model"
+    nsenter --target "${machine[amd64]}" --all -- env --chdir=/ runuser -u ann -- shoal rm "$model"
 
 # What the measurement of the first start takes is not idle.
 eventually 60 test -e "$root/var/lib/shoal/measured.json"

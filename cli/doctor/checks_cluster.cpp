@@ -68,13 +68,15 @@ Found check_key(const Facts& facts) {
     if (!facts.key.mode) return std::nullopt;
     Findings found;
     if ((*facts.key.mode & kTooOpen) != 0) {
+        // The daemon may be one of the group that reads it.
+        const unsigned safe = *facts.key.mode & 0640;
         found.push_back({Severity::error,
                          fmt::format("others on this device can read or change the cluster's key "
                                      "{} (mode {:o}); whoever has it is in the cluster",
                                      facts.key.file, *facts.key.mode & 0777),
-                         "sudo chmod 600 " + facts.key.file,
+                         fmt::format("sudo chmod {:o} {}", safe, facts.key.file),
                          "",
-                         {{facts.key.file, "", 0600, {}}}});
+                         {{facts.key.file, "", safe, {}}}});
     }
     const auto& status = facts.daemon.status;
     if (status && !facts.key.fingerprint.empty() && facts.key.fingerprint != status->cluster) {

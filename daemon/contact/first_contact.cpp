@@ -61,6 +61,8 @@ FirstContact::FirstContact(Loop& loop, mesh::ZmqContext& context, const config::
 
 FirstContact::~FirstContact() {
     save_book();
+    writing_.stop();  // It may have dropped the last.
+    write_book(book_.text());
 }
 
 void FirstContact::load_keys(const std::vector<std::string>& boot_keys) {
@@ -185,6 +187,8 @@ void FirstContact::forget(const mesh::messages::ForgetRequest& request, const To
 void FirstContact::adopt(KeyRing ring) {
     const std::vector<mesh::ClusterKey> keys = keys_of(ring);
     if (ring.keys != ring_.keys) mesh::replace_cluster_keys(keys, key_path_);
+    // Whoever was shut out may have been given a line before.
+    if (ring.keys.front() != ring_.keys.front()) host_.close();
     ring_ = std::move(ring);
     for (const mesh::DeviceId& id : forgotten(ring_)) book_.forget(id);
     save_book();
@@ -215,7 +219,6 @@ void FirstContact::on_updated(const mesh::Member& member) {
 
 void FirstContact::on_lost(const mesh::DeviceId& id) {
     book_.seen(id, unix_now());
-    save_book();
 }
 
 void FirstContact::on_message(const mesh::DeviceId& from, std::span<const std::byte> bytes) {
@@ -233,7 +236,9 @@ void FirstContact::on_message(const mesh::DeviceId& from, std::span<const std::b
 void FirstContact::hear(const mesh::DeviceId& from, const KeyRing& ring) {
     KeyRing together = merged(ring_, ring);
     // Nobody throws out himself: who has us forgotten does not talk with us.
-    if (ring.keys.empty() || together == ring_ || forgotten(together).contains(self_)) return;
+    if (ring.keys.empty() || !is_plausible(ring) || together == ring_ ||
+        forgotten(together).contains(self_))
+        return;
     const std::string before = key().fingerprint();
     try {
         adopt(together);
@@ -257,11 +262,15 @@ void FirstContact::save_book() {
     book_.rotation = ring_.rotation;
     book_.marks = ring_.marks;
     book_.cluster = key().fingerprint();
+    // An SD card may take seconds for it, and heartbeats wait for this thread.
+    writing_.post([this, text = book_.text()] { write_book(text); });
+}
+
+void FirstContact::write_book(const std::string& text) const {
     try {
-        disk::replace_file(state_dir_ / "devices", book_.text(), kBookMode);
+        disk::replace_file(state_dir_ / "devices", text, kBookMode);
     } catch (const std::runtime_error& error) {
-        complaints_.warn(std::string("which devices belong to the cluster is not stored: ") +
-                         error.what());
+        log::warn("which devices belong to the cluster is not stored: {}", error.what());
     }
 }
 

@@ -19,6 +19,7 @@
 #include "daemon/contact/host.hpp"
 #include "daemon/contact/key_ring.hpp"
 #include "daemon/loop/loop.hpp"
+#include "daemon/loop/worker.hpp"
 #include "daemon/requests/cluster_admin.hpp"
 #include "daemon/requests/log_limit.hpp"
 #include "mesh/node.hpp"
@@ -86,6 +87,7 @@ class FirstContact final : public ClusterAdmin {
     void adopt(mesh::messages::KeyRing ring);
     void tell_ring(const mesh::DeviceId& to);
     void save_book();
+    void write_book(const std::string& text) const;  // any thread
     void note_present();
     /// By which others reach this device.
     std::vector<std::string> addresses() const;
@@ -111,6 +113,7 @@ class FirstContact final : public ClusterAdmin {
     Guest guest_;
     LogLimit complaints_;
     Timer noting_;
+    Worker writing_{"device-book"};  // last: it stops first
 };
 
 }  // namespace shoal

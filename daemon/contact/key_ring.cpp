@@ -43,6 +43,12 @@ std::uint64_t next_number(const KeyRing& ring, const mesh::DeviceId& device) {
 
 }  // namespace
 
+bool is_plausible(const KeyRing& ring) noexcept {
+    constexpr std::uint64_t kMost = std::uint64_t{1} << 32;
+    return ring.rotation <= kMost &&
+           std::ranges::all_of(ring.marks, [](const auto& m) { return m.number <= kMost; });
+}
+
 KeyRing merged(const KeyRing& one, const KeyRing& other) {
     const bool first = rank(one) >= rank(other);
     const KeyRing& present = first ? one : other;
@@ -60,6 +66,11 @@ KeyRing without(const KeyRing& ring, const mesh::DeviceId& device, const mesh::C
     made.keys = {key.secret};
     add_keys(made, ring);
     made.marks = ring.marks;
+    if (made.marks.size() >= mesh::messages::kMaxMarks) {
+        // Of a device that was let in again, or else any: this one is to be kept out.
+        const auto least = std::ranges::find(made.marks, false, &DeviceMark::forgotten);
+        made.marks.erase(least == made.marks.end() ? made.marks.begin() : least);
+    }
     add_mark(made, {device.bytes, next_number(ring, device), true});
     return made;
 }

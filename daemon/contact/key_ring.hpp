@@ -11,6 +11,10 @@
 
 namespace shoal {
 
+/// Whether its numbers are those of a cluster that somebody uses: who sends others wants that no
+/// later change counts.
+bool is_plausible(const mesh::messages::KeyRing& ring) noexcept;
+
 /// What two devices know, together. Of two keys that were made at once both devices take the same
 /// one, and the other is old.
 mesh::messages::KeyRing merged(const mesh::messages::KeyRing& one,

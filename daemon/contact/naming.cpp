@@ -36,7 +36,7 @@ std::optional<mesh::DeviceId> FirstContact::find(const std::string& text, std::s
 }
 
 std::vector<std::string> FirstContact::addresses() const {
-    if (bind_ != "*") return {bind_};
+    if (bind_ != "*" && bind_ != "0.0.0.0" && bind_ != "::") return {bind_};
     try {
         return mesh::discovery::reachable_addresses(mesh::discovery::list_interfaces(),
                                                     interfaces_);

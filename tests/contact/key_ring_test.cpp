@@ -78,6 +78,28 @@ TEST_SUITE("key ring") {
         const KeyRing again = without(in, device(7), key(3));
         CHECK(forgotten(merged(in, again)) == std::set{device(7)});
     }
+
+    TEST_CASE("no numbers and no crowd of marks keep a device from being forgotten") {
+        KeyRing ring = fresh();
+        CHECK(is_plausible(ring));
+        ring.marks = {{device(7).bytes, std::uint64_t{1} << 33, false}};
+        CHECK_FALSE(is_plausible(ring));
+        ring.marks.clear();
+        ring.rotation = ~std::uint64_t{0};
+        CHECK_FALSE(is_plausible(ring));
+
+        KeyRing crowd = fresh();
+        for (std::size_t i = 0; i < mesh::messages::kMaxMarks; ++i) {
+            mesh::DeviceId id = device(100);
+            id.bytes[1] = static_cast<std::uint8_t>(i);
+            id.bytes[2] = static_cast<std::uint8_t>(i >> 8);
+            crowd.marks.push_back({id.bytes, 1, i % 2 == 0});
+        }
+        const KeyRing made = without(crowd, device(7), key(2));
+        CHECK(forgotten(made).contains(device(7)));
+        CHECK(made.marks.size() == mesh::messages::kMaxMarks);
+        CHECK(forgotten(made).size() == forgotten(crowd).size() + 1);
+    }
 }
 
 }  // namespace key_ring_test
