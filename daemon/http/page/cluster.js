@@ -9,7 +9,7 @@ import { colours, drawParts, drawPicture } from './picture.js';
 const AGAIN_MS = 2000;
 const MODELS_EVERY_MS = 15_000;
 
-const speed = new Series('Speed now', 'tokens/s', true, 'nothing was generated yet');
+const speed = new Series('Speed', 'tokens/s', true, 'nothing was generated yet');
 const first = new Series('First token', 's', false, 'of answers on this page');
 const cache = new Series('KV cache', '%', false, 'of the context, by answers on this page');
 
