@@ -11,7 +11,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cluster import Cluster, make_model, wait_for  # noqa: E402
+from cluster import Cluster, make_model, wait_for, warnings  # noqa: E402
 
 EXACT = {"models.collectives": "f32", "models.kv": "f32"}
 
@@ -132,11 +132,11 @@ class ModelsTest(unittest.TestCase):
             late = cluster.folder / "on" / "a" / "disk"
             device.settings["models.directories"] = late
             cluster.start()
-            self.assertEqual([w["name"] for w in device.status()["warnings"]], ["models-folder"])
+            self.assertEqual([w["name"] for w in warnings(device.status())], ["models-folder"])
             late.mkdir(parents=True)
             shutil.copy(self.tiny, late / "late.gguf")
             device.run("late", "The sea", 4)
-            self.assertEqual(device.status()["warnings"], [])
+            self.assertEqual(warnings(device.status()), [])
             shutil.rmtree(late)
             wait_for("gone", lambda: names(device) == [])
 
