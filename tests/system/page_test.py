@@ -76,6 +76,11 @@ class Control:
         self.server.server_close()
 
 
+# An answer that is to be stopped is a long one, and not so quick that a browser on a busy machine
+# falls behind, upon which the daemon ends it.
+LONG = {"context": 16384, "layers": 16}
+
+
 class PageTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -84,7 +89,7 @@ class PageTest(unittest.TestCase):
             raise unittest.SkipTest("Node.js 18 or later is not installed")
         npm.install(SOURCES, PACKAGES)
 
-    def cluster(self, count, context=2048, others=(), **settings):
+    def cluster(self, count, context=2048, layers=2, others=(), **settings):
         """Devices with a model that is loaded, others without chat template, a warning of a folder
         that is missing, and the first one's port, which stays the same."""
         cluster = Cluster(count, **settings)
@@ -94,7 +99,7 @@ class PageTest(unittest.TestCase):
         device.settings["models.directories"] = f"{device.models},{device.folder}/missing"
         for one in cluster.devices:
             make_model(one.models / f"{NAME}.gguf", shape="tiny", type="f32", arch="qwen2",
-                       context=context, chat_template=TEMPLATE)
+                       context=context, layers=layers, chat_template=TEMPLATE)
             for other in others:
                 without_template(one.models / f"{other}.gguf")
         cluster.start()
@@ -118,8 +123,7 @@ class PageTest(unittest.TestCase):
         self.assertTrue(all(device.alive() for device in cluster.devices))
 
     def test_chat(self):
-        # An answer that is to be stopped is a long one.
-        self.run_file("chat", self.cluster(2, context=65536, others=["plain"]))
+        self.run_file("chat", self.cluster(2, **LONG, others=["plain"]))
 
     def test_markdown(self):
         self.run_file("markdown", self.cluster(1))
@@ -128,7 +132,7 @@ class PageTest(unittest.TestCase):
         self.run_file("long", self.cluster(1))
 
     def test_devices(self):
-        self.run_file("devices", self.cluster(3, context=65536))
+        self.run_file("devices", self.cluster(3, **LONG))
 
     def test_key(self):
         self.run_file("key", self.cluster(1, **{"http.api_key": KEY}))
