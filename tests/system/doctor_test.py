@@ -167,7 +167,7 @@ class AloneTest(unittest.TestCase):
         shutil.copy(settings, copy)
         _, report = self.doctor("--fix", "--root", root)
         self.assertEqual(found(report, "key"), [])
-        self.assertEqual(os.stat(key).st_mode & 0o777, 0o600)
+        self.assertEqual(os.stat(key).st_mode & 0o777, 0o640)
 
     def test_a_daemon_with_another_key_than_the_file_is_told(self):
         self.devices.start()
