@@ -114,7 +114,7 @@ publish "$work/${boards[0]}" "$work/old"/*.deb
 check "the packages are installed" in_root "$work/${boards[0]}" sh -c '
     apt-get -q update && apt-get -q -y install --no-install-recommends shoal &&
     useradd --create-home --groups shoal ann'
-printf '[plan]\nmin_devices = 3\n' >>"$work/${boards[0]}/etc/shoal/shoald.toml"
+printf "[plan]\nmin_devices = 3\n" >"$work/${boards[0]}/etc/shoal/shoald.toml"
 number=0
 for board in "${boards[@]}"; do
     number=$((number + 1))
