@@ -353,6 +353,7 @@ class DevicesTest(unittest.TestCase):
             wait_for("it is under way", lambda: len(stream.times) > 50)
             ranks = {d["name"]: d["rank"] for d in host.status()["devices"]}
             self.assertGreaterEqual(ranks["dev4"], 0, ranks)
+            line = invite(host)
             result = host.shoal("devices", "forget", "dev4")
             self.assertEqual(result.returncode, 0, result.stderr)
             at = time.monotonic()
@@ -368,6 +369,9 @@ class DevicesTest(unittest.TestCase):
             self.assertEqual(fingerprint(kept), fingerprint(host))
             self.assertEqual(fingerprint(out), before)
             wait_for("it is alone", lambda: len(present(out.status())) == 1)
+            # What it was invited by before is over.
+            self.assertNotEqual(join(out, line)[0], 0)
+            self.assertEqual(fingerprint(out), before)
             out.stop()
             out.start()
             # A device that was off gets the key when it comes back, from those that know it.
