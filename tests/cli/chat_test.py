@@ -4,6 +4,7 @@
 Usage: chat_test.py SHOAL CHAT_DAEMON [unittest's options]
 """
 
+import codecs
 import fcntl
 import json
 import os
@@ -97,6 +98,7 @@ class Chat:
                      "HOME": str(folder), **environment}
         command = [SHOAL, "--socket", str(folder / "s"), "chat", *arguments]
         self.raw = ""
+        self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self.seen = 0
         self.status = None
         self.pid, self.terminal = pty.fork()
@@ -113,7 +115,7 @@ class Chat:
             data = os.read(self.terminal, 65536)
         except OSError:  # The other side has gone.
             return False
-        self.raw += data.decode(errors="replace")
+        self.raw += self.decode(data)
         return bool(data)
 
     def wait_for(self, text):

@@ -4,6 +4,7 @@
 Usage: watch_test.py SHOAL CHAT_DAEMON [unittest's options]
 """
 
+import codecs
 import fcntl
 import os
 import pathlib
@@ -32,6 +33,7 @@ class Watch:
         self.resize(columns, rows)
         self.before = termios.tcgetattr(self.inner)
         self.raw = ""
+        self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         command = [SHOAL, "--socket", socket, "status", "--watch=0.1"]
         self.process = subprocess.Popen(
             command, stdin=self.inner, stdout=self.inner, stderr=self.inner, start_new_session=True,
@@ -49,7 +51,7 @@ class Watch:
             if time.monotonic() > end:
                 raise AssertionError(f"nothing such in {self.raw[-2000:]!r}")
             if select.select([self.terminal], [], [], 0.05)[0]:
-                self.raw += os.read(self.terminal, 65536).decode(errors="replace")
+                self.raw += self.decode(os.read(self.terminal, 65536))
         return self.raw
 
     def rows(self):
@@ -70,9 +72,9 @@ class Watch:
             if time.monotonic() > end:
                 raise AssertionError("does not end")
             if select.select([self.terminal], [], [], 0.02)[0]:
-                self.raw += os.read(self.terminal, 65536).decode(errors="replace")
+                self.raw += self.decode(os.read(self.terminal, 65536))
         while select.select([self.terminal], [], [], 0.1)[0]:
-            self.raw += os.read(self.terminal, 65536).decode(errors="replace")
+            self.raw += self.decode(os.read(self.terminal, 65536))
         return self.process.returncode
 
     def close(self):
