@@ -233,8 +233,10 @@ std::string plan_json(const planner::Report& report) {
                           {"request_seconds", count.seconds}});
     }
     nlohmann::ordered_json devices = nlohmann::ordered_json::array();
+    std::size_t rank = 0;
     for (const planner::DeviceReport& device : report.devices) {
         const shard::Slice& s = device.slice;
+        const bool shares_rows = report.sharing && device.takes_part;
         devices.push_back({{"name", device.name},
                            {"takes_part", device.takes_part},
                            {"spare", device.spare},
@@ -244,7 +246,9 @@ std::string plan_json(const planner::Report& report) {
                            {"vocabulary", {s.vocab.begin, s.vocab.end}},
                            {"memory_bytes", device.memory},
                            {"weights", device.part},
+                           {"row_share", shares_rows ? report.sharing->shares[rank] : 0},
                            {"reason", device.reason}});
+        if (device.takes_part) ++rank;
     }
     const planner::Seconds& t = report.token;
     const nlohmann::ordered_json out = {
@@ -269,6 +273,7 @@ std::string plan_json(const planner::Report& report) {
           {"lm_head", t.lm_head},
           {"between", t.between},
           {"exchange", t.exchange}}},
+        {"rows_shared_from", report.sharing ? report.sharing->from : 0},
         {"sharing_kv_seconds", report.sharing_kv},
         {"devices", std::move(devices)}};
     return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';

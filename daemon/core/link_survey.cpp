@@ -9,6 +9,8 @@
 
 namespace shoal {
 
+static_assert(LinkMeasurement::kSmallBytes == mesh::messages::kTimedExchangeBytes);
+
 using mesh::messages::LinkEnd;
 using mesh::messages::LinkResult;
 using mesh::messages::LinkTest;

@@ -30,10 +30,11 @@ Failed busy_failure() {
 
 void Measuring::start() {
     again_.reset();
-    if (device_ == nullptr || running_ || device_->report().origin != ProfileOrigin::guessed) {
-        return;
-    }
-    begin({});
+    if (device_ != nullptr) links_.settle([this] { begin_unless_known(); });
+}
+
+void Measuring::begin_unless_known() {
+    if (!running_ && device_->report().origin == ProfileOrigin::guessed) begin({});
 }
 
 void Measuring::ask(const BenchRequest& request, Told told) {

@@ -14,8 +14,8 @@
 namespace shoal {
 
 /// Never beside a generation, as both would be slower for it: a measurement does not begin while
-/// steps are computed, and is dropped when some were computed meanwhile. Owned by the control
-/// thread.
+/// steps are computed, and is dropped when some were computed meanwhile; by itself it does not
+/// begin either while files are read that are new here. Owned by the control thread.
 class Measuring {
   public:
     using Told = std::function<void(const mesh::messages::Event&)>;
@@ -23,6 +23,8 @@ class Measuring {
         std::function<std::size_t()> jobs;     ///< that this device has as the root
         std::function<std::uint64_t()> steps;  ///< computed for plans of several devices
         std::function<void()> changed;         ///< what is known of this device
+        /// Calls back, later, when no file of a model is read for its hash any more.
+        std::function<void(std::function<void()>)> settle;
     };
 
     /// `device` null: nothing is ever measured.
@@ -44,6 +46,7 @@ class Measuring {
   private:
     bool busy() const;
     void begin(Told told);
+    void begin_unless_known();
     void measure();
     void progressed(unsigned done, unsigned total);
     void measured(const std::optional<SelfMeasurement::Profile>& profile, const std::string& error);

@@ -130,7 +130,9 @@ struct DaemonCore::RouterPorts final : RequestPorts {
         want.done = std::move(done);
         core.ports_.models.get(std::move(want));
     }
-    Forecast forecast() const override { return core.root_.forecast(); }
+    Forecast forecast(const mesh::ModelHash& model) const override {
+        return core.root_.forecast(model);
+    }
     bool submit(Job job, const KnownModel& model, bool load_only) override {
         core.survey_.disturb();
         return core.root_.submit(std::move(job), model, load_only);
@@ -154,7 +156,8 @@ struct DaemonCore::RouterPorts final : RequestPorts {
 
 Measuring::Links DaemonCore::measuring_links() {
     return {[this] { return root_.pending(); }, [this] { return ports_.engine.effort().steps; },
-            [this] { describe(); }};
+            [this] { describe(); },
+            [this](std::function<void()> done) { ports_.models.settle(std::move(done)); }};
 }
 
 LinkSurvey::Links DaemonCore::survey_links() {

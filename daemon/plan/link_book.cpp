@@ -5,11 +5,15 @@
 #include <utility>
 #include <vector>
 
+#include "mesh/messages/measured_link.hpp"
+
 namespace shoal {
 namespace {
 
 constexpr double kLeastSeconds = 1e-7, kMostSeconds = 10;
 constexpr double kLeastBytes = 100, kMostBytes = 1e13;
+// Of an exchange's time, whatever its bytes should have taken.
+constexpr double kLeastBesideBytes = 0.25;
 
 bool alike(double a, double b) {
     return std::max(a, b) <= std::min(a, b) * kLinkNoise;
@@ -50,6 +54,15 @@ bool take_down(KnownLinks& links, const mesh::DeviceId& first, const mesh::Devic
     return !same;
 }
 
+planner::Link planned(const KnownLink& link, bool there) {
+    const double slower = std::min(link.there.bytes_per_second, link.back.bytes_per_second);
+    planner::Link out = there ? link.there : link.back;
+    const double bytes = mesh::messages::kTimedExchangeBytes / slower;
+    out.exchange_seconds =
+        std::max(out.exchange_seconds - bytes, out.exchange_seconds * kLeastBesideBytes);
+    return out;
+}
+
 void set_links(planner::Cluster& cluster, std::span<const mesh::DeviceId> devices,
                const KnownLinks& known) {
     const std::size_t count = devices.size();
@@ -62,7 +75,7 @@ void set_links(planner::Cluster& cluster, std::span<const mesh::DeviceId> device
             const auto it = find(a, b);
             if (it == known.end()) continue;
             ++cluster.measured_pairs;
-            waits.push_back(it->second.there.exchange_seconds);
+            waits.push_back(planned(it->second, true).exchange_seconds);
             speeds.push_back(it->second.there.bytes_per_second);
             speeds.push_back(it->second.back.bytes_per_second);
         }
@@ -75,8 +88,7 @@ void set_links(planner::Cluster& cluster, std::span<const mesh::DeviceId> device
             if (a == b) continue;
             const auto it = find(a, b);
             if (it == known.end()) continue;
-            cluster.links[a * count + b] =
-                devices[a] < devices[b] ? it->second.there : it->second.back;
+            cluster.links[a * count + b] = planned(it->second, devices[a] < devices[b]);
         }
     }
 }

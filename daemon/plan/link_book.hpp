@@ -15,8 +15,10 @@ namespace shoal {
 
 /// A link when it was measured.
 struct KnownLink {
-    planner::Link there, back;  ///< from the pair's first device to its second, and back
-    std::string date;           ///< UTC
+    /// From the pair's first device to its second, and back. An exchange's time as it was measured,
+    /// with that of its bytes.
+    planner::Link there, back;
+    std::string date;                           ///< UTC
     std::string first_address, second_address;  ///< of the devices then
     std::string transport, cipher;
     std::chrono::steady_clock::time_point measured{};
@@ -34,6 +36,9 @@ bool plausible(const planner::Link& link) noexcept;
 bool take_down(KnownLinks& links, const mesh::DeviceId& first, const mesh::DeviceId& second,
                KnownLink link);
 inline constexpr double kLinkNoise = 1.25;
+
+/// One way of a link as plans count it: the exchange without its bytes, whose time they add.
+planner::Link planned(const KnownLink& link, bool there);
 
 /// What a cluster of these devices, in this order, has for links: those that were measured, and for
 /// others the median of these.

@@ -274,10 +274,10 @@ void PlanRoot::end_plan() {
 
 // ---- what the devices come to ----
 
-Situation PlanRoot::situation() const {
+Situation PlanRoot::situation(const mesh::ModelHash& model) const {
     const auto now = loop_.now();
     Cluster cluster = links_->cluster();
-    const std::set<mesh::DeviceId> holders = links_->holders(plan_.model().hash);
+    const std::set<mesh::DeviceId> holders = links_->holders(model);
     Situation out;
     for (mesh::Member& m : cluster.followers) {
         const mesh::DeviceId id = m.id;

@@ -63,8 +63,8 @@ class PlanRoot {
     void on_started(mesh::PlanId plan);
     void on_job_event(JobId job, const mesh::messages::Event& event);
 
-    /// What plans for the devices at hand would do now.
-    Forecast forecast() const { return {rules_, situation()}; }
+    /// What plans of this model for the devices at hand would do now.
+    Forecast forecast(const mesh::ModelHash& model) const { return {rules_, situation(model)}; }
     PlanLife::State state() const noexcept { return plan_.state(); }
     std::uint32_t queued() const noexcept { return jobs_.waiting(); }
     /// Nothing is computed, nor loaded.
@@ -90,7 +90,8 @@ class PlanRoot {
     void end_plan();
 
     // What the devices come to.
-    Situation situation() const;
+    Situation situation(const mesh::ModelHash& model) const;
+    Situation situation() const { return situation(plan_.model().hash); }
     void review_soon();
     void review();
     void show_left_out(const Choice& choice);

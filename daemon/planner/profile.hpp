@@ -109,8 +109,9 @@ bool plausible(const DeviceProfile& profile) noexcept;
 
 /// A link between two devices.
 struct Link {
-    double exchange_seconds = 250e-6;  ///< both send each other a small frame at once, and have it
-    double bytes_per_second = 110e6;   ///< of frames, in one direction
+    /// Both send each other a frame at once and have it, but for the time of its bytes.
+    double exchange_seconds = 250e-6;
+    double bytes_per_second = 110e6;  ///< of frames, in one direction
     bool operator==(const Link&) const = default;
 };
 

@@ -167,7 +167,7 @@ void Desk::answer_plan(const Origin& origin, const PlanRequest& request, const K
     };
     forecasts_.begin(origin, open, [this, origin, request](auto opened) -> Answers::Work {
         replies_.send(origin, Progress{"predicting plans", 0, 0});
-        return [request, opened, forecast = ports_.forecast()](const std::stop_token&) {
+        return [request, opened, forecast = ports_.forecast(opened->hash)](const std::stop_token&) {
             return forecast.of(*opened, request);
         };
     });

@@ -69,9 +69,9 @@ class RequestPorts {
     using Opened = std::function<void(std::shared_ptr<const OpenModel>, const std::string& error)>;
     enum class Reading { description, vocabulary };
     virtual void open(const KnownModel& model, Reading reading, Opened done) = 0;
-    /// What plans for the devices at hand would do, as they are now. May be called by any thread,
-    /// and takes long where devices are many.
-    virtual Forecast forecast() const = 0;
+    /// What plans of a model for the devices at hand would do, as they are now. May be called by
+    /// any thread, and takes long where devices are many.
+    virtual Forecast forecast(const mesh::ModelHash& model) const = 0;
 
     /// A job for the plan, whose events then come; as in PlanRoot.
     [[nodiscard]] virtual bool submit(Job job, const KnownModel& model, bool load_only) = 0;

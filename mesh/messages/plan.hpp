@@ -152,7 +152,7 @@ struct LinkTest {
 struct LinkResult {
     PlanRef test;
     std::string error;                ///< not empty: there are no figures
-    double exchange_seconds = 0;      ///< both send each other 2 KiB at once, and have them
+    double exchange_seconds = 0;      ///< both have the other's kTimedExchangeBytes
     double out_bytes_per_second = 0;  ///< from rank 0
     double in_bytes_per_second = 0;
     std::string transport, cipher;

@@ -21,6 +21,7 @@ with a limited rate) or lan (delay as well, by netem or lan-switch).
 """
 
 import argparse
+import collections
 import contextlib
 import json
 import os
@@ -136,8 +137,7 @@ class ShoalCluster:
         with tempfile.TemporaryDirectory(prefix="shoal-bench-") as folder:
             devices = self.start(processes, pathlib.Path(folder), threads)
             try:
-                self.ask(processes, devices[0], "Ready?", 2)
-                done = self.ask(processes, devices[0], " a" * self.o.prompt, self.o.generate)
+                return self.sample(processes, devices)
             except Failed as error:
                 logs = "\n".join((d / "log").read_text(errors="replace")[-600:] for d in devices)
                 raise Failed(f"{error}\n{logs}") from None
@@ -145,19 +145,27 @@ class ShoalCluster:
                 for process in reversed(list(processes.running)):
                     if process not in self.o.keep:
                         processes.end(process)
-        if done["devices"] != self.o.devices or done["generated_tokens"] != self.o.generate:
+
+    def sample(self, processes, devices):
+        self.ask(processes, devices[0], "Ready?", 2)
+        done = self.ask(processes, devices[0], " a" * self.o.prompt, self.o.generate)
+        if done["devices"] != len(devices) or done["generated_tokens"] != self.o.generate:
             raise Failed(f"not what was asked for: {done}")
         # The first generated token belongs to the prompt's time.
         return {"prefill": done["prompt_tokens"] / done["prefill_seconds"],
                 "decode": (done["generated_tokens"] - 1) / done["decode_seconds"]}
 
-    def start(self, processes, folder, threads):
-        subprocess.run([self.shoal, "key", "new", folder / "key"], check=True, capture_output=True)
+    def planning(self):
+        """The devices are equal; measuring each on a shared machine would hide it. All take part,
+        whether or not they help; older builds know nothing else."""
         help_text = subprocess.run([self.build / "daemon/shoald", "--help"], check=True,
                                    capture_output=True, text=True).stdout
-        # All take part, whether or not they help; older builds know nothing else.
-        everyone = ([f"--plan.min_devices={len(self.network.hosts)}"]
-                    if "plan.min_devices" in help_text else [])
+        everyone = {"plan.min_devices": len(self.network.hosts)}
+        return {"device.speed_bytes": 10_000_000_000,
+                **(everyone if "plan.min_devices" in help_text else {})}
+
+    def start(self, processes, folder, threads):
+        subprocess.run([self.shoal, "key", "new", folder / "key"], check=True, capture_output=True)
         beacon_port = free_port(socket.SOCK_DGRAM)
         devices = []
         for i, host in enumerate(self.network.hosts):
@@ -167,16 +175,15 @@ class ShoalCluster:
             (device / "shoald.toml").write_text("")
             settings = {
                 "device.name": device.name, "device.state_dir": device / "state",
-                "device.threads": threads,
-                # The devices are equal; measuring each on a shared machine would hide it.
-                "device.speed_bytes": 10_000_000_000,
-                "cluster.key_file": folder / "key", "cluster.beacon_port": beacon_port,
+                "device.threads": threads, "cluster.key_file": folder / "key",
+                "cluster.beacon_port": beacon_port,
                 "control.socket": device / "control.sock", "control.group": "",
                 "models.directories": device / "models", "models.context": self.o.context,
                 "models.collectives": self.o.collectives, "http.enabled": "false",
+                **self.planning(),
             }
             command = [self.build / "daemon/shoald", "--config", device / "shoald.toml",
-                       *(f"--{key}={value}" for key, value in settings.items()), *everyone,
+                       *(f"--{key}={value}" for key, value in settings.items()),
                        *(f"--{setting}" for setting in self.settings)]
             with open(device / "log", "w") as log:
                 processes.start(command, cores_of(i, threads, self.o.pin), host,
@@ -186,12 +193,17 @@ class ShoalCluster:
         return devices
 
     def complete(self, device):
-        result = subprocess.run([self.shoal, "--socket", device / "control.sock", "--json",
-                                 "status"], capture_output=True, text=True)
-        if result.returncode != 0:
+        try:
+            state = self.told(device, "status")
+        except subprocess.CalledProcessError:
             return False
-        state = json.loads(result.stdout)
-        return bool(state["root"]) and len(state["devices"]) == self.o.devices
+        return bool(state["root"]) and len(state["devices"]) == len(self.network.hosts)
+
+    def told(self, device, *command):
+        """What a command of the client tells at last."""
+        text = subprocess.run([self.shoal, "--socket", device / "control.sock", "--json",
+                               *command], check=True, capture_output=True, text=True).stdout
+        return json.loads(text.strip().splitlines()[-1])
 
     def ask(self, processes, device, prompt, count):
         text = processes.output([
@@ -199,6 +211,34 @@ class ShoalCluster:
             self.o.model.name.removesuffix(".gguf"), "-n", count, "--temperature", 0,
             "--ignore-eos", "--", prompt])
         return json.loads(text.strip().splitlines()[-1])
+
+
+Hosts = collections.namedtuple("Hosts", "hosts addresses")  # some of a network's
+
+
+class Forecast(ShoalCluster):
+    """The planner's word beside what comes: the devices measure themselves and their links."""
+
+    def planning(self):
+        return {"plan.min_devices": len(self.network.hosts)}
+
+    def sample(self, processes, devices):
+        for device in devices:
+            wait_for(f"{device.name} measured", lambda: self.told(device, "bench", "--show")
+                     ["origin"] == "measured", 60)
+        plan = wait_for("links measured", lambda: self.planned(devices[0]), 120)
+        count = plan["counts"][len(devices) - 1]
+        # The time of a token grows with the position: from the first to the last that is told.
+        middle = (self.o.prompt + self.o.generate / 2) / plan["positions"][-1]
+        first, last = (1 / count["decode_tokens_per_second"][i] for i in (0, -1))
+        return {**super().sample(processes, devices),
+                "prefill_forecast": count["prefill_tokens_per_second"],
+                "decode_forecast": 1 / (first + (last - first) * middle),
+                "plan": plan}
+
+    def planned(self, device):
+        plan = self.told(device, "plan", self.o.model.name.removesuffix(".gguf"))
+        return plan if plan["links"]["measured"] == plan["links"]["pairs"] else None
 
 
 class DllamaCluster:
@@ -339,6 +379,38 @@ def cluster(options):
     tell(options, f"{options.devices} devices, {net}", results, [s.name for s in sides[1:]])
 
 
+def forecast(options):
+    """By number of devices: what the planner says, what comes, and whether its choice was best."""
+    # The planner tells of a prompt as long as the context, as long as that is short.
+    options.context = options.prompt + options.generate + 8  # and what begins every prompt
+    lines, took, chosen = [], {}, None
+    with Processes(options.priority) as processes, Namespaces(options, processes) as network:
+        options.keep = list(processes.running)
+        for count in range(1, options.devices + 1):
+            part = Hosts(network.hosts[:count], network.addresses[:count])
+            samples = [Forecast(options, part).run(processes, options.threads[0])
+                       for _ in range(options.runs)]
+            rate = {}
+            for phase in ("prefill", "decode"):
+                rate[phase] = statistics.median(s[phase] for s in samples)
+                said = statistics.median(s[f"{phase}_forecast"] for s in samples)
+                lines.append(f"| {count} | {phase} | {said:.1f} | {rate[phase]:.1f} | "
+                             f"{100 * (said / rate[phase] - 1):+.0f} % |")
+            plan = samples[-1]["plan"]
+            took[count] = (plan["request"]["prompt"] / rate["prefill"] +
+                           plan["request"]["answer"] / rate["decode"])
+            chosen = min(plan["counts"][:count], key=lambda c: c["request_seconds"])["devices"]
+    best = min(took, key=took.get)
+    links = plan["links"]["usual"]
+    print(f"{options.model.name}, {options.rate_mbit} Mbit/s, {options.delay_us} us one way, prompt "
+          f"{options.prompt}, medians of {options.runs}; {cpu_model()}, "
+          f"{time.strftime('%Y-%m-%d')}\n\n| devices | | forecast, tokens/s | measured | off by |\n"
+          "|---|---|---|---|---|\n" + "\n".join(lines) +
+          f"\n\nLinks were measured as {links['exchange_us']:.0f} us and "
+          f"{links['bytes_per_second'] / 1e6:.1f} MB/s. The planner would take {chosen}: "
+          f"{took[chosen] / took[best]:.2f} of the time of the quickest ({best}).")
+
+
 def exchange(options):
     """The exchange alone, beside bare TCP, through the same network."""
     with Processes(options.priority) as processes, Namespaces(options, processes) as network:
@@ -394,6 +466,14 @@ def arguments():
     p.add_argument("--dllama", default=os.environ.get("DLLAMA"))
     p.add_argument("--dllama-model", help="the same weights as its .m file")
     p.add_argument("--dllama-tokenizer", help="its .t file")
+
+    p = commands.add_parser("forecast", parents=[common],
+                            help="the planner's predictions beside what comes, for 1 to N devices")
+    p.set_defaults(call=forecast, collectives="q8_0", set=[])
+    p.add_argument("--devices", type=int, default=2)
+    p.add_argument("--net", choices=["plain", "tbf", "lan"], default="lan")
+    p.add_argument("--rate-mbit", type=int, default=1000, help="of each device's link (1000)")
+    p.add_argument("--delay-us", type=int, default=100, help="one way, for --net lan (100)")
 
     p = commands.add_parser("exchange", help="all-gathers between namespaces, beside bare TCP")
     p.set_defaults(call=exchange, model=None)

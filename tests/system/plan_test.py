@@ -56,6 +56,24 @@ class PlanTest(unittest.TestCase):
             self.assertEqual(alone["shown"], 1)
             self.assertEqual([d["name"] for d in alone["devices"] if d["takes_part"]], [root.name])
 
+    def test_rows_of_prompts_are_shared_by_devices_that_have_the_file(self):
+        with Cluster(2) as cluster:
+            for device in cluster.devices:
+                device.settings["plan.min_devices"] = 2
+                device.settings["models.prefill"] = "sequence"
+                make_model(device.models / "everywhere.gguf", shape="tiny", type="f32")
+            make_model(cluster.devices[0].models / "once.gguf", shape="tiny", type="q8_0")
+            cluster.start()
+            root = cluster.root()
+            for _ in range(2):
+                wait_for("announced", lambda: known(root, "everywhere") and known(root, "once"))
+                for model, having in (("everywhere", {"dev1", "dev2"}), ("once", {"dev1"})):
+                    plan = forecast(root, model)
+                    self.assertEqual(plan["rows_shared_from"], 1)
+                    self.assertEqual({d["name"] for d in plan["devices"] if d["row_share"]}, having)
+                # The same beside a plan of one of them.
+                root.run("once", "Once", 2)
+
     def test_people_are_told_what_cannot_be_predicted(self):
         with Cluster(1) as cluster:
             device = cluster.devices[0]

@@ -49,8 +49,15 @@ struct Fixture {
     std::size_t jobs = 0;
     std::uint64_t steps = 5;
     int changes = 0;
-    Measuring measuring{
-        loop, &device, {[this] { return jobs; }, [this] { return steps; }, [this] { ++changes; }}};
+    bool reading = false;
+    std::vector<std::function<void()>> settling;
+    Measuring measuring{loop,
+                        &device,
+                        {[this] { return jobs; }, [this] { return steps; }, [this] { ++changes; },
+                         [this](std::function<void()> done) {
+                             reading ? settling.push_back(std::move(done))
+                                     : loop.post(std::move(done));
+                         }}};
     std::vector<Event> events;
 
     void ask(bool show = false) {
@@ -151,6 +158,17 @@ TEST_SUITE("Measuring") {
         device.done(faster(), "");
         CHECK(changes == 1);
         time.pass(minutes(10));
+        CHECK(device.begun == 1);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "reading files comes before measuring at the start") {
+        reading = true;
+        measuring.start();
+        time.pass(minutes(10));
+        CHECK(device.begun == 0);
+        REQUIRE(settling.size() == 1);
+        loop.post(settling.front());
+        listen();
         CHECK(device.begun == 1);
     }
 

@@ -33,22 +33,32 @@ planner::Cluster cluster(std::size_t devices) {
 TEST_SUITE("link book") {
     TEST_CASE("a plan's links are those of its devices, in its order and both ways") {
         KnownLinks known;
-        CHECK(take_down(known, device_id(1), device_id(2), link(100, 10, 20)));
-        CHECK(take_down(known, device_id(3), device_id(1), link(300, 30, 40)));
-        CHECK(take_down(known, device_id(3), device_id(9), link(900, 90, 95)));
+        CHECK(take_down(known, device_id(1), device_id(2), link(1000, 10, 20)));
+        CHECK(take_down(known, device_id(3), device_id(1), link(3000, 30, 40)));
+        CHECK(take_down(known, device_id(3), device_id(9), link(9000, 90, 95)));
         planner::Cluster three = cluster(3);
         set_links(three, std::vector{device_id(2), device_id(1), device_id(3)}, known);
         CHECK(three.measured_pairs == 2);
-        CHECK(three.link(1, 0) == link(100, 10, 20).there);
-        CHECK(three.link(0, 1) == link(100, 10, 20).back);
-        CHECK(three.link(2, 1) == link(300, 30, 40).there);
-        CHECK(three.link(1, 2) == link(300, 30, 40).back);
+        CHECK(three.link(1, 0) == planned(link(1000, 10, 20), true));
+        CHECK(three.link(0, 1) == planned(link(1000, 10, 20), false));
+        CHECK(three.link(2, 1) == planned(link(3000, 30, 40), true));
+        CHECK(three.link(1, 2) == planned(link(3000, 30, 40), false));
         // Nobody measured it: as the others are.
         CHECK(three.link(0, 2) == three.usual);
-        CHECK(three.usual.exchange_seconds >= 99e-6);
-        CHECK(three.usual.exchange_seconds <= 301e-6);
+        CHECK(three.usual.exchange_seconds >= 700e-6);
+        CHECK(three.usual.exchange_seconds <= 3000e-6);
         CHECK(three.usual.bytes_per_second >= 20e6);
         CHECK(three.usual.bytes_per_second <= 30e6);
+    }
+
+    TEST_CASE("the bytes of the exchange that was timed are not counted twice") {
+        // 2 KiB take 204.8 us the slower way, and the other way in the same time.
+        const KnownLink known = link(500, 10, 20);
+        CHECK(planned(known, true).exchange_seconds == doctest::Approx(295.2e-6));
+        CHECK(planned(known, false).exchange_seconds == doctest::Approx(295.2e-6));
+        CHECK(planned(known, false).bytes_per_second == 20e6);
+        // Where bytes should have taken all of it, something is left.
+        CHECK(planned(link(100, 10, 20), true).exchange_seconds == doctest::Approx(25e-6));
     }
 
     TEST_CASE("without measurements links are what they are taken for") {

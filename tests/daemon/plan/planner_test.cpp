@@ -288,7 +288,7 @@ TEST_SUITE("planner") {
         CHECK_FALSE(ever);
         CHECK(rows_with(1e-6, 1e6) == 0);
         settings.batch_tokens = 4096;
-        CHECK(rows_with(100e-6, 1e8) == planner::scatter_rows(3, row, 10'000));
+        CHECK(rows_with(100e-6, 1e8) == planner::scatter_rows(3, row, 7'952));
         CHECK(rows_with(1, 1e8) == 4096);
         CHECK(rows_with(1e-6, 1e6) == 1);
     }

@@ -46,7 +46,7 @@ class ScriptedPorts final : public RequestPorts {
     void open(const KnownModel&, Reading reading, Opened done) override {
         (reading == Reading::vocabulary ? vocabularies : descriptions).push_back(std::move(done));
     }
-    Forecast forecast() const override { return cluster; }
+    Forecast forecast(const mesh::ModelHash&) const override { return cluster; }
     bool submit(Job job, const KnownModel& model, bool load_only) override {
         if (queue_is_full) return false;
         jobs.push_back({std::move(job), model, load_only});
