@@ -35,6 +35,7 @@ void fields(F&& f, S& s) {
     f(10, "vocab_end", s.slice.vocab.end);
     f(11, "row_share", s.row_share);
     f(12, "whole_bytes", s.whole_bytes);
+    f(13, "wants_file", s.wants_file);
 }
 
 template <typename F, Of<PlanOffer> S>

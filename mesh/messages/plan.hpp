@@ -51,6 +51,7 @@ struct PlanDevice {
     Slice slice;
     std::uint32_t row_share = 0;    ///< of sequence-parallel steps, beside the others'
     std::uint64_t whole_bytes = 0;  ///< of memory for whole layers; 0 without a share
+    bool wants_file = false;        ///< with the model's file it would have a share
 };
 
 /// The root asks a device to load its slice. devices[0] is the root.

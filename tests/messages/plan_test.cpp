@@ -30,6 +30,7 @@ PlanOffer sample_offer() {
     device.slice = {{1, 2}, {3, 4}, {5, 6}, {7, 8}};
     device.row_share = 9;
     device.whole_bytes = 10;
+    device.wants_file = true;
     offer.devices = {device, device};
     return offer;
 }
@@ -111,8 +112,8 @@ TEST_CASE("an offer's device has these bytes: its slice is eight numbers with ke
     const std::string slice =
         "0301040205030604070508060907"
         "0a08";
-    const std::string rows = "0b090c0a";
-    CHECK(contains(encode({0, sample_offer()}), "8d" + id + key + endpoint + slice + rows));
+    const std::string rows = "0b090c0a0dc3";
+    CHECK(contains(encode({0, sample_offer()}), "8e" + id + key + endpoint + slice + rows));
 }
 
 TEST_CASE("a truncated plan message is refused") {
