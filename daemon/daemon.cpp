@@ -74,10 +74,15 @@ Daemon::Daemon(config::Settings settings)
       links_(std::make_unique<LinkThread>(loop_, [this] { return make_data_plane(); })),
       models_(loop_, worker_, catalogue_,
               std::filesystem::path(settings_.device.state_dir) / "pieces", model_links()),
+      files_(loop_, catalogue_,
+             [this] {
+                 const auto& folders = settings_.models.directories;
+                 return folders.empty() ? std::string() : folders.front();
+             }),
       node_(mesh::Node::start(context_, identity_, contact_.key(), node_config(settings_),
                               description(), mesh_events())),
       core_({loop_, *node_, *engine_, models_, texts_, plans_, &measurement_, links_.get(),
-             &contact_},
+             &contact_, &files_},
             device(), {settings_.models, settings_.plan, {}, {}}),
       control_(std::make_unique<ControlSocket>(context_.zmq(), settings_.control.socket,
                                                settings_.control.group, core_.service())) {
@@ -114,6 +119,7 @@ void Daemon::run(const Supervisor& supervisor) {
     if (http_) log::info("HTTP on {}:{}", settings_.http.listen, http_->port());
     warn_of_setup();
     models_.watch(settings_.models.directories);
+    files_.look();
     guard_ = supervisor.guard;
     contact_.start();
     core_.start();

@@ -23,6 +23,7 @@
 #include "daemon/memory_budget.hpp"
 #include "daemon/pieces/catalogue.hpp"
 #include "daemon/pieces/model_provider.hpp"
+#include "daemon/pieces/whole_file_store.hpp"
 #include "daemon/requests/control_socket.hpp"
 #include "daemon/stored_measurement.hpp"
 #include "daemon/strain.hpp"
@@ -112,6 +113,7 @@ class Daemon {
     std::unique_ptr<Engine> engine_;
     std::unique_ptr<LinkThread> links_;
     ModelProvider models_;
+    WholeFileStore files_;
     std::unique_ptr<mesh::Node> node_;
     DaemonCore core_;
     std::unique_ptr<ControlSocket> control_;

@@ -78,6 +78,8 @@ class LinkSurvey {
     // A member's.
     void on_test(const mesh::DeviceId& from, const mesh::messages::LinkTest& test,
                  const mesh::Term& term);
+    /// This device's part of a test goes on.
+    bool testing() const noexcept { return own_test_.has_value(); }
     std::uint32_t port() const noexcept { return tester_ == nullptr ? 0 : tester_->port(); }
 
   private:

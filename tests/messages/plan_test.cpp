@@ -69,6 +69,8 @@ std::vector<PlanFrame> samples() {
                          47480}},
         {0, LinkTest{plan, {{{8}, {9}, 4001}, {{1}, {2}, 4002}}}},
         {0, LinkResult{plan, "", 1e-4, 1e8, 2e8, "zmtp", "AES-256-OCB"}},
+        {13, FileRequest{{1}, 2, 1ULL << 40, 4}},
+        {13, FileReply{{std::byte{1}, std::byte{0xff}}, 1ULL << 40, 3, true, "why"}},
     };
 }
 
@@ -133,6 +135,9 @@ TEST_CASE("a plan message beyond a limit is neither sent nor taken") {
     PieceReply reply;
     reply.data.resize(kMaxPieceBytes + 1);
     CHECK_THROWS_AS(encode(PlanFrame{1, reply}), std::length_error);
+    FileReply file;
+    file.data.resize(kMaxPieceBytes + 1);
+    CHECK_THROWS_AS(encode(PlanFrame{1, file}), std::length_error);
 }
 
 TEST_CASE("ids and keys of the wrong length are refused") {
