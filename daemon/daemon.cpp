@@ -63,6 +63,7 @@ Daemon::Daemon(config::Settings settings)
       placement_(place_threads(settings_.device.threads)),
       measurement_(loop_, measurer_, kernels_, placement_, settings_.device.state_dir,
                    settings_.device.speed_bytes),
+      known_links_(worker_, settings_.device.state_dir),
       memory_(settings_.device.memory_limit_bytes),
       identity_(mesh::load_or_create_identity(settings_.device.state_dir)),
       catalogue_(settings_.device.state_dir, settings_.models.guess_pretokenizer
@@ -187,9 +188,13 @@ mesh::DeviceDescription Daemon::description() const {
     return d;
 }
 
-DaemonCore::Device Daemon::device() const {
-    return {contact_.key().fingerprint(), [this] { return description(); },
-            [this] { return address_of(settings_.cluster); }, utc_now};
+DaemonCore::Device Daemon::device() {
+    return {contact_.key().fingerprint(),
+            [this] { return description(); },
+            [this] { return address_of(settings_.cluster); },
+            utc_now,
+            known_links_.read(),
+            [this](const KnownLinks& links) { known_links_.write(links); }};
 }
 
 std::unique_ptr<Engine> Daemon::make_engine() {

@@ -30,7 +30,7 @@ DaemonCore::DaemonCore(const Ports& ports, Device device, const Settings& settin
       root_(ports.loop, ports.models, ports.engine, PlanRules{settings.models, settings.plan},
             root_links(), settings.plans),
       measuring_(ports.loop, ports.measurement, measuring_links()),
-      survey_(ports.loop, ports.links, survey_links()),
+      survey_(ports.loop, ports.links, survey_links(), std::move(device_.links)),
       fetches_files_(settings.models.whole_file == config::WholeFile::automatic),
       fetch_(ports.loop, ports.files, fetch_links()),
       router_ports_(router_ports()),

@@ -56,6 +56,9 @@ class DaemonCore {
         std::function<std::string()> address;
         /// UTC, as "2026-11-29T16:40:00Z"; null where there are no links to measure.
         std::function<std::string()> date{};
+        KnownLinks links{};  ///< that earlier starts have measured
+        /// Keeps them for later ones; null: nobody does.
+        std::function<void(const KnownLinks&)> keep_links{};
     };
     struct Settings {
         config::ModelSettings models;

@@ -180,6 +180,9 @@ LinkSurvey::Links DaemonCore::survey_links() {
     };
     links.date = device_.date;
     links.complete = [this] { root_.on_links_measured(); };
+    links.keep = [this](const KnownLinks& known) {
+        if (device_.keep_links) device_.keep_links(known);
+    };
     return links;
 }
 

@@ -319,7 +319,6 @@ TEST_SUITE("ArrivingModel") {
         }
         wait([&](auto done) { taker.finish(done); });
         CHECK(control.eventually([&] { return taker.begun().empty(); }));
-        // The catalogue need not read it for its hash: what it says is what it was told.
         lacks.scan({models.folder.string()});
         REQUIRE(lacks.find(entry.hash).has_value());
         CHECK(lacks.find(entry.hash)->name == "tiny");
