@@ -5,8 +5,10 @@
 #include <array>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "cli/commands.hpp"
+#include "cli/status_parts.hpp"
 #include "cli/table.hpp"
 
 namespace shoal::cli {
@@ -70,14 +72,39 @@ std::string bench_text(const messages::BenchReply& reply, const Terminal& termin
     return text;
 }
 
+/// Of the cluster, as its root measured them while nothing ran; empty where nothing was.
+std::string links_text(const messages::StatusReply& status, const Terminal& terminal) {
+    if (status.links.empty()) return "";
+    Table table{{{"LINK", false, 4},
+                 {"EXCHANGE", true, 3},
+                 {"THERE", true, 2},
+                 {"BACK", true, 2},
+                 {"MEASURED", false, 1}},
+                {}};
+    for (const messages::MeasuredLink& link : status.links) {
+        const auto speed = [](double bytes) { return fmt::format("{:.1f} MB/s", bytes / 1e6); };
+        table.rows.push_back({name_of(status, link.first) + " - " + name_of(status, link.second),
+                              fmt::format("{:.2f} ms", link.exchange_seconds * 1e3),
+                              speed(link.there_bytes_per_second), speed(link.back_bytes_per_second),
+                              one_line(link.date)});
+    }
+    return '\n' + table.text(terminal);
+}
+
 }  // namespace
 
 int bench(const Common& common, const BenchOptions& options) {
     Session session(common);
     const auto final = session.ask(messages::BenchRequest{options.show});
     if (!final || common.json) return session.code();
-    session.output().write(
-        bench_text(Session::expect<messages::BenchReply>(*final), session.terminal()));
+    std::string text =
+        bench_text(Session::expect<messages::BenchReply>(*final), session.terminal());
+    // Without a root, what is known of this device is told all the same.
+    if (const auto status = session.inquire(messages::StatusRequest{})) {
+        const auto* reply = std::get_if<messages::StatusReply>(&*status);
+        if (reply != nullptr) text += links_text(*reply, session.terminal());
+    }
+    session.output().write(text);
     return session.code();
 }
 

@@ -54,6 +54,24 @@ void refuse_in_use(Session& session, const messages::ModelInfo& info) {
                                    one_line(info.name)));
 }
 
+/// Removes what has come of a model's file from other devices so far. The first such file; none:
+/// nothing has come.
+fs::path remove_arriving(const fs::path& store, const messages::ModelInfo& info) {
+    fs::path first;
+    for (std::uint32_t part = 1; part <= model::kMaxParts; ++part) {
+        const fs::path path = store / model::arriving_name(info.hash, part);
+        if (::unlink(path.c_str()) == 0) {
+            if (first.empty()) first = path;
+        } else if (errno == ENOENT) {
+            break;
+        } else {
+            throw Error(kFailed, fmt::format("{}: cannot be removed: {}", one_line(path.string()),
+                                             std::strerror(errno)));
+        }
+    }
+    return first;
+}
+
 bool is_listed(const messages::ModelsReply& known, const std::string& path) {
     return std::ranges::any_of(known.models, [&](const auto& m) { return m.path == path; });
 }
@@ -66,6 +84,17 @@ int rm(const Common& common, const std::string& name) {
         const messages::ModelsReply known = known_models(session);
         const messages::ModelInfo info = model_called(known, name);
         if (info.path.empty()) {
+            const fs::path arriving = remove_arriving(known.store, info);
+            if (!arriving.empty()) {
+                if (common.json) {
+                    session.output().write(json_removed(info.name, arriving));
+                } else if (!common.quiet) {
+                    session.output().write(
+                        fmt::format("What had come of {} from another device is removed.\n",
+                                    one_line(info.name)));
+                }
+                return kOk;
+            }
             throw Error(kFailed,
                         fmt::format("this device has no file of {}; remove it on device {}",
                                     one_line(info.name),

@@ -12,13 +12,14 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kKvNames = {"auto", "f32", "f16", "q8_0"};
 constexpr std::array<std::string_view, 3> kPrefillNames = {"auto", "tensor", "sequence"};
+constexpr std::array<std::string_view, 2> kWholeFileNames = {"auto", "never"};
 constexpr std::array<std::string_view, 5> kCollectivesNames = {"auto", "q8_0", "q16", "f16", "f32"};
 constexpr std::array<std::string_view, 2> kEncryptNames = {"data", "control"};
 constexpr std::array<std::string_view, 2> kDataTransportNames = {"zmtp", "libzmq"};
 constexpr std::array<std::string_view, 4> kLogNames = {"error", "warn", "info", "debug"};
 
 /// What a daemon that runs takes from its file when it is told to: whole sections, and keys.
-constexpr std::array<std::string_view, 12> kLive = {"plan",
+constexpr std::array<std::string_view, 13> kLive = {"plan",
                                                     "log",
                                                     "models.directories",
                                                     "models.default",
@@ -26,6 +27,7 @@ constexpr std::array<std::string_view, 12> kLive = {"plan",
                                                     "models.kv",
                                                     "models.collectives",
                                                     "models.prefill",
+                                                    "models.whole_file",
                                                     "models.batch_tokens",
                                                     "models.queue",
                                                     "http.allowed_hosts",
@@ -230,6 +232,11 @@ constexpr std::array kKeys = {
            "tokens; sequence: each takes some tokens through whole layers, which moves far fewer "
            "bytes, but needs the model's file and memory for it on those that do. auto: what is "
            "predicted to be quicker, by length. The root's choice counts."),
+    choice("models.whole_file", models<&M::whole_file>, kWholeFileNames,
+           "Whether this device fetches the file of a model of which it computes a part, from one "
+           "that has it, where long prompts would be quicker for it (see prefill): into the first "
+           "of the directories, while nothing is computed, if a tenth of the disk and 1 GiB stay "
+           "free. auto: yes. never: no. `shoal rm` removes it."),
     integer("models.batch_tokens", models<&M::batch_tokens>, "tokens", 1, 4096,
             "Prompt tokens that one step takes. More is faster and needs more memory."),
     integer("models.queue", models<&M::queue>, "requests", 1, 4096,

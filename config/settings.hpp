@@ -11,8 +11,11 @@ namespace shoal::config {
 
 /// The element type of the KV cache.
 enum class KvType : std::uint8_t { automatic, f32, f16, q8_0 };
-/// The form in which partial sums travel between devices.
+/// How several devices share a prompt.
 enum class Prefill : std::uint8_t { automatic, tensor, sequence };
+/// Whether files of models are fetched from other devices.
+enum class WholeFile : std::uint8_t { automatic, never };
+/// The form in which partial sums travel between devices.
 enum class Collectives : std::uint8_t { automatic, q8_0, q16, f16, f32 };
 /// What is encrypted between devices: everything, or the control channel alone.
 enum class Encrypt : std::uint8_t { data, control };
@@ -68,6 +71,7 @@ struct ModelSettings {
     KvType kv = KvType::automatic;
     Collectives collectives = Collectives::automatic;
     Prefill prefill = Prefill::automatic;
+    WholeFile whole_file = WholeFile::automatic;
     std::uint32_t batch_tokens = 256;     ///< rows of one prefill step
     std::uint32_t queue = 32;             ///< requests that may wait
     std::uint32_t max_prompt_tokens = 0;  ///< 0: the context is the limit

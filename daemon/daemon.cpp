@@ -63,6 +63,7 @@ Daemon::Daemon(config::Settings settings)
       placement_(place_threads(settings_.device.threads)),
       measurement_(loop_, measurer_, kernels_, placement_, settings_.device.state_dir,
                    settings_.device.speed_bytes),
+      known_links_(worker_, settings_.device.state_dir),
       memory_(settings_.device.memory_limit_bytes),
       identity_(mesh::load_or_create_identity(settings_.device.state_dir)),
       catalogue_(settings_.device.state_dir, settings_.models.guess_pretokenizer
@@ -74,10 +75,15 @@ Daemon::Daemon(config::Settings settings)
       links_(std::make_unique<LinkThread>(loop_, [this] { return make_data_plane(); })),
       models_(loop_, worker_, catalogue_,
               std::filesystem::path(settings_.device.state_dir) / "pieces", model_links()),
+      files_(loop_, catalogue_,
+             [this] {
+                 const auto& folders = settings_.models.directories;
+                 return folders.empty() ? std::string() : folders.front();
+             }),
       node_(mesh::Node::start(context_, identity_, contact_.key(), node_config(settings_),
                               description(), mesh_events())),
       core_({loop_, *node_, *engine_, models_, texts_, plans_, &measurement_, links_.get(),
-             &contact_},
+             &contact_, &files_},
             device(), {settings_.models, settings_.plan, {}, {}}),
       control_(std::make_unique<ControlSocket>(context_.zmq(), settings_.control.socket,
                                                settings_.control.group, core_.service())) {
@@ -114,6 +120,7 @@ void Daemon::run(const Supervisor& supervisor) {
     if (http_) log::info("HTTP on {}:{}", settings_.http.listen, http_->port());
     warn_of_setup();
     models_.watch(settings_.models.directories);
+    files_.look();
     guard_ = supervisor.guard;
     contact_.start();
     core_.start();
@@ -181,9 +188,13 @@ mesh::DeviceDescription Daemon::description() const {
     return d;
 }
 
-DaemonCore::Device Daemon::device() const {
-    return {contact_.key().fingerprint(), [this] { return description(); },
-            [this] { return address_of(settings_.cluster); }, utc_now};
+DaemonCore::Device Daemon::device() {
+    return {contact_.key().fingerprint(),
+            [this] { return description(); },
+            [this] { return address_of(settings_.cluster); },
+            utc_now,
+            known_links_.read(),
+            [this](const KnownLinks& links) { known_links_.write(links); }};
 }
 
 std::unique_ptr<Engine> Daemon::make_engine() {

@@ -23,7 +23,9 @@
 #include "daemon/memory_budget.hpp"
 #include "daemon/pieces/catalogue.hpp"
 #include "daemon/pieces/model_provider.hpp"
+#include "daemon/pieces/whole_file_store.hpp"
 #include "daemon/requests/control_socket.hpp"
+#include "daemon/stored_links.hpp"
 #include "daemon/stored_measurement.hpp"
 #include "daemon/strain.hpp"
 #include "mesh/node.hpp"
@@ -81,7 +83,7 @@ class Daemon {
     mesh::Node::Callbacks mesh_events();
     ModelProvider::Links model_links();
     FirstContact::Links contact_links();
-    DaemonCore::Device device() const;
+    DaemonCore::Device device();
     void add_sources(const Supervisor& supervisor);
     void stay_alive(const Supervisor& supervisor);
     void warn_of_setup();
@@ -103,6 +105,7 @@ class Daemon {
     std::uint64_t steps_seen_ = 0;
     Worker worker_, texts_{"texts"}, plans_{"plans"}, measurer_{"measure"};
     StoredMeasurement measurement_;
+    StoredLinks known_links_;
     const MemoryBudget memory_;  // after the first measurement, whose memory is given back
     const mesh::Identity identity_;
     Catalogue catalogue_;
@@ -112,6 +115,7 @@ class Daemon {
     std::unique_ptr<Engine> engine_;
     std::unique_ptr<LinkThread> links_;
     ModelProvider models_;
+    WholeFileStore files_;
     std::unique_ptr<mesh::Node> node_;
     DaemonCore core_;
     std::unique_ptr<ControlSocket> control_;

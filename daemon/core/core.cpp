@@ -30,13 +30,16 @@ DaemonCore::DaemonCore(const Ports& ports, Device device, const Settings& settin
       root_(ports.loop, ports.models, ports.engine, PlanRules{settings.models, settings.plan},
             root_links(), settings.plans),
       measuring_(ports.loop, ports.measurement, measuring_links()),
-      survey_(ports.loop, ports.links, survey_links()),
+      survey_(ports.loop, ports.links, survey_links(), std::move(device_.links)),
+      fetches_files_(settings.models.whole_file == config::WholeFile::automatic),
+      fetch_(ports.loop, ports.files, fetch_links()),
       router_ports_(router_ports()),
       router_(ports.loop, ports.texts, ports.plans, *router_ports_, settings.models.default_model,
               settings.requests) {}
 
 void DaemonCore::set(const config::ModelSettings& models, const config::PlanSettings& plan) {
     root_.set_rules({models, plan});
+    fetches_files_ = models.whole_file == config::WholeFile::automatic;
     router_.set_default_model(models.default_model);
 }
 
@@ -44,6 +47,7 @@ void DaemonCore::start() {
     refresh();
     watch_mesh();
     measuring_.start();
+    fetch_.start();
 }
 
 void DaemonCore::refresh() {
@@ -180,6 +184,37 @@ std::vector<mesh::DeviceId> DaemonCore::holders(const mesh::ModelHash& hash) con
         if (m.id == self_) continue;
         for (const auto& model : announcement_of(m).models) {
             if (model.hash == hash.bytes) out.push_back(m.id);
+        }
+    }
+    return out;
+}
+
+// The plan's first, then what was begun for an earlier one. A file that was here and is not any
+// more was removed, by somebody who did not want it to come back.
+std::vector<KnownModel> DaemonCore::wanted_files() {
+    std::vector<KnownModel> out;
+    if (!fetches_files_) return out;
+    const auto want = [&](const KnownModel& model) {
+        if (ports_.models.holds(model.hash)) {
+            had_files_.insert(model.hash);
+        } else if (!had_files_.contains(model.hash)) {
+            out.push_back(model);
+        }
+    };
+    if (const auto& offer = member_.offer()) {
+        const mesh::ModelHash planned{offer->model};
+        if (ports_.models.holds(planned)) had_files_.insert(planned);
+    }
+    if (const auto model = member_.wanted_file()) want(*model);
+    for (const mesh::ModelHash& hash : ports_.files->begun()) {
+        for (const mesh::Member& m : ports_.mesh.members()) {
+            if (m.id == self_) continue;
+            const auto models = announcement_of(m).models;
+            const auto it =
+                std::ranges::find(models, hash.bytes, &mesh::messages::AnnouncedModel::hash);
+            if (it == models.end()) continue;
+            want({hash, it->name, it->file_bytes});
+            break;
         }
     }
     return out;

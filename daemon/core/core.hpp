@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "config/settings.hpp"
 #include "daemon/core/link_survey.hpp"
 #include "daemon/core/measuring.hpp"
+#include "daemon/core/whole_fetch.hpp"
 #include "daemon/engine/engine.hpp"
 #include "daemon/links/link_tester.hpp"
 #include "daemon/loop/loop.hpp"
@@ -43,6 +45,7 @@ class DaemonCore {
         SelfMeasurement* measurement = nullptr;  ///< null: there is none
         LinkTester* links = nullptr;             ///< null: no links are measured
         ClusterAdmin* admin = nullptr;           ///< null: who is in the cluster stays as it is
+        WholeFiles* files = nullptr;             ///< null: no files of models are fetched or given
     };
     /// What is known of this device, as of now.
     struct Device {
@@ -53,6 +56,9 @@ class DaemonCore {
         std::function<std::string()> address;
         /// UTC, as "2026-11-29T16:40:00Z"; null where there are no links to measure.
         std::function<std::string()> date{};
+        KnownLinks links{};  ///< that earlier starts have measured
+        /// Keeps them for later ones; null: nobody does.
+        std::function<void(const KnownLinks&)> keep_links{};
     };
     struct Settings {
         config::ModelSettings models;
@@ -115,6 +121,8 @@ class DaemonCore {
     std::unique_ptr<RequestPorts> router_ports();
     Measuring::Links measuring_links();
     LinkSurvey::Links survey_links();
+    WholeFetch::Links fetch_links();
+    std::vector<KnownModel> wanted_files();
 
     mesh::DeviceDescription description() const;
     mesh::messages::ModelsReply models() const;
@@ -146,6 +154,9 @@ class DaemonCore {
     PlanRoot root_;
     Measuring measuring_;
     LinkSurvey survey_;
+    bool fetches_files_;
+    std::set<mesh::ModelHash> had_files_;  // of models, also those that were removed
+    WholeFetch fetch_;
     std::unique_ptr<RequestPorts> router_ports_;
     RequestRouter router_;
     std::optional<Unfit> unfit_;

@@ -33,6 +33,7 @@ void LinkSurvey::become_root(mesh::Term term) {
     term_ = term;
     quiet_since_ = loop_.now();
     if (tester_ == nullptr) return;
+    known_ = kept_;
     for (const Device& device : links_.view().devices) joined_[device.id] = loop_.now();
     look_soon(kLookEvery);
 }
@@ -75,7 +76,23 @@ void LinkSurvey::look_soon(Loop::Clock::duration wait) {
         "links to measure");
 }
 
+// What was kept of a device that has another address may be of another network.
+void LinkSurvey::forget_other_addresses() {
+    std::map<mesh::DeviceId, std::string> addresses;
+    for (const Device& device : links_.view().devices) addresses[device.id] = device.address;
+    const auto is_other = [&](const mesh::DeviceId& id, const std::string& address) {
+        const auto it = addresses.find(id);
+        return it != addresses.end() && it->second != address;
+    };
+    std::erase_if(known_, [&](const auto& entry) {
+        const auto& [pair, link] = entry;
+        return link.measured == Loop::Time{} && (is_other(pair.first, link.first_address) ||
+                                                 is_other(pair.second, link.second_address));
+    });
+}
+
 void LinkSurvey::look() {
+    forget_other_addresses();
     if (!links_.idle()) return disturb();
     const Loop::Time now = loop_.now();
     if (running_) {
@@ -160,6 +177,10 @@ void LinkSurvey::on_result(const mesh::DeviceId& from, const LinkResult& result)
               result.exchange_seconds * 1e6, result.out_bytes_per_second / 1e6,
               result.in_bytes_per_second / 1e6);
     news_ |= take_down(known_, done.first.id, done.second.id, std::move(link));
+    const Pair pair = std::minmax(done.first.id, done.second.id);
+    kept_[pair] = known_.at(pair);
+    kept_[pair].measured = Loop::Time{};
+    links_.keep(kept_);
     look_soon(kBetween);
 }
 

@@ -59,11 +59,15 @@ class LinkSurvey {
         std::function<std::string()> date;  ///< UTC, now
         /// All that can be measured has been, and plans may be others by it.
         std::function<void()> complete;
+        /// Keeps what this device measured as a root, for its next start.
+        std::function<void(const KnownLinks&)> keep;
     };
 
-    /// `tester` null: this device measures no links, nor has others do it.
-    LinkSurvey(Loop& loop, LinkTester* tester, Links links)
-        : loop_(loop), tester_(tester), links_(std::move(links)) {}
+    /// `tester` null: this device measures no links, nor has others do it. `kept`: of earlier
+    /// starts. They are good for plans until they are measured again, soon after devices have met,
+    /// as far as these have the addresses that they had.
+    LinkSurvey(Loop& loop, LinkTester* tester, Links links, KnownLinks kept = {})
+        : loop_(loop), tester_(tester), links_(std::move(links)), kept_(std::move(kept)) {}
 
     // The root's part.
     void become_root(mesh::Term term);
@@ -78,6 +82,8 @@ class LinkSurvey {
     // A member's.
     void on_test(const mesh::DeviceId& from, const mesh::messages::LinkTest& test,
                  const mesh::Term& term);
+    /// This device's part of a test goes on.
+    bool testing() const noexcept { return own_test_.has_value(); }
     std::uint32_t port() const noexcept { return tester_ == nullptr ? 0 : tester_->port(); }
 
   private:
@@ -95,6 +101,7 @@ class LinkSurvey {
     void look();
     std::optional<std::pair<Device, Device>> next() const;
     bool wanted(const Device& a, const Device& b, const std::set<Pair>& apart) const;
+    void forget_other_addresses();
     void begin(const Device& first, const Device& second);
     void failed(const std::string& why);
     void give_up();
@@ -104,7 +111,8 @@ class LinkSurvey {
     const Links links_;
     std::optional<mesh::Term> term_;  // while we are root
     std::uint32_t next_test_ = 1;     // a number is never used again
-    KnownLinks known_;
+    KnownLinks kept_;                 // of all starts
+    KnownLinks known_;                // with those kept that were not measured since
     std::map<mesh::DeviceId, Loop::Time> joined_;
     std::map<Pair, Pause> pauses_;
     std::optional<Running> running_;

@@ -75,6 +75,8 @@ void DaemonCore::on_plan_message(const mesh::DeviceId& from, mesh::messages::Pla
         void operator()(Announcement&) {}
         void operator()(LinkTest& m) { core.survey_.on_test(from, m, core.ports_.mesh.term()); }
         void operator()(LinkResult& m) { core.survey_.on_result(from, m); }
+        void operator()(FileRequest& m) { core.fetch_.on_request(from, id, m); }
+        void operator()(FileReply& m) { core.fetch_.on_reply(from, id, std::move(m)); }
     };
     std::visit(Visitor{*this, from, frame.id}, frame.body);
 }
@@ -181,6 +183,28 @@ LinkSurvey::Links DaemonCore::survey_links() {
     };
     links.date = device_.date;
     links.complete = [this] { root_.on_links_measured(); };
+    links.keep = [this](const KnownLinks& known) {
+        if (device_.keep_links) device_.keep_links(known);
+    };
+    return links;
+}
+
+WholeFetch::Links DaemonCore::fetch_links() {
+    WholeFetch::Links links;
+    links.self = self_;
+    links.wanted = [this] { return wanted_files(); };
+    links.holders = [this](const mesh::ModelHash& hash) { return holders(hash); };
+    links.busy = [this] {
+        return root_.pending() != 0 || member_.loading() || ports_.engine.speed().running != 0 ||
+               measuring_.running() || survey_.testing();
+    };
+    links.exchanges = [this] { return ports_.engine.effort().exchanges; };
+    links.send = [this](const mesh::DeviceId& to, const mesh::messages::PlanFrame& frame) {
+        return send(to, frame);
+    };
+    links.tell = [this](std::optional<mesh::messages::Warning> warning) {
+        warning ? warnings_.raise(*std::move(warning)) : warnings_.clear("whole-file", self_.hex());
+    };
     return links;
 }
 

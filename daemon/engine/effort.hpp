@@ -10,12 +10,15 @@ namespace shoal {
 struct Effort {
     std::uint64_t steps = 0;
     double seconds = 0;  ///< between collectives, without waiting
+    /// Collectives of any step, also in plans before: as long as it stays, nothing is computed.
+    std::uint64_t exchanges = 0;
 };
 
 /// What a device computes in a plan: written by the thread that runs the steps, read by any.
 struct EffortCounter {
     std::atomic<std::uint64_t> steps{0};
     std::atomic<std::uint64_t> nanoseconds{0};  ///< between a step's collectives
+    std::atomic<std::uint64_t> exchanges{0};
 };
 
 }  // namespace shoal

@@ -128,7 +128,7 @@ std::vector<mesh::LinkReport> EngineThread::links() const {
 }
 
 Effort EngineThread::effort() const noexcept {
-    return {effort_.steps, static_cast<double>(effort_.nanoseconds) * 1e-9};
+    return {effort_.steps, static_cast<double>(effort_.nanoseconds) * 1e-9, effort_.exchanges};
 }
 
 void EngineThread::main(const std::stop_token& stop) {

@@ -23,6 +23,7 @@ exec::Status status_of(mesh::ExchangeStatus status) noexcept {
 // the collectives after it is arithmetic.
 void ExchangeCollective::computed() noexcept {
     computing_ += Clock::now() - left_;
+    ++effort_.exchanges;
 }
 
 exec::Status ExchangeCollective::all_gather(std::span<const std::byte> mine,
@@ -52,6 +53,7 @@ exec::Status ExchangeCollective::broadcast(std::span<const std::byte> payload,
     uneven_ = false;
     const auto status = status_of(exchange_.broadcast(kRoot, payload, received));
     left_ = Clock::now();
+    ++effort_.exchanges;
     return status;
 }
 

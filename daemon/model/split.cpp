@@ -58,6 +58,10 @@ std::vector<std::filesystem::path> model_files(const std::filesystem::path& file
     return files;
 }
 
+std::string arriving_name(std::string_view hash, std::uint32_t part) {
+    return fmt::format("{}{}-{:05}", kArriving, hash, part);
+}
+
 FileStamp combined(const std::vector<FileStamp>& stamps) noexcept {
     if (stamps.size() == 1) return stamps[0];
     // FNV-1a over the words of all; the time of such a stamp is a number, no more.

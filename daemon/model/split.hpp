@@ -32,6 +32,11 @@ std::string model_name(const std::filesystem::path& file);
 /// The files of a model, the path of any of which is given, whether they are there or not.
 std::vector<std::filesystem::path> model_files(const std::filesystem::path& file);
 
+/// What a file is called in a folder of models while it comes from another device: `hash` (hex) is
+/// the model's, `part` is 1 for the only file.
+inline constexpr std::string_view kArriving = ".shoal-whole-";
+std::string arriving_name(std::string_view hash, std::uint32_t part);
+
 /// What is the same while all of these are. Of one it is that one.
 FileStamp combined(const std::vector<FileStamp>& stamps) noexcept;
 

@@ -213,6 +213,10 @@ mesh::ModelHash Catalogue::hash_of(const std::filesystem::path& path,
     return hash;
 }
 
+void Catalogue::vouch(const std::filesystem::path& path, const mesh::ModelHash& hash) {
+    remember({path, stamp_of(model::model_files(path)), hash});
+}
+
 CatalogueEntry Catalogue::add(const std::filesystem::path& given) {
     const auto path = first_file(plain_path(given));
     const auto files = model::model_files(path);

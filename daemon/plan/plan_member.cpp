@@ -37,6 +37,11 @@ std::uint32_t PlanMember::rank() const {
     return static_cast<std::uint32_t>(it - devices.begin());
 }
 
+std::optional<KnownModel> PlanMember::wanted_file() const {
+    if (!offer_ || !offer_->devices[rank()].wants_file) return std::nullopt;
+    return KnownModel{{offer_->model}, offer_->model_name, offer_->file_bytes};
+}
+
 void PlanMember::on_offer(const mesh::DeviceId& from, PlanOffer offer, mesh::Term term) {
     if (const auto wrong = check_sender(offer, from, links_.self, term)) {
         links_.send(from, PlanEnd{offer.plan, *wrong, Fault::none, {}});
@@ -47,6 +52,7 @@ void PlanMember::on_offer(const mesh::DeviceId& from, PlanOffer offer, mesh::Ter
     offer_ = std::move(offer);
     root_ = from;
     held_ = {};
+    loaded_ = false;
     reported_percent_ = kNoPercent;
     get_model();
 }
@@ -145,6 +151,7 @@ void PlanMember::on_loading(mesh::PlanId plan, std::uint64_t done, std::uint64_t
 void PlanMember::on_loaded(mesh::PlanId plan, const HeldBytes& held) {
     if (!offer_ || offer_->plan.id() != plan) return;
     held_ = held;
+    loaded_ = true;
     links_.send(root_, PlanLoaded{offer_->plan, held.weights, held.planned_weights, held.kv_cache,
                                   held.buffers});
 }

@@ -42,6 +42,10 @@ class PlanMember {
     /// The plan that this device takes part in, if any.
     const std::optional<mesh::messages::PlanOffer>& offer() const noexcept { return offer_; }
     const HeldBytes& held() const noexcept { return held_; }
+    /// A slice is being fetched or loaded.
+    bool loading() const noexcept { return offer_ && !loaded_; }
+    /// The plan's model, when this device could do more of it if it had the file.
+    std::optional<KnownModel> wanted_file() const;
 
   private:
     void get_model();
@@ -58,6 +62,7 @@ class PlanMember {
     std::optional<mesh::messages::PlanOffer> offer_;
     mesh::DeviceId root_;
     HeldBytes held_;
+    bool loaded_ = false;  // what the offer says
     std::uint64_t reported_percent_ = 0;
     Loop::Time reported_at_;
 };

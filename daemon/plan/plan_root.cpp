@@ -102,7 +102,7 @@ void PlanRoot::advance() {
             // now do not wait for them.
             const Choice choice = choose(situation());
             if (jobs_.running() == 0 &&
-                (reshape_ || !same_devices(choice, plan_.made_for(), true))) {
+                (reshape_ || files_came(choice) || !same_devices(choice, plan_.made_for(), true))) {
                 break;
             }
             if (same_devices(choice, plan_.made_for(), false)) dispatch();
@@ -151,6 +151,15 @@ void PlanRoot::begin(const KnownModel& model) {
     models_.get(std::move(want));
 }
 
+// A device of the plan has the file by now that it lacked: it can take rows of prompts.
+bool PlanRoot::files_came(const Choice& choice) const {
+    return std::ranges::any_of(plan_.offer().devices, [&](const auto& device) {
+        return device.wants_file && std::ranges::any_of(choice.taking.devices, [&](const auto& c) {
+                   return c.whole_file && c.member.id.bytes == device.id;
+               });
+    });
+}
+
 // A device may lead because it was the first one, and be too small for a root's part. False when
 // the model would fit no better if another one led, or when nobody took over.
 bool PlanRoot::step_aside(const OpenModel& model, const std::string& why) {
@@ -188,8 +197,10 @@ void PlanRoot::offer(const OpenModel& model) {
     log::info("plan {}: {} on {} devices, context {}", offer.plan.number, offer.model_name,
               offer.devices.size(), offer.kv_positions);
     if (offer.sequence_rows != 0) {
-        log::info("plan {}: prompts of {} tokens and more are shared out by tokens",
-                  offer.plan.number, offer.sequence_rows);
+        log::info(
+            "plan {}: prompts of {} tokens and more are shared out by tokens among {} devices",
+            offer.plan.number, offer.sequence_rows,
+            std::ranges::count_if(offer.devices, [](const auto& d) { return d.row_share != 0; }));
     }
     for (const auto& device : offer.devices) links_->send({device.id}, offer);
     if (!choice.left_out.empty()) review_soon();

@@ -84,6 +84,7 @@ class PlanRoot {
     bool wait_to_settle();
     void begin(const KnownModel& model);
     void offer(const OpenModel& model);
+    bool files_came(const Choice& choice) const;
     bool step_aside(const OpenModel& model, const std::string& why);
     void watch_loading();
     void dispatch();

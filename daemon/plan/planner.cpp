@@ -191,6 +191,25 @@ LeftOutDevices exclude(std::vector<Candidate>& devices, const config::PlanSettin
     return out;
 }
 
+// Marks those of a plan that would have a share of rows if all of it had the model's file.
+void want_files(PlanOffer& offer, const OpenModel& model, PlanDraft& draft,
+                const std::vector<std::size_t>& members) {
+    if (!draft.terms.rows) return;
+    std::vector<planner::PlanDevice>& devices = draft.cluster.devices;
+    std::vector<std::size_t> lacking;
+    for (std::size_t r = 0; r < members.size(); ++r) {
+        if (!std::exchange(devices[members[r]].whole_file, true)) lacking.push_back(r);
+    }
+    if (lacking.empty()) return;
+    const planner::Chooser chooser(model.source->header(), model.hparams, draft.cluster,
+                                   draft.terms);
+    const auto with_files = chooser.among(members);
+    if (!with_files || !with_files->sharing) return;
+    for (const std::size_t r : lacking) {
+        offer.devices[r].wants_file = with_files->sharing->shares[r] != 0;
+    }
+}
+
 LeftOut why_left_out(const mesh::Member& member, const std::string& model,
                      const planner::Chooser::Reason& reason) {
     if (reason.spare) {
@@ -261,6 +280,7 @@ Planned plan_model(const OpenModel& model, const PlanRules& rules, const Situati
         const mesh::Member& member = devices[d].member;
         planned.left_out[member.id] = why_left_out(member, hp.name, reason);
     }
+    want_files(offer, model, draft, best.members);
     return planned;
 }
 

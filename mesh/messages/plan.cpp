@@ -35,6 +35,7 @@ void fields(F&& f, S& s) {
     f(10, "vocab_end", s.slice.vocab.end);
     f(11, "row_share", s.row_share);
     f(12, "whole_bytes", s.whole_bytes);
+    f(13, "wants_file", s.wants_file);
 }
 
 template <typename F, Of<PlanOffer> S>
@@ -157,11 +158,28 @@ void fields(F&& f, S& s) {
     f(6, "cipher", s.cipher, kMaxText);
 }
 
+template <typename F, Of<FileRequest> S>
+void fields(F&& f, S& s) {
+    f(0, "model", s.model);
+    f(1, "part", s.part);
+    f(2, "offset", s.offset);
+    f(3, "bytes", s.bytes);
+}
+
+template <typename F, Of<FileReply> S>
+void fields(F&& f, S& s) {
+    f(0, "data", s.data, kMaxPieceBytes);
+    f(1, "total", s.total);
+    f(2, "parts", s.parts);
+    f(3, "busy", s.busy);
+    f(4, "error", s.error, kMaxText);
+}
+
 namespace {
 
-constexpr std::array kPlanNames{"offer",     "progress",      "loaded",      "start",
-                                "end",       "piece_request", "piece_reply", "models",
-                                "link_test", "link_result"};
+constexpr std::array kPlanNames{"offer",     "progress",      "loaded",       "start",
+                                "end",       "piece_request", "piece_reply",  "models",
+                                "link_test", "link_result",   "file_request", "file_reply"};
 static_assert(kPlanNames.size() == std::variant_size_v<PlanMessage>);
 
 }  // namespace

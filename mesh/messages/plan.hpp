@@ -51,6 +51,7 @@ struct PlanDevice {
     Slice slice;
     std::uint32_t row_share = 0;    ///< of sequence-parallel steps, beside the others'
     std::uint64_t whole_bytes = 0;  ///< of memory for whole layers; 0 without a share
+    bool wants_file = false;        ///< with the model's file it would have a share
 };
 
 /// The root asks a device to load its slice. devices[0] is the root.
@@ -112,6 +113,23 @@ struct PieceReply {
     std::string error;  ///< not empty: there is no data
 };
 
+/// Ask a holder of a model for bytes of its files as they lie there, when neither device has
+/// anything better to do.
+struct FileRequest {
+    std::array<std::uint8_t, 32> model{};
+    std::uint32_t part = 0;  ///< of a model in several files; 1 is the first
+    std::uint64_t offset = 0;
+    std::uint32_t bytes = 0;  ///< at most kMaxPieceBytes; 0: only how long it is
+};
+/// The answer to the FileRequest of the same frame id.
+struct FileReply {
+    std::vector<std::byte> data;  ///< all that was asked for
+    std::uint64_t total = 0;      ///< bytes of this file
+    std::uint32_t parts = 0;      ///< files of the model
+    bool busy = false;            ///< the device computes: ask again later. There is no data
+    std::string error;            ///< not empty: there is no data
+};
+
 /// What a device says of the models it holds (DeviceDescription::models).
 struct AnnouncedModel {
     std::array<std::uint8_t, 32> hash{};
@@ -158,10 +176,11 @@ struct LinkResult {
     std::string transport, cipher;
 };
 
-using PlanMessage = std::variant<PlanOffer, PlanProgress, PlanLoaded, PlanStart, PlanEnd,
-                                 PieceRequest, PieceReply, Announcement, LinkTest, LinkResult>;
+using PlanMessage =
+    std::variant<PlanOffer, PlanProgress, PlanLoaded, PlanStart, PlanEnd, PieceRequest, PieceReply,
+                 Announcement, LinkTest, LinkResult, FileRequest, FileReply>;
 struct PlanFrame {
-    std::uint64_t id = 0;  ///< pairs a PieceReply with its request; 0 elsewhere
+    std::uint64_t id = 0;  ///< pairs a PieceReply or FileReply with its request; 0 elsewhere
     PlanMessage body;
 };
 

@@ -68,6 +68,29 @@ TEST_CASE("bench measures and shows a table of 80 columns") {
     CHECK_FALSE(daemon.requests_of<messages::BenchRequest>()[0].show);
 }
 
+TEST_CASE("bench shows what was measured of the cluster's links") {
+    messages::StatusReply status;
+    for (const char* name : {"kitchen", "attic\x1b"}) {
+        messages::DeviceInfo device;
+        device.id = name[0] == 'k' ? "0a" : "0b";
+        device.name = name;
+        status.devices.push_back(device);
+    }
+    status.links = {{"0a", "0b", 2.26e-4, 1.1e8, 9.75e7, "2026-11-29T16:40:00Z", "", "", "", ""}};
+    FakeDaemon daemon([&](const messages::RequestFrame& frame, const FakeDaemon::Reply& reply) {
+        if (std::holds_alternative<messages::StatusRequest>(frame.body)) return reply(status);
+        reply(measured());
+    });
+    const Result result = run_shoal({"bench", "--show", "--socket", daemon.socket()});
+    CHECK(result.code == 0);
+    CHECK(
+        result.out.ends_with("us a layer\n"
+                             "\n"
+                             "LINK              EXCHANGE       THERE       BACK  MEASURED\n"
+                             "kitchen - attic?   0.23 ms  110.0 MB/s  97.5 MB/s  "
+                             "2026-11-29T16:40:00Z\n"));
+}
+
 TEST_CASE("bench --show measures nothing, and says where a guess comes from") {
     messages::BenchReply known;
     FakeDaemon daemon(

@@ -30,6 +30,7 @@ PlanOffer sample_offer() {
     device.slice = {{1, 2}, {3, 4}, {5, 6}, {7, 8}};
     device.row_share = 9;
     device.whole_bytes = 10;
+    device.wants_file = true;
     offer.devices = {device, device};
     return offer;
 }
@@ -68,6 +69,8 @@ std::vector<PlanFrame> samples() {
                          47480}},
         {0, LinkTest{plan, {{{8}, {9}, 4001}, {{1}, {2}, 4002}}}},
         {0, LinkResult{plan, "", 1e-4, 1e8, 2e8, "zmtp", "AES-256-OCB"}},
+        {13, FileRequest{{1}, 2, 1ULL << 40, 4}},
+        {13, FileReply{{std::byte{1}, std::byte{0xff}}, 1ULL << 40, 3, true, "why"}},
     };
 }
 
@@ -111,8 +114,8 @@ TEST_CASE("an offer's device has these bytes: its slice is eight numbers with ke
     const std::string slice =
         "0301040205030604070508060907"
         "0a08";
-    const std::string rows = "0b090c0a";
-    CHECK(contains(encode({0, sample_offer()}), "8d" + id + key + endpoint + slice + rows));
+    const std::string rows = "0b090c0a0dc3";
+    CHECK(contains(encode({0, sample_offer()}), "8e" + id + key + endpoint + slice + rows));
 }
 
 TEST_CASE("a truncated plan message is refused") {
@@ -132,6 +135,9 @@ TEST_CASE("a plan message beyond a limit is neither sent nor taken") {
     PieceReply reply;
     reply.data.resize(kMaxPieceBytes + 1);
     CHECK_THROWS_AS(encode(PlanFrame{1, reply}), std::length_error);
+    FileReply file;
+    file.data.resize(kMaxPieceBytes + 1);
+    CHECK_THROWS_AS(encode(PlanFrame{1, file}), std::length_error);
 }
 
 TEST_CASE("ids and keys of the wrong length are refused") {

@@ -47,6 +47,35 @@ class LinksTest(unittest.TestCase):
             # What stands beside plans does not disturb them.
             self.assertNotEqual(root.run("tiny", "Once", 8), "")
 
+    def test_a_restarted_root_knows_them_at_once(self):
+        with Cluster(2) as cluster:
+            for device in cluster.devices:
+                make_model(device.models / "tiny.gguf", shape="tiny", type="f32")
+            cluster.devices[0].settings["device.priority"] = 9
+            cluster.start()
+            first, second = cluster.devices
+            wait_for("it leads", lambda: cluster.root() is first)
+            measured = wait_for("one link", lambda: links(first, 1))
+            shown = first.shoal("bench", "--show").stdout
+            self.assertRegex(shown, r"LINK +EXCHANGE +THERE +BACK +MEASURED")
+            self.assertRegex(shown, rf"dev[12] - dev[12] .* {measured[0]['measured']}")
+            wait_for("kept", (first.folder / "state" / "links.json").exists)
+            self.assertEqual(first.stop(), 0)
+            first.start()
+            cluster.wait_complete([first, second])
+            wait_for("it leads", lambda: cluster.root() is first)
+            # Devices that have just met are not measured yet.
+            self.assertEqual(links(first, 1), measured)
+            plan = json.loads(first.shoal("--json", "plan", "tiny").stdout.splitlines()[-1])
+            self.assertEqual((plan["links"]["pairs"], plan["links"]["measured"]), (1, 1))
+            self.assertEqual(plan["links"]["worst"]["exchange_us"], measured[0]["exchange_us"])
+            # A file that is cut off is told of, and no more.
+            self.assertEqual(first.stop(), 0)
+            (first.folder / "state" / "links.json").write_text('{"format":1,')
+            first.start()
+            cluster.wait_complete([first, second])
+            self.assertIn("links.json is of no use", first.log())
+
     def test_a_device_that_comes_later_is_measured_beside_a_plan(self):
         with Cluster(2) as cluster:
             first, second = cluster.devices

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/plan/link_record.hpp"
 #include "tests/daemon/support.hpp"
 #include "tests/daemon/virtual_loop.hpp"
 
@@ -45,6 +46,7 @@ struct Fixture {
     LinkSurvey::View view;
     bool idle = true, busy = false;
     int completions = 0;
+    KnownLinks kept;
     std::vector<std::pair<mesh::DeviceId, PlanMessage>> sent;
     LinkSurvey survey{loop, &tester, links()};
 
@@ -62,6 +64,7 @@ struct Fixture {
         };
         out.date = [] { return std::string("2026-11-29T16:40:00Z"); };
         out.complete = [this] { ++completions; };
+        out.keep = [this](const KnownLinks& links) { kept = links; };
         return out;
     }
     void lead(std::uint8_t devices) {
@@ -205,6 +208,43 @@ TEST_SUITE("LinkSurvey") {
         CHECK(survey.known().empty());
         survey.on_joined(device_id(2));
         CHECK(pair() == std::pair{1, 2});
+    }
+
+    TEST_CASE_FIXTURE(Fixture,
+                      "what was measured before the last start is good until measured again") {
+        lead(3);
+        CHECK(pair() == std::pair{1, 2});
+        measured(300);
+        CHECK(pair() == std::pair{1, 3});
+        measured(400);
+        REQUIRE(kept.size() == 2);
+
+        const KnownLinks before = links_from_text(to_text(kept));
+        CHECK(before == kept);
+        LinkSurvey again{loop, &tester, links(), before};
+        CHECK(again.known().empty());
+        view.devices[2].address = "10.0.0.77";
+        again.become_root(term);
+        time.pass(milliseconds(1000));
+        // Of the third device's network nothing is known.
+        REQUIRE(again.known().size() == 1);
+        const KnownLink& link = again.known().begin()->second;
+        CHECK(link.there.exchange_seconds == doctest::Approx(300e-6));
+        CHECK(link.date == "2026-11-29T16:40:00Z");
+        // Both are measured as if they were not known.
+        survey.resign();
+        CHECK(pair() == std::pair{1, 2});
+        again.on_result({ordered().value().ends[0].id}, result(310));
+        CHECK(again.known().begin()->second.measured != Loop::Time{});
+        CHECK(pair() == std::pair{1, 3});
+        again.on_result({ordered().value().ends[0].id}, result(900));
+        CHECK(kept.size() == 2);
+        CHECK(again.known().size() == 2);
+        // Another term, and it still knows them.
+        again.resign();
+        CHECK(again.known().empty());
+        again.become_root(term);
+        CHECK(again.known().size() == 2);
     }
 
     TEST_CASE_FIXTURE(Fixture, "one that goes, or another root, ends it") {

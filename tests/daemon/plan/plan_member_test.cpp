@@ -107,6 +107,38 @@ TEST_SUITE("PlanMember") {
         CHECK(progress.back().done == progress.back().total);
     }
 
+    TEST_CASE_FIXTURE(Fixture, "it knows whether it loads, and whether it should have the file") {
+        const auto state = [&] {
+            return node.control.call([&] {
+                const PlanMember& member = node.core.member();
+                return std::pair{member.loading(), member.wanted_file().has_value()};
+            });
+        };
+        CHECK(state() == std::pair{false, false});
+        PlanOffer wanting = good();
+        wanting.devices[1].wants_file = true;
+        offer(wanting);
+        REQUIRE(eventually([&] { return !loaded().empty(); }));
+        CHECK(state() == std::pair{false, true});
+        const auto model = node.control.call([&] { return *node.core.member().wanted_file(); });
+        CHECK(model.hash.bytes == wanting.model);
+        CHECK(model.name == wanting.model_name);
+        CHECK(model.file_bytes == wanting.file_bytes);
+        // One that nobody holds.
+        wanting.plan = PlanRef::of({term, 2});
+        wanting.model = {1};
+        offer(wanting);
+        CHECK(state() == std::pair{true, true});
+        wanting = good(3);
+        wanting.devices[0].wants_file = true;
+        offer(wanting);
+        CHECK_FALSE(state().second);
+        REQUIRE(eventually([&] { return loaded().size() == 2; }));
+        CHECK(state() == std::pair{false, false});
+        node.elect(std::nullopt);
+        CHECK(state() == std::pair{false, false});
+    }
+
     TEST_CASE_FIXTURE(Fixture, "offers that are not the root's of this term are refused") {
         auto old = good();
         old.plan.counter = 4;

@@ -270,6 +270,36 @@ TEST_SUITE("PlanRoot") {
         CHECK(story(second).ids() == story(first).ids());
     }
 
+    TEST_CASE_FIXTURE(Fixture, "a file that a device fetched is of use from the next job on") {
+        options.settings.prefill = config::Prefill::sequence;
+        options.carries = false;
+        build(2);
+        const auto load = [&] { return node->start(LoadRequest{hash(0)}); };
+        const std::uint64_t first = load();
+        REQUIRE(offered(kTwo, 1));
+        const PlanOffer before = last_offer(kTwo);
+        CHECK_FALSE(before.devices[0].wants_file);
+        CHECK(before.devices[1].wants_file);
+        CHECK(before.devices[1].row_share == 0);
+        start_plan();
+        REQUIRE(ends(first));
+        REQUIRE(ends(load()));
+        CHECK(offers(kTwo) == 1);
+        Announcement announcement;
+        announcement.models = {announced(node->catalogue.list().at(0))};
+        node->join(other_device(2), announcement);
+        CHECK(offers(kTwo) == 1);
+        const std::uint64_t second = load();
+        REQUIRE(offered(kTwo, 2));
+        const PlanOffer after = last_offer(kTwo);
+        CHECK_FALSE(after.devices[1].wants_file);
+        CHECK(after.devices[1].row_share != 0);
+        start_plan();
+        REQUIRE(ends(second));
+        REQUIRE(ends(load()));
+        CHECK(offers(kTwo) == 2);
+    }
+
     TEST_CASE_FIXTURE(Fixture, "jobs that could run do not wait for a device on probation") {
         options.models = {long_model()};
         build(2);

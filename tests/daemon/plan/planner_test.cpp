@@ -154,6 +154,31 @@ TEST_SUITE("planner") {
         CHECK(check_offer(nobody, model->hparams, 1).has_value());
     }
 
+    TEST_CASE_FIXTURE(Fixture, "who would take rows if it had the file is asked to fetch it") {
+        rules.plan.min_devices = 3;
+        settings.prefill = config::Prefill::sequence;
+        const auto wanting = [&] {
+            std::string out;
+            for (const auto& d : plan().offer.devices) out += d.wants_file ? 'w' : '-';
+            return out;
+        };
+        CHECK(wanting() == "www");
+        taking.devices[0].whole_file = true;
+        CHECK(wanting() == "-ww");
+        // Memory for its slice, and not for a layer besides.
+        std::uint64_t& memory = taking.devices[1].member.description.memory_available;
+        for (memory = 4'000'000; memory > 50'000; memory -= 50'000) {
+            if (!plan().offer.devices[1].wants_file) break;
+        }
+        REQUIRE(plan().offer.devices.size() == 3);
+        CHECK(wanting() == "--w");
+        taking.devices[2].whole_file = true;
+        CHECK(wanting() == "---");
+        taking.devices[2].whole_file = false;
+        settings.prefill = config::Prefill::tensor;
+        CHECK(wanting() == "---");
+    }
+
     TEST_CASE_FIXTURE(Fixture, "the rules say who takes no part, and how much of it") {
         rules.plan.exclude = {"device 2"};
         const Planned without = plan();

@@ -1,0 +1,271 @@
+#include "daemon/pieces/arriving_model.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "daemon/model/gguf.hpp"
+#include "daemon/model/split.hpp"
+#include "mesh/disk/whole_file.hpp"
+
+namespace shoal {
+
+using model::ModelError;
+using piece_file::chunk_bytes;
+using piece_file::file_bytes_of;
+using piece_file::hash_place;
+
+namespace {
+
+// Room for ".gguf" and the number of a part in what file systems take.
+constexpr std::size_t kMaxNameBytes = 230;
+
+// A disk that is full, or is not written to, may be so no more.
+[[noreturn]] void disk_says(const std::filesystem::path& path, const char* what, int error) {
+    throw NotNow(
+        fmt::format("{}: {}: {}", path.string(), what, std::generic_category().message(error)));
+}
+
+void write_at(const std::filesystem::path& path, int fd, std::uint64_t offset, const void* data,
+              std::size_t bytes) {
+    for (std::size_t done = 0; done < bytes;) {
+        const ssize_t n = ::pwrite(fd, static_cast<const std::byte*>(data) + done, bytes - done,
+                                   static_cast<off_t>(offset + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) disk_says(path, "cannot be written", n == 0 ? ENOSPC : errno);
+        done += static_cast<std::size_t>(n);
+    }
+}
+
+// False also at the end of the file, and where the disk has a bad block.
+bool read_at(int fd, std::uint64_t offset, void* data, std::size_t bytes) noexcept {
+    for (std::size_t done = 0; done < bytes;) {
+        const ssize_t n = ::pread(fd, static_cast<std::byte*>(data) + done, bytes - done,
+                                  static_cast<off_t>(offset + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        done += static_cast<std::size_t>(n);
+    }
+    return true;
+}
+
+// It comes from another device, and must not lead out of the folder nor hide in it.
+bool is_name(const std::string& name) noexcept {
+    return !name.empty() && name.size() <= kMaxNameBytes && name.front() != '.' &&
+           std::ranges::none_of(name, [](unsigned char c) { return c == '/' || c < ' '; });
+}
+
+std::filesystem::path plain(const std::filesystem::path& folder) {
+    std::error_code error;
+    const auto path = std::filesystem::canonical(folder, error);
+    if (error) disk_says(folder, "cannot take a file", error.value());
+    return path;
+}
+
+}  // namespace
+
+ArrivingModel::ArrivingModel(const std::filesystem::path& folder, KnownModel model)
+    : folder_(plain(folder)), model_(std::move(model)) {
+    if (!is_name(model_.name)) {
+        throw ModelError("its name cannot be a file's: " + model_.name.substr(0, kMaxNameBytes));
+    }
+    crypto_generichash_init(&all_, nullptr, 0, model_.hash.bytes.size());
+}
+
+ArrivingModel::~ArrivingModel() {
+    for (const Part& part : parts_) {
+        if (part.fd >= 0) ::close(part.fd);
+    }
+}
+
+std::uint64_t ArrivingModel::begin(const FilePart& given, const std::stop_token& stop) {
+    const bool next = given.number == parts_.size() + 1 && given.number <= given.parts &&
+                      (count_ == 0 || given.parts == count_) &&
+                      (parts_.empty() || parts_.back().here == parts_.back().total);
+    // Each part has a description of its own.
+    const std::uint64_t most =
+        model_.file_bytes + (given.parts == 1 ? 0 : given.parts * model::kMaxHeaderFileBytes);
+    const bool fits = given.parts <= model::kMaxParts && given.total != 0 &&
+                      given.total <= most - std::min(most, bytes_) &&
+                      (given.parts != 1 || given.total == model_.file_bytes);
+    if (!next || !fits) throw ModelError("its files are not as long as they should be");
+    count_ = given.parts;
+    bytes_ += given.total;
+    Part& part = parts_.emplace_back();
+    part.total = given.total;
+    open(part, given.number);
+    read_here(part, given.number, stop);
+    if (part.here != part.total) take_room(part);
+    return part.here;
+}
+
+void ArrivingModel::open(Part& part, std::uint32_t number) const {
+    const std::string name = count_ == 1
+                                 ? model_.name + ".gguf"
+                                 : model::SplitName{model_.name, number, count_}.file(number);
+    part.path = folder_ / name;
+    part.hidden = folder_ / model::arriving_name(model_.hash.hex(), number);
+    struct stat info {};
+    if (::lstat(part.path.c_str(), &info) == 0) {
+        // Perhaps it is this one: a daemon may end while it gives several files their names.
+        part.named =
+            S_ISREG(info.st_mode) && static_cast<std::uint64_t>(info.st_size) == part.total;
+        if (!part.named) throw ModelError(part.path.string() + " is there already, and another");
+    }
+    part.fd = part.named ? ::open(part.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+                         : ::open(part.hidden.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+                                  S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
+    if (part.fd < 0) disk_says(part.named ? part.path : part.hidden, "cannot be opened", errno);
+    // Daemons may share a folder.
+    if (!part.named && ::flock(part.fd, LOCK_EX | LOCK_NB) != 0) {
+        disk_says(part.hidden, "another daemon fetches it", errno);
+    }
+}
+
+void ArrivingModel::read_here(Part& part, std::uint32_t number, const std::stop_token& stop) {
+    struct stat info {};
+    if (::fstat(part.fd, &info) != 0) disk_says(part.path, "cannot be read", errno);
+    const auto bytes = static_cast<std::uint64_t>(info.st_size);
+    // Without the hashes it is whole; whether it is the model's the hash of all will tell.
+    const bool whole = bytes == part.total;
+    if (!whole && bytes != file_bytes_of(part.total)) return;
+    std::vector<std::byte> chunk(std::min<std::uint64_t>(piece_file::kChunk, part.total));
+    while (part.here != part.total) {
+        if (stop.stop_requested()) throw NotNow("the daemon stops");
+        const std::span content(chunk.data(), chunk_bytes(part.total, part.here));
+        piece_file::Hash stored;
+        if (!read_at(part.fd, part.here, content.data(), content.size())) return;
+        if (!whole &&
+            (!read_at(part.fd, hash_place(part.total, part.here), stored.data(), stored.size()) ||
+             stored != hash(number, part.here, content))) {
+            return;
+        }
+        add(part, content);
+    }
+}
+
+// All of it at once: rather now than at the last chunk.
+void ArrivingModel::take_room(const Part& part) const {
+    if (part.named) throw ModelError(part.path.string() + " is there already, and another");
+    struct stat info {};
+    struct statvfs disk {};
+    if (::fstat(part.fd, &info) != 0 || ::fstatvfs(part.fd, &disk) != 0) {
+        disk_says(part.hidden, "cannot be written", errno);
+    }
+    constexpr std::uint64_t kBlock = 512;  // of st_blocks, whatever the file system's are
+    const std::uint64_t bytes = file_bytes_of(part.total);
+    const std::uint64_t others = model_.file_bytes - std::min(model_.file_bytes, bytes_);
+    const std::uint64_t needed =
+        bytes - std::min(bytes, static_cast<std::uint64_t>(info.st_blocks) * kBlock) + others;
+    const std::uint64_t left =
+        std::max<std::uint64_t>(kRoomLeft, disk.f_blocks * disk.f_frsize / 10);
+    const std::uint64_t room = disk.f_bavail * disk.f_frsize;
+    if (needed != 0 && room < needed + left) {
+        throw NotNow(
+            fmt::format("no room in {} for {} MiB, as {} MiB are to stay free and {} are "
+                        "free",
+                        folder_.string(), (needed >> 20) + 1, left >> 20, room >> 20));
+    }
+    if (::fallocate(part.fd, 0, 0, static_cast<off_t>(bytes)) != 0 && errno != EOPNOTSUPP) {
+        disk_says(part.hidden, "cannot be written", errno);
+    }
+    if (::ftruncate(part.fd, static_cast<off_t>(bytes)) != 0) {
+        disk_says(part.hidden, "cannot be written", errno);
+    }
+}
+
+std::uint64_t ArrivingModel::write(std::uint64_t offset, std::span<const std::byte> bytes) {
+    Part& part = parts_.back();
+    if (offset != part.here || part.here == part.total ||
+        bytes.size() != chunk_bytes(part.total, offset)) {
+        throw ModelError("bytes that are not the next ones");
+    }
+    struct stat info {};
+    if (::fstat(part.fd, &info) != 0 || info.st_nlink == 0) {
+        throw ModelError("what had come of it was removed");
+    }
+    const auto number = static_cast<std::uint32_t>(parts_.size());
+    const piece_file::Hash stored = hash(number, offset, bytes);
+    write_at(part.hidden, part.fd, offset, bytes.data(), bytes.size());
+    write_at(part.hidden, part.fd, hash_place(part.total, offset), stored.data(), stored.size());
+    add(part, bytes);
+    return part.here;
+}
+
+std::filesystem::path ArrivingModel::finish() {
+    mesh::ModelHash hash;
+    crypto_generichash_final(&all_, hash.bytes.data(), hash.bytes.size());
+    const bool all_here =
+        parts_.size() == count_ && count_ != 0 &&
+        std::ranges::all_of(parts_, [](const Part& p) { return p.here == p.total; });
+    if (!all_here || hash != model_.hash) {
+        discard();
+        throw ModelError(
+            "what came is not the model; is a disk or the memory of a device failing?");
+    }
+    for (Part& part : parts_) {
+        if (part.named) continue;
+        // First the content, then the name: a power cut leaves no name without content.
+        if (::ftruncate(part.fd, static_cast<off_t>(part.total)) != 0 || ::fsync(part.fd) != 0) {
+            disk_says(part.hidden, "cannot be written", errno);
+        }
+    }
+    for (Part& part : parts_) {
+        if (part.named) continue;
+        const int refused = ::renameat2(AT_FDCWD, part.hidden.c_str(), AT_FDCWD, part.path.c_str(),
+                                        RENAME_NOREPLACE) == 0
+                                ? 0
+                                : errno;
+        // Some file systems cannot promise to replace nothing; a moment ago nothing was there.
+        if (refused == EINVAL && ::rename(part.hidden.c_str(), part.path.c_str()) == 0) {
+            part.named = true;
+            continue;
+        }
+        if (refused != 0)
+            throw ModelError(fmt::format("{}: cannot be called so: {}", part.path.string(),
+                                         std::generic_category().message(refused)));
+        part.named = true;
+    }
+    static_cast<void>(disk::flush_folder(folder_));
+    return parts_.front().path;
+}
+
+// Keyed by all that says where a chunk belongs: one of another place is as wrong as a damaged one.
+piece_file::Hash ArrivingModel::hash(std::uint32_t number, std::uint64_t offset,
+                                     std::span<const std::byte> chunk) const noexcept {
+    piece_file::Hash out;
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, model_.hash.bytes.data(), model_.hash.bytes.size(), out.size());
+    const std::string place = fmt::format("{}:{}:", number, offset);
+    const auto take = [&](const void* data, std::size_t bytes) {
+        crypto_generichash_update(&state, static_cast<const unsigned char*>(data), bytes);
+    };
+    take(place.data(), place.size());
+    take(chunk.data(), chunk.size());
+    crypto_generichash_final(&state, out.data(), out.size());
+    return out;
+}
+
+void ArrivingModel::add(Part& part, std::span<const std::byte> chunk) noexcept {
+    crypto_generichash_update(&all_, reinterpret_cast<const unsigned char*>(chunk.data()),
+                              chunk.size());
+    part.here += chunk.size();
+}
+
+void ArrivingModel::discard() noexcept {
+    for (const Part& part : parts_) {
+        if (!part.named) ::unlink(part.hidden.c_str());
+    }
+}
+
+}  // namespace shoal

@@ -1,0 +1,47 @@
+#include "daemon/stored_links.hpp"
+
+#include <exception>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <system_error>
+
+#include "daemon/log/log.hpp"
+#include "daemon/plan/link_record.hpp"
+#include "mesh/disk/whole_file.hpp"
+
+namespace shoal {
+namespace {
+
+// Far more than kMaxKeptLinks take.
+constexpr std::size_t kMaxLinksFileBytes = 4u << 20;
+constexpr mode_t kLinksMode = 0600;
+
+}  // namespace
+
+KnownLinks StoredLinks::read() const {
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(path_, error)) return {};
+    std::ifstream file(path_, std::ios::binary);
+    std::string text(kMaxLinksFileBytes, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(file.gcount()));
+    try {
+        return links_from_text(text);
+    } catch (const std::exception& e) {
+        log::warn("{} is of no use, and links are measured anew: {}", path_.string(), e.what());
+        return {};
+    }
+}
+
+void StoredLinks::write(const KnownLinks& links) {
+    background_.post(std::function<void()>([path = path_, text = to_text(links)] {
+        try {
+            disk::replace_file(path, text, kLinksMode);
+        } catch (const std::exception& e) {
+            log::info("what was measured of links is lost when the daemon ends: {}", e.what());
+        }
+    }));
+}
+
+}  // namespace shoal
