@@ -232,6 +232,36 @@ class JoiningTest(unittest.TestCase):
             self.assertIn("does not answer", err)
             self.assertEqual(fingerprint(guest), before)
 
+    def test_an_invitation_names_addresses_that_lead_here(self):
+        with Alone(2) as cluster:
+            host, guest = cluster.devices
+            # Every address is none to call.
+            host.settings["cluster.bind"] = "0.0.0.0"
+            cluster.start()
+            told = json.loads(host.shoal("--json", "invite").stdout)
+            hosts = [address.rsplit(":", 1)[0] for address in told["addresses"]]
+            self.assertTrue(hosts)
+            for name in hosts:
+                self.assertNotIn(name, ("0.0.0.0", ""))
+                socket.inet_pton(socket.AF_INET, name)
+            self.assertNotEqual(known(host)["dev1"]["address"], "0.0.0.0")
+            self.assertEqual(join(guest, told["invitation"])[0], 0)
+
+    @unittest.skipUnless(os.path.exists("/proc/net/if_inet6"), "there is no IPv6")
+    def test_an_invitation_to_an_ipv6_address(self):
+        with Alone(2, **{"cluster.bind": "::1"}) as cluster:
+            host, guest = cluster.start().devices
+            told = json.loads(host.shoal("--json", "invite").stdout)
+            self.assertRegex(" ".join(told["addresses"]), r"^\[::1\]:\d+$")
+            code, _, err = join(guest, told["invitation"])
+            self.assertEqual(code, 0, err)
+            self.assertEqual(fingerprint(guest), fingerprint(host))
+            host.settings["cluster.bind"] = "fe80::1%lo"
+            host.stop()
+            host.start()
+            self.assertEqual(host.process.wait(PATIENCE), 2)
+            self.assertIn("cluster.interfaces", host.log())
+
     def test_the_door_is_open_no_longer_than_an_invitation(self):
         with Alone(2) as cluster:
             host, guest = cluster.start().devices
