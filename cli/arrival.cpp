@@ -153,9 +153,9 @@ void remove_leftovers(const fs::path& folder) noexcept try {
 
 Arrival::~Arrival() {
     if (kept_) return;
-    // What was moved here is nowhere else: it stays where it cannot go back.
+    // What was moved here is nowhere else: it stays where it cannot go back, or its place is taken.
     for (const auto& [from, to] : renamed_) {
-        ::rename(to.c_str(), from.c_str());
+        ::renameat2(AT_FDCWD, to.c_str(), AT_FDCWD, from.c_str(), RENAME_NOREPLACE);
         std::erase(brought_, to);
     }
     for (const fs::path& path : brought_) ::unlink(path.c_str());

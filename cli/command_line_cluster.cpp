@@ -136,10 +136,12 @@ void add_files(CLI::App& app, AddOptions& o, std::string& model, Action& action)
                 "download that was stopped goes on when the same is added again.\n"
                 "Examples: shoal add ~/Downloads/llama.gguf\n"
                 "          shoal add --move ~/Downloads/big-00001-of-00003.gguf\n"
-                "          shoal add https://example.org/models/llama.gguf");
+                "          shoal add https://example.org/models/llama.gguf\n"
+                "          shoal add hf.co/OWNER/REPOSITORY/llama-Q4_K_M.gguf");
     sub->add_option("FILE", o.what,
-                    "A GGUF file, any one of those of a split model, a folder with such files, or "
-                    "the address of a file (http, https)")
+                    "A GGUF file, any one of those of a split model, a folder with such files, the "
+                    "address of a file (http, https), or its name at Hugging Face "
+                    "(hf.co/OWNER/REPOSITORY/FILE)")
         ->required();
     auto* move = sub->add_flag("--move", o.move, "Move it there");
     sub->add_flag("--link", o.link, "Make a link there, and leave the file where it is")

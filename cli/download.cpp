@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "cli/exit_codes.hpp"
+#include "cli/hub_name.hpp"
 #include "cli/terminal.hpp"
 #include "cli/web_transfer.hpp"
 #include "daemon/model/split.hpp"
@@ -184,10 +185,11 @@ class WebRequest {
 }  // namespace
 
 bool is_address(std::string_view text) noexcept {
-    return text.starts_with("https://") || text.starts_with("http://");
+    return text.starts_with("https://") || text.starts_with("http://") || is_hub_name(text);
 }
 
-std::vector<WebFile> files_at(const std::string& address) {
+std::vector<WebFile> files_at(const std::string& what) {
+    const std::string address = is_hub_name(what) ? hub_address(what) : what;
     const auto refuse = [&](const char* why) {
         throw Error(kUsage, fmt::format("{}: {}", one_line(address), why));
     };

@@ -10,7 +10,7 @@
 
 namespace shoal::cli {
 
-/// True for what begins as a web address does.
+/// True for what begins as a web address does, or as a file's name at Hugging Face: hf.co/...
 bool is_address(std::string_view text) noexcept;
 
 /// One file of a model on the web.
@@ -19,9 +19,9 @@ struct WebFile {
     std::string name;  ///< that it gets here: "llama.gguf"
 };
 /// All files of the model that an address is of: those of a split model, by the names that all of
-/// them have. A hub's page about a file (/OWNER/REPOSITORY/blob/REVISION/FILE) stands for the file.
-/// Throws Error(kUsage) when the address is of no GGUF file.
-std::vector<WebFile> files_at(const std::string& address);
+/// them have. A hub's page about a file (/OWNER/REPOSITORY/blob/REVISION/FILE) stands for the file,
+/// and so does hf.co/OWNER/REPOSITORY/FILE. Throws Error(kUsage) when it is no GGUF file's.
+std::vector<WebFile> files_at(const std::string& what);
 
 class WebTransfer;
 

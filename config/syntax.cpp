@@ -94,7 +94,11 @@ std::optional<std::string> check_share(std::string_view text) {
 }
 
 std::optional<std::string> check_bind(std::string_view text) {
-    return complaint(text == "*" || is_ip(text), text, "an IP address of this device or \"*\"");
+    return complaint(text == "*" || is_ip(text), text,
+                     text.find('%') == std::string_view::npos
+                         ? "an IP address of this device or \"*\""
+                         : "an address that devices elsewhere can use, as what follows % is known "
+                           "here only: write one without it, or \"*\" and cluster.interfaces");
 }
 
 std::optional<std::string> check_listen(std::string_view text) {

@@ -1,3 +1,5 @@
+// With it the C library's headers define recv(), as is done below.
+#undef _FORTIFY_SOURCE
 #include "daemon/accept_hook.hpp"
 
 #include <fcntl.h>
@@ -8,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
@@ -44,20 +47,25 @@ bool is_silent(const AcceptGate::Connection& c) {
 
 // C calls accept(), so this is what must be global.
 struct Guarded {
+    struct Listener {
+        AcceptGate gate;
+        std::uint64_t bytes = 0;  // as GateLimits has it
+    };
     std::mutex mutex;
-    std::map<std::uint16_t, AcceptGate> gates;  // by port; guarded by mutex
-    int reserve = -1;                           // guarded by mutex
+    std::map<std::uint16_t, Listener> listeners;  // by port; guarded by mutex
+    int reserve = -1;                             // guarded by mutex
     std::atomic<std::uint64_t> refused{0};
 
     void add(std::uint16_t port, const GateLimits& limits) {
         const std::lock_guard lock(mutex);
-        gates.erase(port);
-        gates.try_emplace(port, limits, AcceptGate::Probe{is_open, is_silent});
+        listeners.erase(port);
+        listeners.try_emplace(port,
+                              Listener{AcceptGate(limits, {is_open, is_silent}), limits.bytes});
         refill();
     }
     void remove(std::uint16_t port) {
         const std::lock_guard lock(mutex);
-        gates.erase(port);
+        listeners.erase(port);
     }
     void refill() noexcept {
         if (reserve < 0) reserve = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -66,6 +74,48 @@ struct Guarded {
 
 Guarded& guarded() {
     static Guarded all;
+    return all;
+}
+
+// What may still be read of connections to listeners that bound it. They close without a word: a
+// descriptor that is another socket's by now is forgotten when that one reads.
+class Allowances {
+  public:
+    void give(const AcceptGate::Connection& connection, std::uint64_t bytes) {
+        const std::lock_guard lock(mutex_);
+        left_[connection.descriptor] = {connection.number, bytes};
+        any_.store(true, std::memory_order_relaxed);
+    }
+    // Nothing: this one is not bounded.
+    std::optional<std::uint64_t> of(int descriptor) {
+        // Almost always so; and the thread that reads is the one that accepted.
+        if (!any_.load(std::memory_order_relaxed)) return std::nullopt;
+        const std::lock_guard lock(mutex_);
+        const auto it = left_.find(descriptor);
+        if (it == left_.end()) return std::nullopt;
+        if (it->second.number == number_of(descriptor)) return it->second.bytes;
+        left_.erase(it);
+        any_.store(!left_.empty(), std::memory_order_relaxed);
+        return std::nullopt;
+    }
+    void take(int descriptor, std::uint64_t bytes) {
+        const std::lock_guard lock(mutex_);
+        const auto it = left_.find(descriptor);
+        if (it != left_.end()) it->second.bytes -= bytes;
+    }
+
+  private:
+    struct Left {
+        std::uint64_t number = 0;  // of the socket
+        std::uint64_t bytes = 0;
+    };
+    std::mutex mutex_;
+    std::map<int, Left> left_;  // by descriptor; guarded by mutex_
+    std::atomic<bool> any_{false};
+};
+
+Allowances& allowances() {
+    static Allowances all;
     return all;
 }
 
@@ -122,8 +172,8 @@ int none() noexcept {
 int guarded_accept(int listener, sockaddr* address, socklen_t* size, int flags) {
     Guarded& all = guarded();
     std::unique_lock lock(all.mutex);
-    const auto it = all.gates.find(port_of(listener));
-    if (it == all.gates.end()) {
+    const auto it = all.listeners.find(port_of(listener));
+    if (it == all.listeners.end()) {
         lock.unlock();  // It may wait.
         return real_accept(listener, address, size, flags);
     }
@@ -137,7 +187,9 @@ int guarded_accept(int listener, sockaddr* address, socklen_t* size, int flags) 
         return none();
     }
     AcceptGate::Verdict verdict;
-    if (const auto connection = describe(descriptor)) verdict = it->second.arrive(*connection);
+    const auto connection = describe(descriptor);
+    if (connection) verdict = it->second.gate.arrive(*connection);
+    if (verdict.admitted && it->second.bytes != 0) allowances().give(*connection, it->second.bytes);
     // A listener's connections are served, and closed, by the thread that accepts them, which is
     // this one: the descriptor is still the one that was looked at.
     if (verdict.closed) ::shutdown(verdict.closed->descriptor, SHUT_RDWR);
@@ -145,6 +197,23 @@ int guarded_accept(int listener, sockaddr* address, socklen_t* size, int flags) 
     if (verdict.admitted) return descriptor;
     ::close(descriptor);
     return none();
+}
+
+ssize_t real_recv(int socket, void* buffer, std::size_t size, int flags) noexcept {
+    return syscall(SYS_recvfrom, socket, buffer, size, flags, nullptr, nullptr);
+}
+
+// Whoever has said more than anybody needs to is, to libzmq, one who has closed his end.
+ssize_t bounded_recv(int socket, void* buffer, std::size_t size, int flags) {
+    const auto left = allowances().of(socket);
+    if (!left) return real_recv(socket, buffer, size, flags);
+    if (*left == 0) {
+        ++guarded().refused;
+        return 0;
+    }
+    const ssize_t got = real_recv(socket, buffer, std::min<std::uint64_t>(size, *left), flags);
+    if (got > 0) allowances().take(socket, static_cast<std::uint64_t>(got));
+    return got;
 }
 
 }  // namespace
@@ -175,5 +244,9 @@ int accept4(int listener, sockaddr* address, socklen_t* size, int flags) {
 
 int accept(int listener, sockaddr* address, socklen_t* size) {
     return shoal::guarded_accept(listener, address, size, 0);
+}
+
+ssize_t recv(int socket, void* buffer, std::size_t size, int flags) {
+    return shoal::bounded_recv(socket, buffer, size, flags);
 }
 }

@@ -1,5 +1,6 @@
-// Puts a gate before the connections that libzmq accepts. It has no limit of its own, and aborts
-// when a connection to a socket in the file system meets a full table of descriptors.
+// Puts a gate before the connections that libzmq accepts, and a bound to what it reads of them. It
+// has no limit of its own: it gathers the parts of a message as long as any come, and aborts when a
+// connection to a socket in the file system meets a full table of descriptors.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +9,9 @@
 
 namespace shoal {
 
-/// Thread-safe. The executable's accept() and accept4(), which accept_hook.cpp defines, come before
-/// the C library's, for libzmq as well: an executable that is not linked with that file has none of
-/// this. Listeners that are not guarded are left alone.
+/// Thread-safe. The executable's accept(), accept4() and recv(), which accept_hook.cpp defines,
+/// come before the C library's, for libzmq as well: an executable that is not linked with that file
+/// has none of this. Listeners that are not guarded are left alone, and so are their connections.
 class AcceptHook {
   public:
     /// From now on connections to this TCP port are bounded.

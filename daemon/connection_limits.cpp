@@ -4,9 +4,24 @@
 
 #include <algorithm>
 
+#include "mesh/joining/join_call.hpp"
+#include "mesh/joining/join_frames.hpp"
+
 namespace shoal {
 
 using mesh::transport::GateLimits;
+
+namespace {
+
+/// A handshake of CURVE takes some 700 bytes.
+constexpr std::uint64_t kHandshakeBytes = 2048;
+/// What a device says that is told to ask again each time, until it gives up.
+constexpr std::uint64_t kCallBytes =
+    kHandshakeBytes +
+    mesh::joining::kMaxFrameBytes * static_cast<std::uint64_t>(mesh::joining::JoinCall::kPatience /
+                                                               mesh::joining::JoinCall::kAskAgain);
+
+}  // namespace
 
 std::size_t raise_descriptor_limit() noexcept {
     rlimit limit{};
@@ -38,6 +53,7 @@ GateLimits stranger_limits(std::size_t descriptors) noexcept {
     limits.per_source = limits.total / 8;
     // Every key may connect, so none proves anything.
     limits.proof = std::chrono::hours(24);
+    limits.bytes = kCallBytes;
     return limits;
 }
 

@@ -31,7 +31,7 @@ http::HttpOptions http_options(const config::HttpSettings& s) {
 
 // By which others know this device; empty when the system does not tell.
 std::string address_of(const config::ClusterSettings& s) {
-    if (s.bind != "*") return s.bind;
+    if (!mesh::discovery::is_every_address(s.bind)) return s.bind;
     try {
         return mesh::discovery::network_address(mesh::discovery::list_interfaces(), s.interfaces);
     } catch (const std::runtime_error&) {

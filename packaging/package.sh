@@ -56,10 +56,12 @@ architectures=("$wanted")
 prepare() { # architecture
     local packages=(debhelper po-debconf dpkg-dev apt-utils) library
     if [ "$1" != "$(dpkg --print-architecture)" ]; then
-        packages+=("crossbuild-essential-$1")
+        packages+=("crossbuild-essential-$1" "pkgconf:$1")
         for library in edit fmt microhttpd pcre2 qrencode curl4-openssl sodium spdlog ssl systemd zmq3; do
             packages+=("lib$library-dev:$1")
         done
+        # Headers alone, but what tells where they are is of one architecture.
+        packages+=("cppzmq-dev:$1" "libtomlplusplus-dev:$1")
         dpkg --print-foreign-architectures | grep -qx "$1" || dpkg --add-architecture "$1"
     fi
     packaging/build-deps.sh "${packages[@]}"
@@ -69,8 +71,12 @@ build() { # architecture, which packages: any or all of them
     local folder=$output/source/shoal-$version
     rm -rf "$output/source"
     mkdir -p "$folder"
-    # What is tracked, as it is in the work tree, with the time of the latest change.
-    git ls-files -z --cached | tar --create --null --files-from - --owner=0 --group=0 |
+    # What is tracked, as it is in the work tree. Files get the release's time: dpkg makes younger ones
+    # that old, but leaves older ones what another checkout may not have.
+    local time
+    time=$(dpkg-parsechangelog -l packaging/debian/changelog -S Timestamp)
+    git ls-files -z --cached |
+        tar --create --null --files-from - --owner=0 --group=0 --mtime="@$time" |
         tar --extract --no-same-permissions --directory "$folder"
     mv "$folder/packaging/debian" "$folder/debian"
     sed -i "1s/(.*)/($version)/" "$folder/debian/changelog"

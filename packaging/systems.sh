@@ -52,6 +52,18 @@ clean_up_systems() {
         umount -l "$mounted"
     done
     rm -rf --one-file-system "$work"
+    [ -z "$emulates" ] || echo -1 >"$binfmt/qemu-aarch64"
+}
+
+# Lets this machine run programs for 64-bit ARM, as long as the script runs. In containers as well:
+# the kernel keeps the emulator open.
+binfmt=/proc/sys/fs/binfmt_misc
+emulates=
+emulate_arm64() {
+    [ -e $binfmt/register ] || mount -t binfmt_misc none $binfmt || return 1
+    [ ! -e $binfmt/qemu-aarch64 ] || return 0
+    grep -h '^:qemu-aarch64:' /usr/lib/binfmt.d/qemu-aarch64.conf >$binfmt/register || return 1
+    emulates=yes
 }
 
 # A clean Debian, kept for the next time; each test gets copies, as `work`/NAME.

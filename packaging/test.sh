@@ -59,7 +59,7 @@ trap 'exit 130' INT TERM
 step "What this test needs"
 if [ "$install" = yes ]; then
     needed=(lintian debootstrap systemd-container apt-utils)
-    [ "$arm64" = no ] || needed+=(qemu-user-static binfmt-support)
+    [ "$arm64" = no ] || needed+=(qemu-user-static file)
     packaging/build-deps.sh "${needed[@]}" || exit 1
 fi
 mirror=${mirror:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
@@ -73,17 +73,11 @@ if [ -z "$packages" ]; then
     step "Build"
     packages=$PWD/build/packages
     rm -rf "$packages"
-    check "the packages build" packaging/package.sh --output "$packages" \
-        "$([ "$arm64" = yes ] && echo all || echo amd64)"
+    which=$([ "$arm64" = yes ] && echo all || echo amd64)
+    check "the packages build" packaging/package.sh --output "$packages" "$which"
     if [ "$rebuild" = yes ]; then
-        # Nothing of the first build may be taken over, nor its place be known.
-        check "they build again elsewhere" env CCACHE_DISABLE=1 packaging/package.sh \
-            --output "$work/again/packages" "$([ "$arm64" = yes ] && echo all || echo amd64)"
-        for deb in "$packages"/*.deb; do
-            check "$(basename "$deb") is the same, bit by bit" \
-                cmp "$deb" "$work/again/packages/$(basename "$deb")"
-        done
-        rm -rf "$work/again"
+        check "built again by somebody else they are the same, bit by bit" \
+            packaging/reproduce.sh --packages "$packages" "$which"
     fi
 fi
 deb_of() { find "$packages" -maxdepth 1 -name "shoal_*_$1.deb" | sort -V | tail -n 1; }
@@ -131,6 +125,16 @@ files_of() { # root
         \) -prune -o -print | LC_ALL=C sort)
 }
 
+# All of it: owners, modes, contents. Not looked at is what dpkg, apt and tools that they call write
+# of anything that comes and goes.
+state_of() { # root
+    local but=(-path ./var/log -o -path ./var/cache -o -path ./var/lib/apt -o -path ./srv -o -path ./tmp
+        -o -path './var/lib/dpkg/*-old' -o -path './var/lib/dpkg/lock*' -o -path './etc/*-'
+        -o -path ./etc/.pwd.lock)
+    (cd "$1" && find . -xdev \( "${but[@]}" \) -prune -o -printf '%p %y %m %U:%G %l\n' &&
+        find . -xdev \( "${but[@]}" \) -prune -o -type f -print0 | xargs -0 sha256sum) | LC_ALL=C sort
+}
+
 # ---- amd64, booted ----
 
 step "A clean Debian, with the packages of an older version"
@@ -146,6 +150,12 @@ mapfile -t depends < <(in_root "$root" apt-get -s install --no-install-recommend
     awk '$1 == "Inst" && $2 !~ /^shoal/ { print $2 }' | tr -d '\r')
 check "what it depends on is there" in_root "$root" apt-get -q -y install --no-install-recommends \
     procps "${depends[@]}"
+state_of "$root" >"$work/state.before"
+check "apt installs it" in_root "$root" apt-get -q -y install --no-install-recommends \
+    shoal shoal-demo-model
+check "apt purges it again" in_root "$root" apt-get -q -y purge shoal shoal-demo-model
+state_of "$root" >"$work/state.after"
+check "then every file of the system is what it was" diff "$work/state.before" "$work/state.after"
 files_of "$root" >"$work/files.before"
 check "apt installs it where nothing runs" in_root "$root" apt-get -q -y install \
     --no-install-recommends shoal shoal-demo-model
@@ -274,32 +284,60 @@ check "nothing of it is left" sh -c '[ -z "$1" ] || { echo "$1"; exit 1; }' - "$
 
 # ---- arm64, emulated ----
 
+# The emulation has neither systemd nor its sandbox: the daemon alone, as its own user, and two people.
+# The model's name and a prompt are the arguments; an answer goes to standard output.
+in_arm64='
+    install -d -o shoal -g shoal -m 750 /run/shoal
+    setpriv --reuid=shoal --regid=shoal --init-groups shoald & daemon=$!
+    for i in $(seq 600); do
+        runuser -u ann -- shoal models 2>/dev/null | grep -q "$1" && break
+        sleep 0.5
+    done
+    runuser -u ann -- shoal status >&2
+    runuser -u bob -- shoal status >&2
+    runuser -u ann -- shoal --json run --raw "$1" "$2" -n 60 --temperature 0
+    kill $daemon
+    wait $daemon
+    echo "shoald ended with $?" >&2'
+
 if [ "$arm64" = yes ]; then
     step "64-bit ARM, emulated"
-    [ -e /proc/sys/fs/binfmt_misc/register ] ||
-        mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
-    [ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ] || update-binfmts --enable qemu-aarch64
+    emulate_arm64 || exit 1
     check "a clean Debian" clean_system arm64 arm64
     root=$work/arm64
+    said() { in_root "$root" "$@" 2>/dev/null | tr -d '\r'; }
     publish "$root" "$(deb_of arm64)" "$demo"
     check "apt updates" in_root "$root" apt-get -q update
     check "apt installs it" in_root "$root" apt-get -q -y install --no-install-recommends \
         shoal shoal-demo-model
-    in_root "$root" install -d -o shoal -g shoal -m 750 /run/shoal >/dev/null
-    # The emulation has neither systemd nor its sandbox: the daemon alone, as its own user.
-    in_root "$root" sh -c '
-        install -d -o shoal -g shoal -m 750 /run/shoal
-        useradd --create-home --groups shoal ann
-        runuser -u shoal -- shoald & daemon=$!
-        for i in $(seq 600); do
-            runuser -u ann -- shoal models 2>/dev/null | grep -q '"$model"' && break
-            sleep 0.5
-        done
-        runuser -u ann -- shoal --json run --raw '"$model"' "'"$prompt"'" -n 60 --temperature 0
-        kill $daemon; wait $daemon' >"$work/arm64.json" 2>"$work/arm64.log"
-    ids <"$work/arm64.json" >"$work/arm64.ids" 2>/dev/null
-    check "its answer has the tokens of amd64's" cmp "$work/amd64.ids" "$work/arm64.ids"
-    [ -s "$work/arm64.ids" ] || tail -n 20 "$work/arm64.log"
+    check "its files are as they were packed" in_root "$root" dpkg --verify shoal
+    check "they are for this architecture" test "$(said dpkg --print-architecture) $(
+        file --brief "$root"/usr/bin/shoal "$root"/usr/bin/shoald | grep -c 'ARM aarch64')" = "arm64 2"
+    # A version of a build in between is the packages' alone.
+    check "the daemon says its version" test "$(said shoald --version)" = "shoald ${version%%[+~-]*}"
+    check "the client says its version" test "$(said shoal --version)" = "shoal ${version%%[+~-]*}"
+    check "the settings are fine" in_root "$root" sh -c \
+        'install -d -o shoal -g shoal -m 750 /run/shoal && runuser -u shoal -- shoald --check'
+    in_root "$root" sh -c 'useradd --create-home --groups shoal ann; useradd --create-home bob' >/dev/null
+    # What every such processor can, then what the emulation can in all.
+    for cpu in cortex-a72 max; do
+        case $cpu in max) isa=i8mm ;; *) isa=neon ;; esac
+        check "as $cpu it chooses $isa" test "$isa" = \
+            "$(said env QEMU_CPU=$cpu shoald --cpu | awk '$2 == "chosen" { print $1 }')"
+        begun=$SECONDS
+        in_root "$root" env QEMU_CPU=$cpu sh -c "$in_arm64" - "$model" "$prompt" \
+            >"$work/arm64.json" 2>"$work/arm64.log"
+        figure "start and 60 tokens as $cpu" "$((SECONDS - begun)) s"
+        ids <"$work/arm64.json" >"$work/arm64.ids" 2>/dev/null
+        check "as $cpu its answer has the tokens of amd64's" cmp "$work/amd64.ids" "$work/arm64.ids"
+        [ -s "$work/arm64.ids" ] || tail -n 20 "$work/arm64.log"
+        check "who is not in its group is told what to do" grep -q "usermod -aG shoal" "$work/arm64.log"
+        check "the daemon ends as it is told" grep -q "shoald ended with 0" "$work/arm64.log"
+    done
+    check "it is purged" in_root "$root" apt-get -q -y purge shoal shoal-demo-model
+    rm "$root/etc/apt/sources.list.d/shoal.list"
+    check "nothing of it is left" sh -c '! find "$1" -xdev -path "$1/srv" -prune -o -name "*shoal*" -print |
+        grep -vE "/var/(cache|log|lib/apt)/" | grep .' - "$root"
 fi
 
 summary

@@ -98,7 +98,9 @@ void Host::invite(const ClusterAdmin::Told& told) {
         static_cast<std::uint32_t>(std::chrono::seconds(mesh::joining::kInvitationLife).count());
     reply.cluster = links_.key().fingerprint();
     for (const std::string& address : invitation.addresses) {
-        reply.addresses.push_back(fmt::format("{}:{}", address, invitation.port));
+        const bool is_ipv6 = address.find(':') != std::string::npos;
+        const std::string host = is_ipv6 ? "[" + address + "]" : address;
+        reply.addresses.push_back(fmt::format("{}:{}", host, invitation.port));
     }
     log::info("an invitation was made, for one device within {} minutes, at TCP port {}",
               mesh::joining::kInvitationLife.count(), invitation.port);

@@ -36,13 +36,13 @@ std::optional<mesh::DeviceId> FirstContact::find(const std::string& text, std::s
 }
 
 std::vector<std::string> FirstContact::addresses() const {
-    if (bind_ != "*" && bind_ != "0.0.0.0" && bind_ != "::") return {bind_};
+    std::vector<mesh::discovery::Interface> interfaces;
     try {
-        return mesh::discovery::reachable_addresses(mesh::discovery::list_interfaces(),
-                                                    interfaces_);
+        interfaces = mesh::discovery::list_interfaces();
     } catch (const std::runtime_error&) {
-        return {};  // The system does not tell.
+        // The system does not tell.
     }
+    return mesh::discovery::listener_addresses(bind_, interfaces, interfaces_);
 }
 
 mesh::messages::DevicesReply FirstContact::devices() const {

@@ -32,10 +32,17 @@ std::string text_of(const sockaddr* address) {
     return text.data();
 }
 
-bool is_link_local_v6(const sockaddr* address) {
+void add_ipv6(Interface& interface, const sockaddr* address) {
+    std::array<char, INET6_ADDRSTRLEN> text{};
     sockaddr_in6 in{};
     std::copy_n(reinterpret_cast<const char*>(address), sizeof in, reinterpret_cast<char*>(&in));
-    return IN6_IS_ADDR_LINKLOCAL(&in.sin6_addr);
+    // The same on every link, so it means nothing without the interface.
+    if (IN6_IS_ADDR_LINKLOCAL(&in.sin6_addr)) {
+        interface.has_ipv6 = true;
+    } else if (!IN6_IS_ADDR_LOOPBACK(&in.sin6_addr)) {
+        inet_ntop(AF_INET6, &in.sin6_addr, text.data(), text.size());
+        interface.ipv6.emplace_back(text.data());
+    }
 }
 
 }  // namespace
@@ -59,7 +66,7 @@ std::vector<Interface> list_interfaces() {
                 interface.broadcast.push_back(text_of(entry->ifa_broadaddr));
             }
         } else if (entry->ifa_addr->sa_family == AF_INET6) {
-            interface.has_ipv6 = interface.has_ipv6 || is_link_local_v6(entry->ifa_addr);
+            add_ipv6(interface, entry->ifa_addr);
         }
     }
     std::vector<Interface> interfaces;
@@ -83,13 +90,37 @@ std::string network_address(const std::vector<Interface>& interfaces,
 
 std::vector<std::string> reachable_addresses(const std::vector<Interface>& interfaces,
                                              const std::vector<std::string>& only) {
-    std::vector<std::string> near, own;
+    std::vector<std::string> near, near_v6, own;
     for (const Interface& interface : interfaces) {
         if (!is_usable(interface, only)) continue;
         auto& list = (interface.flags & IFF_LOOPBACK) != 0 ? own : near;
         list.insert(list.end(), interface.ipv4.begin(), interface.ipv4.end());
+        near_v6.insert(near_v6.end(), interface.ipv6.begin(), interface.ipv6.end());
     }
+    near.insert(near.end(), near_v6.begin(), near_v6.end());
     return near.empty() ? own : near;
+}
+
+bool is_every_address(const std::string& bind) noexcept {
+    in_addr v4{};
+    in6_addr v6{};
+    if (inet_pton(AF_INET, bind.c_str(), &v4) == 1) return v4.s_addr == INADDR_ANY;
+    if (inet_pton(AF_INET6, bind.c_str(), &v6) == 1) return IN6_IS_ADDR_UNSPECIFIED(&v6);
+    return bind == "*";
+}
+
+std::vector<std::string> listener_addresses(const std::string& bind,
+                                            const std::vector<Interface>& interfaces,
+                                            const std::vector<std::string>& only) {
+    if (!is_every_address(bind)) return {bind};
+    auto addresses = reachable_addresses(interfaces, only);
+    in_addr v4{};
+    // Listeners at :: and * hear both families.
+    if (inet_pton(AF_INET, bind.c_str(), &v4) == 1) {
+        std::erase_if(addresses,
+                      [](const std::string& a) { return a.find(':') != std::string::npos; });
+    }
+    return addresses;
 }
 
 bool is_usable(const Interface& interface, const std::vector<std::string>& only) {

@@ -14,6 +14,7 @@ struct Interface {
     std::vector<std::string> ipv4;       ///< its addresses
     std::vector<std::string> broadcast;  ///< of its IPv4 networks
     bool has_ipv6 = false;               ///< a link-local address
+    std::vector<std::string> ipv6{};     ///< its addresses that hold without naming the interface
     bool operator==(const Interface&) const = default;
 };
 
@@ -26,10 +27,18 @@ std::vector<Interface> list_interfaces();
 std::string network_address(const std::vector<Interface>& interfaces,
                             const std::vector<std::string>& only);
 
-/// The IPv4 addresses by which others may reach this device: those of usable interfaces, and of the
-/// loopback when there is no other.
+/// The addresses by which others may reach this device: those of usable interfaces, IPv4 first, and
+/// of the loopback when there is no other.
 std::vector<std::string> reachable_addresses(const std::vector<Interface>& interfaces,
                                              const std::vector<std::string>& only);
+
+/// Whether a listener at this address ("*" or a numeric one) hears at every address.
+bool is_every_address(const std::string& bind) noexcept;
+
+/// Where others may reach a listener at `bind`: there, or at every address that is of its family.
+std::vector<std::string> listener_addresses(const std::string& bind,
+                                            const std::vector<Interface>& interfaces,
+                                            const std::vector<std::string>& only);
 
 /// Whether beacons go out on it. With `only`, exactly those named; else every real one and the
 /// loopback, where the daemons of one machine meet. Tunnels, and the bridges and cables that

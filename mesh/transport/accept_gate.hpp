@@ -28,6 +28,9 @@ struct GateLimits {
     std::size_t per_source = 0;  ///< of the unproven, those from one source
     /// The listener closes whoever has not proved its key before this; who is still there has.
     std::chrono::milliseconds proof{0};
+    /// What is read of one connection in all its life; 0: whatever comes. For listeners where
+    /// everything that is right is short, and libzmq gathers a message of any number of parts.
+    std::uint64_t bytes = 0;
 };
 
 /// Strangers can fill the places of the unproven, and of these only so many from one address;

@@ -78,6 +78,11 @@ TEST_CASE("addresses and names are checked by what they are for") {
     CHECK(check_listen("example.org"));
     CHECK_FALSE(check_bind("*"));
     CHECK(check_bind("eth0"));
+    CHECK_FALSE(check_bind("2001:db8::7"));
+    CHECK(check_bind("[2001:db8::7]"));
+    const auto scoped = check_bind("fe80::1%eth0");
+    REQUIRE(scoped);
+    CHECK(scoped->find("cluster.interfaces") != std::string::npos);
     CHECK_FALSE(check_interface("enp3s0.5"));
     CHECK(check_interface("a-name-that-is-too-long"));
     CHECK(check_interface("a/b"));

@@ -52,6 +52,7 @@ struct Inviter {
     mesh::Identity identity = mesh::generate_identity();
     mesh::ZmqContext context{identity};
     const mesh::ClusterKey key = mesh::generate_cluster_key();
+    std::vector<std::string> addresses{"127.0.0.1"};
     std::vector<mesh::DeviceId> admitted;
     std::vector<std::pair<std::uint16_t, bool>> guarded;
     std::vector<mesh::messages::Warning> warnings;
@@ -66,7 +67,7 @@ struct Inviter {
         links.bind = "127.0.0.1";
         links.key = [this] { return key; };
         links.admitted = [this](const mesh::DeviceId& id) { admitted.push_back(id); };
-        links.addresses = [] { return std::vector<std::string>{"127.0.0.1"}; };
+        links.addresses = [this] { return addresses; };
         links.guard = [this](std::uint16_t port, bool open) { guarded.emplace_back(port, open); };
         links.warn = [this](mesh::messages::Warning w) { warnings.push_back(std::move(w)); };
         links.unwarn = [](const std::string&) {};
@@ -132,6 +133,21 @@ TEST_SUITE("host") {
         CHECK(guarded.back() == std::pair<std::uint16_t, bool>{invitation.port, false});
         CHECK(host.descriptors().empty());
         CHECK(host.next_deadline() == Loop::Time::max());
+    }
+
+    TEST_CASE_FIXTURE(Inviter, "an invitation names its addresses as people write them") {
+        addresses = {"10.0.0.5", "2001:db8::5"};
+        const auto reply = std::get<InviteReply>(asked());
+        std::string why;
+        const auto line = parse_invitation(reply.invitation, why);
+        REQUIRE(line);
+        CHECK(line->addresses == addresses);
+        const std::string port = ":" + std::to_string(line->port);
+        CHECK(reply.addresses ==
+              std::vector<std::string>{"10.0.0.5" + port, "[2001:db8::5]" + port});
+        addresses.clear();
+        const auto failed = std::get<Failed>(asked());
+        CHECK(failed.message.find("no address on a network") != std::string::npos);
     }
 
     TEST_CASE_FIXTURE(Inviter, "another version is told so, and what is no knock gets nothing") {

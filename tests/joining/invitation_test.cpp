@@ -51,6 +51,12 @@ TEST_SUITE("invitation") {
         Invitation four = some();
         four.addresses = {"::1", "2001:db8::1", "2001:db8::2", "2001:db8::3"};
         CHECK(parse_invitation(text_of(four), why) == four);
+        // What would mean another device elsewhere, or nothing, is not in it.
+        Invitation scoped = some();
+        scoped.addresses = {"fe80::1%eth0", "[2001:db8::1]", "desk", "2001:db8::2"};
+        const auto read = parse_invitation(text_of(scoped), why);
+        REQUIRE(read);
+        CHECK(read->addresses == std::vector<std::string>{"2001:db8::2"});
     }
 
     TEST_CASE("every wrong character is noticed") {

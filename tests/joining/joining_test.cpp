@@ -2,11 +2,13 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 #include <zmq.hpp>
 
@@ -32,7 +34,9 @@ struct Device {
 
 /// Answers every knock as a test wants, and keeps what it heard.
 struct Inviter : Device {
-    JoinDoor door{context, "127.0.0.1"};
+    explicit Inviter(std::string at = "127.0.0.1") : host(std::move(at)) {}
+    const std::string host;
+    JoinDoor door{context, host};
     std::vector<PublicKey> callers;
     std::vector<Knock> knocks;
     std::function<JoinFrame(const JoinDoor::Caller&)> judge = [](const auto&) {
@@ -40,12 +44,12 @@ struct Inviter : Device {
     };
 
     Invitation invitation(std::uint16_t port = 0) const {
-        return {{"127.0.0.1"}, port == 0 ? door.port() : port, identity.public_key, {1, 2, 3}};
+        return {{host}, port == 0 ? door.port() : port, identity.public_key, {1, 2, 3}};
     }
     void poll() {
         while (const auto caller = door.receive()) {
             callers.push_back(caller->key);
-            CHECK(caller->host == "127.0.0.1");
+            CHECK(caller->host == host);
             if (!caller->frame) continue;
             knocks.push_back(std::get<Knock>(*caller->frame));
             door.answer(caller->connection, judge(*caller));
@@ -106,6 +110,21 @@ TEST_SUITE("joining") {
         const auto outcome = follow(call, {&inviter}, 5s);
         REQUIRE(outcome);
         CHECK(std::holds_alternative<Welcome>(*outcome));
+    }
+
+    TEST_CASE("an inviter at an IPv6 address is called there") {
+        if (!std::filesystem::exists("/proc/net/if_inet6")) return;
+        Inviter inviter("::1");
+        inviter.judge = [](const auto&) { return some_key(); };
+        Device joiner;
+        std::string why;
+        const auto invitation = parse_invitation(text_of(inviter.invitation()), why);
+        REQUIRE(invitation);
+        JoinCall call(joiner.context, *invitation, "kitchen", Clock::now());
+        const auto outcome = follow(call, {&inviter}, 5s);
+        REQUIRE(outcome);
+        CHECK(std::holds_alternative<Welcome>(*outcome));
+        CHECK(inviter.callers.size() == 1);
     }
 
     TEST_CASE("who is refused is told why, and who is too much asks again") {

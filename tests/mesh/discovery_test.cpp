@@ -289,6 +289,32 @@ TEST_SUITE("interfaces") {
         CHECK(network_address(all, {"wlan0"}) == "192.168.1.5");
         CHECK(network_address({all[0], all[1]}, {}).empty());
     }
+
+    TEST_CASE("a listener is reached where it is, or at each address of its family") {
+        using Addresses = std::vector<std::string>;
+        const unsigned up = IFF_UP | IFF_MULTICAST | IFF_BROADCAST;
+        const std::vector<Interface> all = {
+            {"docker0", 3, up, {"172.17.0.1"}, {}, true, {"fd00:d::1"}},
+            {"eth0", 2, up, {"10.0.0.5"}, {}, true, {"2001:db8::5", "fd00::5"}},
+            {"lo", 1, IFF_UP | IFF_LOOPBACK, {"127.0.0.1"}, {}, false},
+            {"wlan0", 4, up, {"192.168.1.5"}, {}, true},
+        };
+        const auto at = [&](const char* bind, const Addresses& only = {}) {
+            return listener_addresses(bind, all, only);
+        };
+        const Addresses both = {"10.0.0.5", "192.168.1.5", "2001:db8::5", "fd00::5"};
+        CHECK(at("*") == both);
+        CHECK(at("::") == both);
+        CHECK(at("0::0") == both);
+        CHECK(at("0.0.0.0") == Addresses{"10.0.0.5", "192.168.1.5"});
+        CHECK(at("*", {"wlan0"}) == Addresses{"192.168.1.5"});
+        CHECK(at("10.0.0.5") == Addresses{"10.0.0.5"});
+        CHECK(at("2001:db8::5") == Addresses{"2001:db8::5"});
+        // A network of IPv6 alone, and none.
+        CHECK(listener_addresses("*", {{"eth0", 2, up, {}, {}, true, {"fd00::5"}}}, {}) ==
+              Addresses{"fd00::5"});
+        CHECK(listener_addresses("0.0.0.0", {all[0], all[2]}, {}) == Addresses{"127.0.0.1"});
+    }
 }
 
 }  // namespace discovery_test

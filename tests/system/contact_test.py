@@ -1,5 +1,6 @@
 """First contact of real daemons: invitations, joining, leaving, names, and devices that are forgotten."""
 
+import ctypes
 import hashlib
 import json
 import os
@@ -44,6 +45,37 @@ def guess(line):
 
 def port_of(line):
     return int.from_bytes(bytes_of(line)[1:3], "little")
+
+
+class Stranger:
+    """Holds the inviter's public key, which beacons tell, and speaks CURVE with one of its own."""
+
+    DEALER, SNDMORE = 5, 2
+    CURVE_PUBLICKEY, CURVE_SECRETKEY, CURVE_SERVERKEY, LINGER = 48, 49, 50, 17
+
+    def __init__(self, line):
+        self.zmq = ctypes.CDLL("libzmq.so.5")
+        for name in ("zmq_ctx_new", "zmq_socket"):
+            getattr(self.zmq, name).restype = ctypes.c_void_p
+        self.context = ctypes.c_void_p(self.zmq.zmq_ctx_new())
+        self.socket = ctypes.c_void_p(self.zmq.zmq_socket(self.context, self.DEALER))
+        public, secret = ctypes.create_string_buffer(41), ctypes.create_string_buffer(41)
+        self.zmq.zmq_curve_keypair(public, secret)
+        for option, value in ((self.CURVE_PUBLICKEY, public.value),
+                              (self.CURVE_SECRETKEY, secret.value),
+                              (self.CURVE_SERVERKEY, bytes(bytes_of(line)[-51:-19])),
+                              (self.LINGER, bytes(4))):
+            assert self.zmq.zmq_setsockopt(self.socket, option, value, len(value)) == 0
+        assert self.zmq.zmq_connect(self.socket, b"tcp://127.0.0.1:%d" % port_of(line)) == 0
+
+    def say(self, part, times):
+        """One message, of so many parts."""
+        for left in reversed(range(times)):
+            self.zmq.zmq_send(self.socket, part, len(part), self.SNDMORE if left else 0)
+
+    def close(self):
+        self.zmq.zmq_close(self.socket)
+        self.zmq.zmq_ctx_term(self.context)
 
 
 class Alone(Cluster):
@@ -200,6 +232,36 @@ class JoiningTest(unittest.TestCase):
             self.assertIn("does not answer", err)
             self.assertEqual(fingerprint(guest), before)
 
+    def test_an_invitation_names_addresses_that_lead_here(self):
+        with Alone(2) as cluster:
+            host, guest = cluster.devices
+            # Every address is none to call.
+            host.settings["cluster.bind"] = "0.0.0.0"
+            cluster.start()
+            told = json.loads(host.shoal("--json", "invite").stdout)
+            hosts = [address.rsplit(":", 1)[0] for address in told["addresses"]]
+            self.assertTrue(hosts)
+            for name in hosts:
+                self.assertNotIn(name, ("0.0.0.0", ""))
+                socket.inet_pton(socket.AF_INET, name)
+            self.assertNotEqual(known(host)["dev1"]["address"], "0.0.0.0")
+            self.assertEqual(join(guest, told["invitation"])[0], 0)
+
+    @unittest.skipUnless(os.path.exists("/proc/net/if_inet6"), "there is no IPv6")
+    def test_an_invitation_to_an_ipv6_address(self):
+        with Alone(2, **{"cluster.bind": "::1"}) as cluster:
+            host, guest = cluster.start().devices
+            told = json.loads(host.shoal("--json", "invite").stdout)
+            self.assertRegex(" ".join(told["addresses"]), r"^\[::1\]:\d+$")
+            code, _, err = join(guest, told["invitation"])
+            self.assertEqual(code, 0, err)
+            self.assertEqual(fingerprint(guest), fingerprint(host))
+            host.settings["cluster.bind"] = "fe80::1%lo"
+            host.stop()
+            host.start()
+            self.assertEqual(host.process.wait(PATIENCE), 2)
+            self.assertIn("cluster.interfaces", host.log())
+
     def test_the_door_is_open_no_longer_than_an_invitation(self):
         with Alone(2) as cluster:
             host, guest = cluster.start().devices
@@ -232,6 +294,19 @@ class JoiningTest(unittest.TestCase):
             for s in held:
                 s.close()
             cluster.wait_complete(cluster.devices)
+
+    def test_a_message_of_endless_parts_takes_no_memory(self):
+        with Alone(2) as cluster:
+            host, guest = cluster.start().devices
+            line = invite(host)
+            before = host.memory("VmHWM")
+            stranger = Stranger(line)
+            self.addCleanup(stranger.close)
+            stranger.say(b"x" * 400, 200_000)
+            self.assertEqual(join(guest, line)[0], 0)
+            time.sleep(1)
+            self.assertLess(host.memory("VmHWM") - before, 8 << 20)
+            self.assertNotIn("does not understand", host.log())
 
     def test_a_key_on_the_boot_partition_makes_boards_one_cluster_at_their_first_start(self):
         with Alone(3) as cluster:

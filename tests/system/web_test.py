@@ -24,6 +24,8 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.redirects, self.statuses = {}, {}, {}
         self.cut, self.pause, self.ranges, self.linked_sha256 = None, 0, True, None
+        self.last_bytes = threading.Event()  # of a body are sent when it is set
+        self.last_bytes.set()
         self.requests = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -74,6 +76,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if server.cut is not None and at + len(part) > server.cut:
                 self.wfile.write(part[:server.cut - at])
                 return
+            if at + len(part) == len(body):
+                server.last_bytes.wait(60)
             self.wfile.write(part)
             time.sleep(server.pause)
 
@@ -166,6 +170,21 @@ class WebTest(unittest.TestCase):
         self.server.files["/owner/repo/resolve/main/tiny.gguf"] = other.read_bytes()
         self.assertEqual(self.device.shoal("add", self.address).returncode, 0)
         self.assertEqual((self.device.models / "tiny.gguf").read_bytes(), other.read_bytes())
+
+    def test_what_has_come_stays_when_the_daemon_fails_behind_it(self):
+        self.server.last_bytes.clear()
+        client = self.device.popen("add", self.address)
+        wait_for("under way", lambda: self.server.requests)
+        self.device.kill()
+        self.server.last_bytes.set()
+        _, err = client.communicate(timeout=60)
+        self.assertNotEqual(client.returncode, 0)
+        self.assertIn("daemon", err)
+        self.assertEqual(self.files(), ["tiny.gguf"])
+        self.device.start()
+        wait_for("back", self.device.status)
+        self.check_whole()
+        self.assertEqual(len(self.server.requests), 1)
 
     def test_a_hash_is_checked_that_is_given_or_told(self):
         digest = hashlib.sha256(self.content).hexdigest()
