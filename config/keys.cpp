@@ -232,6 +232,9 @@ constexpr std::array kKeys = {
            "predicted to be quicker, by length. The root's choice counts."),
     integer("models.batch_tokens", models<&M::batch_tokens>, "tokens", 1, 4096,
             "Prompt tokens that one step takes. More is faster and needs more memory."),
+    integer("models.parallel", models<&M::parallel>, "requests", 1, 64,
+            "Requests that are computed together, as far as the KV cache has room. More write more "
+            "tokens a second in all, and each of them fewer. The root's choice counts."),
     integer("models.queue", models<&M::queue>, "requests", 1, 4096,
             "Requests that may wait; further ones are refused as busy."),
     integer("models.max_prompt_tokens", models<&M::max_prompt_tokens>, "tokens", 0, 1 << 20,
