@@ -17,6 +17,15 @@ std::string plural(std::uint32_t count, std::string_view word) {
     return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
 }
 
+/// "12 tokens, 8 of them known, in 0.10 s (40.0 tokens/s)".
+std::string prompt_text(const messages::Done& done) {
+    const std::string known =
+        done.cached_tokens == 0 ? "" : fmt::format(", {} of them known,", done.cached_tokens);
+    return fmt::format("{}{} in {}{}", plural(done.prompt_tokens, "token"), known,
+                       seconds_text(done.prefill_seconds),
+                       rate(done.prompt_tokens - done.cached_tokens, done.prefill_seconds));
+}
+
 /// Why it ended, where that was not by itself.
 std::string ending(const messages::Done& done) {
     switch (done.reason) {
@@ -35,11 +44,10 @@ std::string ending(const messages::Done& done) {
 }  // namespace
 
 std::string summary(const messages::Done& done, std::uint64_t seed, bool sampled) {
-    std::string text = fmt::format(
-        "{} in {}{}; prompt of {} in {}{}", plural(done.generated_tokens, "token"),
-        seconds_text(done.decode_seconds), rate(done.generated_tokens, done.decode_seconds),
-        plural(done.prompt_tokens, "token"), seconds_text(done.prefill_seconds),
-        rate(done.prompt_tokens, done.prefill_seconds));
+    std::string text =
+        fmt::format("{} in {}{}; prompt of {}", plural(done.generated_tokens, "token"),
+                    seconds_text(done.decode_seconds),
+                    rate(done.generated_tokens, done.decode_seconds), prompt_text(done));
     if (done.load_seconds >= 0.005) {
         text += fmt::format("; loaded in {}", seconds_text(done.load_seconds));
     }
@@ -55,9 +63,7 @@ std::string summary(const messages::Done& done, std::uint64_t seed, bool sampled
 std::string stats(const messages::Done& done, std::uint64_t seed, bool sampled) {
     std::string text =
         fmt::format("Model     {} on {}\n", one_line(done.model), plural(done.devices, "device"));
-    text += fmt::format("Prompt    {} in {}{}\n", plural(done.prompt_tokens, "token"),
-                        seconds_text(done.prefill_seconds),
-                        rate(done.prompt_tokens, done.prefill_seconds));
+    text += fmt::format("Prompt    {}\n", prompt_text(done));
     text += fmt::format("Answer    {} in {}{}", plural(done.generated_tokens, "token"),
                         seconds_text(done.decode_seconds),
                         rate(done.generated_tokens, done.decode_seconds));

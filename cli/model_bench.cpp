@@ -21,7 +21,8 @@ messages::Generate question(const std::string& model, const messages::DescribeRe
                             std::uint32_t prompt, std::uint32_t answer) {
     messages::Generate generate;
     generate.model = model;
-    generate.prompt_ids = bench_prompt(prompt, about.vocabulary);
+    // One that was computed before would be found and not be measured.
+    generate.prompt_ids = bench_prompt(prompt, about.vocabulary, std::random_device()());
     generate.max_tokens = answer;
     generate.ignore_eos = true;
     generate.sampling.temperature = 0;
@@ -52,10 +53,11 @@ double Rate::deviation() const noexcept {
     return std::sqrt(sum / static_cast<double>(tokens_per_second.size() - 1));
 }
 
-std::vector<std::int32_t> bench_prompt(std::uint32_t tokens, std::uint32_t vocabulary) {
+std::vector<std::int32_t> bench_prompt(std::uint32_t tokens, std::uint32_t vocabulary,
+                                       std::uint32_t seed) {
     const std::uint32_t quarter = vocabulary / 4;
     const std::uint32_t range = std::max(1U, vocabulary - 2 * quarter);
-    std::mt19937 random;  // of a fixed seed
+    std::mt19937 random(seed);
     std::vector<std::int32_t> ids;
     for (std::uint32_t i = 0; i < tokens; ++i) {
         ids.push_back(static_cast<std::int32_t>(quarter + random() % range));
@@ -120,7 +122,8 @@ int model_bench(Common common, const BenchOptions& options) {
         const auto written = run(1, options.answer);
         if (!written || session.code() != kOk) return session.code();
         devices = written->devices;
-        reading.tokens_per_second.push_back(read->prompt_tokens / read->prefill_seconds);
+        reading.tokens_per_second.push_back((read->prompt_tokens - read->cached_tokens) /
+                                            read->prefill_seconds);
         writing.tokens_per_second.push_back(written->generated_tokens / written->decode_seconds);
     }
     session.progress().clear();

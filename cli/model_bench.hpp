@@ -22,8 +22,9 @@ std::string bench_table(const mesh::messages::DescribeReply& model, std::uint32_
 std::string bench_json(const mesh::messages::DescribeReply& model, std::uint32_t devices,
                        const std::vector<Rate>& rates);
 
-/// Ids of a prompt of so many tokens, always the same, of the middle of a vocabulary: at its ends
-/// are tokens that mean something to a model.
-std::vector<std::int32_t> bench_prompt(std::uint32_t tokens, std::uint32_t vocabulary);
+/// Ids of a prompt of so many tokens, of the middle of a vocabulary: at its ends are tokens that
+/// mean something to a model. With another seed it begins otherwise.
+std::vector<std::int32_t> bench_prompt(std::uint32_t tokens, std::uint32_t vocabulary,
+                                       std::uint32_t seed);
 
 }  // namespace shoal::cli

@@ -239,6 +239,9 @@ constexpr std::array kKeys = {
            "free. auto: yes. never: no. `shoal rm` removes it."),
     integer("models.batch_tokens", models<&M::batch_tokens>, "tokens", 1, 4096,
             "Prompt tokens that one step takes. More is faster and needs more memory."),
+    integer("models.parallel", models<&M::parallel>, "requests", 1, 64,
+            "Requests that are computed together, as far as the KV cache has room. More write more "
+            "tokens a second in all, and each of them fewer. The root's choice counts."),
     integer("models.queue", models<&M::queue>, "requests", 1, 4096,
             "Requests that may wait; further ones are refused as busy."),
     integer("models.max_prompt_tokens", models<&M::max_prompt_tokens>, "tokens", 0, 1 << 20,

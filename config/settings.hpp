@@ -73,6 +73,7 @@ struct ModelSettings {
     Prefill prefill = Prefill::automatic;
     WholeFile whole_file = WholeFile::automatic;
     std::uint32_t batch_tokens = 256;     ///< rows of one prefill step
+    std::uint32_t parallel = 16;          ///< requests that are computed together
     std::uint32_t queue = 32;             ///< requests that may wait
     std::uint32_t max_prompt_tokens = 0;  ///< 0: the context is the limit
     bool guess_pretokenizer = false;      ///< take models whose pre-tokenizer is not known

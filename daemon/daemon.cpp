@@ -201,6 +201,7 @@ std::unique_ptr<Engine> Daemon::make_engine() {
     EngineThread::Options options;
     options.threads = placement_.threads;
     options.cpus = placement_.allowed;
+    options.parallel = settings_.models.parallel;
     options.max_prompt_tokens = settings_.models.max_prompt_tokens;
     return std::make_unique<EngineThread>(
         kernels_, options, [this] { return make_data_plane(); }, engine_events());

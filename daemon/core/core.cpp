@@ -243,6 +243,7 @@ mesh::messages::StatusReply DaemonCore::status() const {
     parts.offer = member_.offer() ? &*member_.offer() : nullptr;
     parts.states = &root_.devices();
     parts.speed = ports_.engine.speed();
+    parts.parallel = ports_.engine.parallel();
     parts.queued = root_.queued();
     parts.links = &survey_.known();
     return cluster_status(parts);

@@ -9,8 +9,9 @@ namespace {
 
 using mesh::messages::Failed;
 
-std::uint64_t blocks_of(std::uint64_t positions) {
-    return (positions + exec::KvCache::kBlockPositions - 1) / exec::KvCache::kBlockPositions;
+exec::KvShape without_memory(exec::KvShape shape) {
+    shape.layers = 0;
+    return shape;
 }
 
 // Weight of the newest sample in the running speeds.
@@ -22,11 +23,12 @@ Batch::Batch(const PlanSpec& spec, exec::Executor& executor, exec::Collective& c
              const Limits& limits, Worker& prompts, std::function<void()> wake, Emit emit)
     : spec_(spec),
       root_(executor, collective, *spec.model->source),
-      limits_{std::min(limits.parallel, spec.options.max_outputs), limits.max_prompt_tokens},
+      limits_{std::min({limits.parallel, spec.options.max_outputs, spec.options.max_rows}),
+              limits.max_prompt_tokens},
       prompts_(prompts),
       wake_(std::move(wake)),
       emit_(std::move(emit)),
-      capacity_blocks_(executor.cache().capacity_blocks()) {}
+      blocks_(without_memory(executor.cache().shape()), spec.options.kv_positions) {}
 
 Batch::~Batch() {
     for (Waiting& waiting : waiting_) waiting.stop.request_stop();
@@ -38,10 +40,10 @@ void Batch::add(Job job) {
     const JobId id = job.id;
     const Generation::Room room{spec_.options.kv_positions, limits_.max_prompt_tokens};
     const auto promise = std::make_shared<std::promise<Generation::Begun>>();
-    auto task = [promise, room, job = std::move(job), sequence = next_sequence_++,
-                 model = spec_.model, wake = wake_](const std::stop_token& stop) mutable {
+    auto task = [promise, room, job = std::move(job), model = spec_.model,
+                 wake = wake_](const std::stop_token& stop) mutable {
         try {
-            promise->set_value(Generation::begin(std::move(job), sequence, *model, room, stop));
+            promise->set_value(Generation::begin(std::move(job), *model, room, stop));
         } catch (...) {
             promise->set_exception(std::current_exception());
         }
@@ -60,9 +62,12 @@ void Batch::cancel(JobId job) {
         emit_(job, Failed{mesh::messages::ErrorCode::cancelled, "cancelled while waiting"});
         return;
     }
-    if (next_ && next_->job().id == job) {
-        next_.reset();
-        emit_(job, Failed{mesh::messages::ErrorCode::cancelled, "cancelled while waiting"});
+    const auto ready = std::find_if(ready_.begin(), ready_.end(),
+                                    [&](const auto& g) { return g->job().id == job; });
+    if (ready != ready_.end()) {
+        (*ready)->cancel();
+        tell_end(**ready);
+        ready_.erase(ready);
         return;
     }
     for (std::size_t i = 0; i < running_.size(); ++i) {
@@ -80,7 +85,7 @@ bool Batch::first_has_begun() const {
 
 // Takes the first job that has begun and can run at all; false when there is none yet.
 bool Batch::take_next() {
-    while (!next_ && first_has_begun()) {
+    while (ready_.empty() && first_has_begun()) {
         Waiting first = std::move(waiting_.front());
         waiting_.pop_front();
         try {
@@ -88,58 +93,80 @@ bool Batch::take_next() {
             if (const Failed* failed = std::get_if<Failed>(&begun)) {
                 emit_(first.id, *failed);
             } else {
-                next_ = std::move(std::get<0>(begun));
+                ready_.push_back(std::move(std::get<0>(begun)));
             }
         } catch (const std::exception& e) {
             // One text that cannot be tokenised must not end the plan for the others.
             emit_(first.id, Failed{mesh::messages::ErrorCode::internal, e.what()});
         }
     }
-    return next_ != nullptr;
+    return !ready_.empty();
 }
 
 // Jobs start in order; one that does not fit now holds up those behind it, so that a long
 // request is not overtaken for ever.
 void Batch::admit() {
     while (running_.size() < limits_.parallel && take_next()) {
-        const std::uint64_t blocks = blocks_of(next_->reserved_positions());
-        if (reserved_blocks_ + blocks > capacity_blocks_) return;
-        reserved_blocks_ += blocks;
-        running_.push_back(std::move(next_));
-        if (running_.back()->finished()) finish(running_.size() - 1);
+        Generation& first = *ready_.front();
+        root_.settle_kind(first.sequence());
+        if (first.finished()) {
+            tell_end(first);
+        } else if (!may_share_soon(first) && seat(first)) {
+            running_.push_back(std::move(ready_.front()));
+        } else {
+            return;
+        }
+        ready_.pop_front();
     }
 }
 
-void Batch::finish(std::size_t index) {
-    Generation& generation = *running_[index];
+void Batch::tell_end(Generation& generation) {
     if (generation.failed()) {
         emit_(generation.job().id, *generation.failed());
+    } else if (generation.sequence().id == 0 && generation.cancelled()) {
+        emit_(generation.job().id,
+              Failed{mesh::messages::ErrorCode::cancelled, "cancelled while waiting"});
     } else {
         emit_(generation.job().id,
               generation.done(spec_.model->name, static_cast<std::uint32_t>(spec_.peers.size())));
     }
-    // One that never ran holds nothing, and any number of them may end between two steps.
-    if (generation.sequence().computed != 0) root_.release(generation.sequence().id);
-    reserved_blocks_ -= blocks_of(generation.reserved_positions());
+}
+
+void Batch::finish(std::size_t index) {
+    tell_end(*running_[index]);
+    give_back(running_[index]->sequence());
     running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+// Sequences with one row go first, so that a long prompt does not hold up running answers; how many
+// these are is returned. Prompts follow in order or, half of the time, the shortest first: so a
+// question does not wait for a book, and the book comes to its end. (Two turns of each, as steps of
+// the two kinds may take turns as well.)
+std::size_t Batch::choose_order() {
+    batch_index_.clear();
+    for (std::size_t i = 0; i < running_.size(); ++i) batch_index_.push_back(i);
+    const auto prompts =
+        std::stable_partition(batch_index_.begin(), batch_index_.end(),
+                              [&](std::size_t i) { return !running_[i]->prefilling(); });
+    const auto left = [&](std::size_t i) {
+        const exec::Sequence& s = running_[i]->sequence();
+        return s.tokens.size() - s.computed;
+    };
+    if ((turn_++ & 2) != 0) {
+        std::stable_sort(prompts, batch_index_.end(),
+                         [&](std::size_t a, std::size_t b) { return left(a) < left(b); });
+    }
+    batch_.clear();
+    for (const std::size_t i : batch_index_) batch_.push_back(&running_[i]->sequence());
+    return static_cast<std::size_t>(prompts - batch_index_.begin());
 }
 
 exec::Status Batch::step() {
     admit();
+    make_room();
     if (running_.empty()) return exec::Status::ok;
 
-    // Sequences with one row go first, so that a long prompt does not hold up running answers.
-    batch_.clear();
-    batch_index_.clear();
-    std::size_t decoding = 0;
-    for (const bool prefilling : {false, true}) {
-        decoding = batch_.size();
-        for (std::size_t i = 0; i < running_.size(); ++i) {
-            if (running_[i]->prefilling() != prefilling) continue;
-            batch_.push_back(&running_[i]->sequence());
-            batch_index_.push_back(i);
-        }
-    }
+    const std::size_t decoding = choose_order();
     // Those that prefill come last; a step need not have rows of them (exec::Root::step).
     const auto in_prompts = [&] {
         std::uint64_t rows = 0;
@@ -148,10 +175,11 @@ exec::Status Batch::step() {
     };
     const std::uint64_t before = in_prompts();
     const Clock::time_point start = Clock::now();
-    if (const exec::Status status = root_.step(batch_, chosen_); status != exec::Status::ok) {
+    const exec::PromptRows most = decoding == 0 ? exec::PromptRows() : pace_.prompt_rows();
+    if (const exec::Status status = root_.step(batch_, chosen_, most); status != exec::Status::ok) {
         return status;
     }
-    measure(in_prompts() - before, chosen_.size(), Clock::now() - start);
+    measure(in_prompts() - before, decoding != 0, Clock::now() - start);
     hand_out();
     return exec::Status::ok;
 }
@@ -159,13 +187,16 @@ exec::Status Batch::step() {
 // What the step brought: tokens of prompts, then those that were chosen, then ends.
 void Batch::hand_out() {
     for (const auto& generation : running_) {
+        const exec::Sequence& s = generation->sequence();
+        const bool grown = generation->prefilling() || !prefixes_.knows(s.id);
+        if (s.computed != 0 && !s.pool && grown) prefixes_.add_running(s);
         if (const auto tokens = generation->advance()) emit_(generation->job().id, *tokens);
     }
     for (const exec::Chosen& c : chosen_) {
         Generation& generation = *running_[batch_index_[c.sequence]];
         mesh::messages::Token token = generation.accept(c.token, c.scores);
         if (token.index == generation.resumed_tokens()) token.model = spec_.model->name;
-        ++generated_;
+        ++counts_.generated_tokens;
         emit_(generation.job().id, token);
     }
     for (std::size_t i = running_.size(); i-- != 0;) {
@@ -173,13 +204,14 @@ void Batch::hand_out() {
     }
 }
 
-void Batch::measure(std::uint64_t prompt_rows, std::size_t decoded, Clock::duration took) {
+void Batch::measure(std::uint64_t prompt_rows, bool answers, Clock::duration took) {
     const double seconds = std::max(1e-9, std::chrono::duration<double>(took).count());
-    if (prompt_rows == 0 && decoded == 0) return;
+    pace_.stepped(prompt_rows, answers, root_.shared_rows(), seconds);
+    if (prompt_rows == 0 && chosen_.empty()) return;
     if (prompt_rows != 0) {
         prefill_speed_ = static_cast<double>(prompt_rows) / seconds;
     } else {
-        const double now = static_cast<double>(decoded) / seconds;
+        const double now = static_cast<double>(chosen_.size()) / seconds;
         decode_speed_ = decode_speed_ == 0 ? now : decode_speed_ + kNewest * (now - decode_speed_);
     }
 }

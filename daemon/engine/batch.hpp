@@ -12,16 +12,26 @@
 
 #include "daemon/engine/generation.hpp"
 #include "daemon/engine/plan_spec.hpp"
+#include "daemon/engine/prefix_index.hpp"
+#include "daemon/engine/step_pace.hpp"
+#include "daemon/exec/kv_cache.hpp"
 #include "daemon/exec/runner.hpp"
 #include "daemon/loop/worker.hpp"
 
 namespace shoal {
 
+struct BatchCounts {
+    std::uint64_t generated_tokens = 0;
+    std::uint64_t preemptions = 0;    ///< how often one that ran gave its room to those before it
+    std::uint64_t prompt_tokens = 0;  ///< of prompts that were begun
+    std::uint64_t cached_tokens = 0;  ///< of these, those that need not be computed
+};
+
 /// Owned by the engine's thread.
 class Batch {
   public:
     struct Limits {
-        std::uint32_t parallel = 4;           ///< jobs run together
+        std::uint32_t parallel = 16;          ///< jobs run together
         std::uint32_t max_prompt_tokens = 0;  ///< 0: the context is the limit
     };
     using Emit = std::function<void(JobId, const mesh::messages::Event&)>;
@@ -33,20 +43,24 @@ class Batch {
     /// What has not begun is given up.
     ~Batch();
 
-    /// A job to be run as soon as there is room for it, after those before it.
+    /// A job to be run as soon as there is room for its prompt, after those before it.
     void add(Job job);
     void cancel(JobId job);
     /// Nothing to do until it is woken or told more.
-    bool idle() const { return !next_ && running_.empty() && !first_has_begun(); }
+    bool idle() const { return ready_.empty() && running_.empty() && !first_has_begun(); }
 
     /// Admit what fits and run one step.
     exec::Status step();
 
     std::size_t running() const noexcept { return running_.size(); }
+    /// Blocks of the cache that are taken, by those that run and by texts that are kept.
+    std::uint32_t used_blocks() const noexcept { return blocks_.used_blocks(); }
+    /// Part of the cache that those that run have.
+    double cache_use() const;
+    /// What happened so far.
+    const BatchCounts& counts() const noexcept { return counts_; }
     double prefill_speed() const noexcept { return prefill_speed_; }
     double decode_speed() const noexcept { return decode_speed_; }
-    /// Tokens generated since the last call.
-    std::uint32_t take_generated() noexcept { return std::exchange(generated_, 0); }
 
   private:
     // A job whose generation begins on the worker.
@@ -59,9 +73,19 @@ class Batch {
     void admit();
     bool first_has_begun() const;
     bool take_next();
+    bool may_share_soon(const Generation& generation) const;
+    bool seat(Generation& generation);
+    std::uint64_t blocks_in_use(const PrefixIndex::Match& with) const;
+    bool evict();
+    void make_room();
+    void send_back();
+    std::size_t choose_order();
     void finish(std::size_t index);
+    void tell_end(Generation& generation);
+    void give_back(const exec::Sequence& sequence);
+    void free(exec::SequenceId sequence);
     void hand_out();
-    void measure(std::uint64_t prompt_rows, std::size_t decoded, Clock::duration took);
+    void measure(std::uint64_t prompt_rows, bool answers, Clock::duration took);
 
     const PlanSpec& spec_;
     exec::Root root_;
@@ -71,17 +95,23 @@ class Batch {
     const Emit emit_;
 
     std::deque<Waiting> waiting_;
-    std::unique_ptr<Generation> next_;                  // the first that waits for room
-    std::vector<std::unique_ptr<Generation>> running_;  // in order of arrival
-    std::uint64_t reserved_blocks_ = 0;
-    const std::uint64_t capacity_blocks_;
+    // All in order of arrival: whoever runs came before whoever waits for room, those that ran
+    // before the others, and these before those that have not begun.
+    std::deque<std::unique_ptr<Generation>> ready_;
+    std::vector<std::unique_ptr<Generation>> running_;
+    // Who has which blocks, once the orders given so far are carried out; never fewer than the
+    // devices' caches then have taken. Without memory.
+    exec::KvCache blocks_;
+    PrefixIndex prefixes_;  // of sequences that have blocks
     exec::SequenceId next_sequence_ = 1;
+    BatchCounts counts_;
+    std::uint32_t turn_ = 0;
+    StepPace pace_;
     std::vector<exec::Sequence*> batch_;
     std::vector<std::size_t> batch_index_;
     std::vector<exec::Chosen> chosen_;
     double prefill_speed_ = 0;
     double decode_speed_ = 0;
-    std::uint32_t generated_ = 0;
 };
 
 }  // namespace shoal

@@ -29,12 +29,16 @@ struct PlanOutcome {
     std::vector<mesh::DeviceId> missing;  ///< from whom nothing came, if that is why
 };
 
-/// Speeds of the current or last generation.
+/// Speeds of the current or last generation, and what was done since the start.
 struct EngineSpeed {
     double prefill_tokens_per_second = 0;
     double decode_tokens_per_second = 0;
-    std::uint64_t generated_tokens = 0;  ///< since the start
+    std::uint64_t generated_tokens = 0;
     std::uint32_t running = 0;
+    std::uint64_t preemptions = 0;    ///< jobs that gave their room in the cache to others
+    std::uint64_t prompt_tokens = 0;  ///< of jobs that were begun
+    std::uint64_t cached_tokens = 0;  ///< of these, those whose K and V were there
+    double cache_use = 0;             ///< part of the cache that jobs have now
 };
 
 /// What an engine says. Called on a thread of its own; must return quickly.

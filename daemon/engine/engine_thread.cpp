@@ -120,7 +120,8 @@ void EngineThread::cancel(JobId job) {
 }
 
 EngineSpeed EngineThread::speed() const noexcept {
-    return {prefill_speed_, decode_speed_, generated_, running_};
+    return {prefill_speed_, decode_speed_,  generated_,     running_,
+            preemptions_,   prompt_tokens_, cached_tokens_, cache_use_};
 }
 
 std::vector<mesh::LinkReport> EngineThread::links() const {
@@ -163,6 +164,7 @@ void EngineThread::carry_out(const PlanSpec& spec, const std::stop_token& ending
         outcome = {e.what(), Fault::own, {}};
     }
     running_ = 0;
+    cache_use_ = 0;
 #ifdef __GLIBC__
     malloc_trim(0);  // Buffers of the plan that malloc would keep are other programs' to use.
 #endif
@@ -209,6 +211,19 @@ bool EngineThread::wait_for_start(mesh::PlanId plan, const std::stop_token& endi
     return changed_.wait(lock, ending, [&] { return start_ == plan; }) && !ending.stop_requested();
 }
 
+void EngineThread::count(const Batch& batch, BatchCounts& counted) {
+    const BatchCounts& now = batch.counts();
+    prefill_speed_ = batch.prefill_speed();
+    decode_speed_ = batch.decode_speed();
+    running_ = static_cast<std::uint32_t>(batch.running());
+    cache_use_ = batch.cache_use();
+    generated_ += now.generated_tokens - counted.generated_tokens;
+    preemptions_ += now.preemptions - counted.preemptions;
+    prompt_tokens_ += now.prompt_tokens - counted.prompt_tokens;
+    cached_tokens_ += now.cached_tokens - counted.cached_tokens;
+    counted = now;
+}
+
 PlanOutcome EngineThread::serve(const PlanSpec& spec, Loaded& loaded,
                                 const std::stop_token& ending) {
     mesh::JoinOptions options;
@@ -247,6 +262,7 @@ PlanOutcome EngineThread::serve(const PlanSpec& spec, Loaded& loaded,
         };
         Batch loop(spec, *loaded.executor, *collective,
                    {options_.parallel, options_.max_prompt_tokens}, prompts_, wake, events_.event);
+        BatchCounts counted;
         for (;;) {
             std::set<JobId> cancelled;
             {
@@ -262,10 +278,7 @@ PlanOutcome EngineThread::serve(const PlanSpec& spec, Loaded& loaded,
             for (const JobId job : cancelled) loop.cancel(job);
             status = loop.step();
             if (status != exec::Status::ok) break;
-            prefill_speed_ = loop.prefill_speed();
-            decode_speed_ = loop.decode_speed();
-            generated_ += loop.take_generated();
-            running_ = static_cast<std::uint32_t>(loop.running());
+            count(loop, counted);
         }
     }
     if (ending.stop_requested() || status == exec::Status::ok) return {};

@@ -26,6 +26,9 @@ class DataPlane;
 
 namespace shoal {
 
+class Batch;
+struct BatchCounts;
+
 class EngineThread final : public Engine {
   public:
     /// Makes the data plane; called on the engine's thread, which owns it. Null: every plan has
@@ -35,7 +38,7 @@ class EngineThread final : public Engine {
     struct Options {
         std::uint32_t threads = 1;
         std::vector<std::uint32_t> cpus;                 ///< of these threads; empty: any
-        std::uint32_t parallel = 4;                      ///< jobs run together
+        std::uint32_t parallel = 16;                     ///< jobs run together
         std::uint32_t max_prompt_tokens = 0;             ///< 0: the context is the limit
         std::chrono::milliseconds join_timeout{10000};   ///< for all devices to connect
         std::chrono::milliseconds silence_limit{10000};  ///< of a device within a step
@@ -66,6 +69,7 @@ class EngineThread final : public Engine {
     void carry_out(const PlanSpec& spec, const std::stop_token& ending);
     std::unique_ptr<Loaded> load_slice(const PlanSpec& spec, const std::stop_token& ending);
     bool wait_for_start(mesh::PlanId plan, const std::stop_token& ending);
+    void count(const Batch& batch, BatchCounts& counted);
     PlanOutcome serve(const PlanSpec& spec, Loaded& loaded, const std::stop_token& ending);
 
     const kernels::Table& kernels_;
@@ -86,8 +90,9 @@ class EngineThread final : public Engine {
     EffortCounter effort_;
     std::atomic<double> prefill_speed_{0};
     std::atomic<double> decode_speed_{0};
-    std::atomic<std::uint64_t> generated_{0};
+    std::atomic<std::uint64_t> generated_{0}, preemptions_{0}, prompt_tokens_{0}, cached_tokens_{0};
     std::atomic<std::uint32_t> running_{0};
+    std::atomic<double> cache_use_{0};
 
     // Owned by the engine's thread.
     std::unique_ptr<mesh::DataPlane> data_plane_;

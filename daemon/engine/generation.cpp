@@ -231,8 +231,8 @@ void Generation::look_ahead() {
     sequence_.allowed = failed_ ? nullptr : grammar_->allowed();
 }
 
-Generation::Begun Generation::begin(Job job, exec::SequenceId sequence, const OpenModel& model,
-                                    const Room& room, const std::stop_token& stop) {
+Generation::Begun Generation::begin(Job job, const OpenModel& model, const Room& room,
+                                    const std::stop_token& stop) {
     std::unique_ptr<Generation> g(new Generation(std::move(job), model));
     const mesh::messages::Generate& request = g->job_.request;
     const std::size_t n_vocab = model.hparams.n_vocab;
@@ -245,8 +245,7 @@ Generation::Begun Generation::begin(Job job, exec::SequenceId sequence, const Op
     const std::uint64_t left = g->answers() ? room.positions - tokens.size() : 0;
     const std::uint64_t wanted = request.max_tokens == 0 ? left : request.max_tokens;
     g->limit_ = static_cast<std::uint32_t>(std::min(wanted, left));
-    g->reserved_ = tokens.size() + g->limit_;
-    g->sequence_.id = sequence;
+    g->most_positions_ = tokens.size() + g->limit_;
     g->sequence_.sampling = sampling_of(request.sampling);
     if (auto failed = g->take_constraint()) return *failed;
     if (auto failed = g->replay(stop)) return *failed;
@@ -292,6 +291,12 @@ std::optional<PromptTokens> Generation::advance() {
     return out;
 }
 
+void Generation::forget() noexcept {
+    sequence_.computed = 0;
+    sequence_.scored_from = std::max(1U, prompt_shown_);
+    if (sequence_.pool) sequence_.pool->clear();
+}
+
 mesh::messages::Token Generation::accept(model::TokenId id, std::span<const exec::Logprob> scores) {
     if (!first_token_) first_token_ = Clock::now();
     const auto index = static_cast<std::uint32_t>(job_.request.resume_ids.size());
@@ -325,6 +330,7 @@ mesh::messages::Done Generation::done(const std::string& model, std::uint32_t de
     done.reasoning_tokens = answer_->reasoning_tokens();
     if (done.reason == StopReason::stop) done.stopped_by = answer_->stopped_by();
     done.prompt_tokens = prompt_tokens_;
+    done.cached_tokens = std::min(cached_tokens_, prompt_tokens_);
     done.generated_tokens = static_cast<std::uint32_t>(job_.request.resume_ids.size());
     done.model = model;
     done.load_seconds = seconds(job_.loading);

@@ -48,7 +48,7 @@ class Generation {
     /// Makes a prompt of a conversation, tokenises it, compiles a grammar and replays resume_ids,
     /// which takes long when they are long: not for the engine's thread. `model` outlives the
     /// generation and has a tokenizer.
-    static Begun begin(Job job, exec::SequenceId sequence, const OpenModel& model, const Room& room,
+    static Begun begin(Job job, const OpenModel& model, const Room& room,
                        const std::stop_token& stop = {});
 
     /// After each step, before accept(): the tokens of the prompt that are to be shown by now, as
@@ -56,20 +56,31 @@ class Generation {
     std::optional<mesh::messages::PromptTokens> advance();
     /// Take the chosen token; the event to show.
     mesh::messages::Token accept(model::TokenId id, std::span<const exec::Logprob> scores = {});
+    /// The cache has lost it: its tokens are to be computed again. Nothing else begins anew.
+    void forget() noexcept;
     void cancel() noexcept { reason_ = mesh::messages::StopReason::cancelled; }
+    bool cancelled() const noexcept { return reason_ == mesh::messages::StopReason::cancelled; }
     bool finished() const noexcept { return reason_ || failed_; }
     /// Why it cannot go on: nothing is left that its grammar allows.
     const std::optional<mesh::messages::Failed>& failed() const noexcept { return failed_; }
     /// The final event. Requires: finished() and not failed().
     mesh::messages::Done done(const std::string& model, std::uint32_t devices);
 
+    /// Its id is 0 until it has room in the cache.
     exec::Sequence& sequence() noexcept { return sequence_; }
     const Job& job() const noexcept { return job_; }
+    const exec::Sequence& sequence() const noexcept { return sequence_; }
+    /// What others computed serves it: it wants no more of its first tokens than their K and V.
+    bool may_reuse() const noexcept {
+        return !sequence_.pool && sequence_.scored_from >= sequence_.scored_until;
+    }
+    /// Tokens of the prompt that were there already when it began.
+    void set_cached(std::uint32_t tokens) noexcept { cached_tokens_ = tokens; }
     std::uint32_t prompt_tokens() const noexcept { return prompt_tokens_; }
     /// Tokens that other plans chose before.
     std::uint32_t resumed_tokens() const noexcept { return resumed_; }
     /// Positions that it may come to use.
-    std::uint64_t reserved_positions() const noexcept { return reserved_; }
+    std::uint64_t most_positions() const noexcept { return most_positions_; }
     bool prefilling() const noexcept { return sequence_.computed + 1 < sequence_.tokens.size(); }
 
   private:
@@ -97,9 +108,10 @@ class Generation {
     exec::Sequence sequence_;
     std::optional<AnswerStream> answer_;  // once the prompt is known
     std::uint32_t prompt_tokens_ = 0;
+    std::uint32_t cached_tokens_ = 0;
     std::uint32_t prompt_shown_ = 0;  // tokens of it that advance() gave
     std::uint32_t limit_ = 0;         // tokens to generate at most, resumed ones included
-    std::uint64_t reserved_ = 0;
+    std::uint64_t most_positions_ = 0;
     std::optional<AnswerGrammar> grammar_;
     std::optional<mesh::messages::StopReason> reason_;
     std::optional<mesh::messages::Failed> failed_;

@@ -123,10 +123,10 @@ Status Executor::prepare(const Step& step) {
     if (const Status s = take_outputs(step); s != Status::ok) return s;
     if (const Status s = check_hidden(step); s != Status::ok) return s;
     choose_rows(step);
-    for (const SequenceId id : step.releases) cache_.release(id);
     for (const Fork& fork : step.forks) {
         if (!cache_.fork(fork.from, fork.to, fork.positions)) return Status::malformed;
     }
+    for (const SequenceId id : step.releases) cache_.release(id);
     for (const Row& row : step.rows) {
         if (row.position >= options_.kv_positions) return Status::malformed;
         if (!cache_.reserve(row.sequence, row.position, row.position + 1)) {

@@ -61,9 +61,10 @@ bool KvCache::fork(SequenceId from, SequenceId to, std::uint32_t positions) {
     if (source == sequences_.end() || source->second.size() < needed || sequences_.contains(to)) {
         return false;
     }
-    std::vector<std::uint32_t> list(source->second.begin(), source->second.begin() + needed);
+    std::vector<std::uint32_t>& list = sequences_[to];
+    list.reserve(refs_.size());
+    list.assign(source->second.begin(), source->second.begin() + needed);
     for (const std::uint32_t id : list) ++refs_[id];
-    sequences_.emplace(to, std::move(list));
     return true;
 }
 

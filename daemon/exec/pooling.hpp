@@ -28,6 +28,8 @@ class Pool {
     RowRange wanted(std::uint32_t first, std::uint32_t count) const noexcept;
     /// What the model makes of the next wanted tokens (rows, dim).
     void add(std::span<const float> states, std::size_t dim);
+    /// What was added is forgotten.
+    void clear() noexcept { added_ = 0, sum_.clear(); }
     /// The vector as it is, neither normalised nor cut. Requires: all that is wanted was added.
     std::vector<float> vector() const;
 

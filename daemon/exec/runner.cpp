@@ -9,13 +9,25 @@ namespace shoal::exec {
 namespace {
 
 bool shares_rows(const Sequence& sequence) noexcept {
-    return sequence.computed < sequence.shared_until;
+    return sequence.computed < sequence.shared_until.value_or(0);
 }
 
 // Tokens not computed yet whose next one is given and wants scores.
 std::uint32_t targets_of(const Sequence& sequence) noexcept {
     const std::uint32_t first = sequence.computed + 1;
+    if (first < sequence.scored_from) return 0;
     return sequence.scored_until > first ? sequence.scored_until - first : 0;
+}
+
+// Tokens not computed yet whose next one's scores are known, before others whose are wanted.
+std::uint32_t known_of(const Sequence& sequence) noexcept {
+    const std::uint32_t first = sequence.computed + 1;
+    if (sequence.scored_from >= sequence.scored_until || first >= sequence.scored_from) return 0;
+    return sequence.scored_from - first;
+}
+
+bool in_prompt(const Sequence& sequence) noexcept {
+    return sequence.computed + 1 < sequence.tokens.size();
 }
 
 }  // namespace
@@ -29,19 +41,23 @@ Root::Root(Executor& executor, Collective& collective, const model::WeightSource
     step_.embedding_type = table.type;
 }
 
-// Where both kinds of steps are wanted, they take turns.
-void Root::choose_kind(std::span<Sequence* const> sequences) {
+void Root::settle_kind(Sequence& sequence) const {
+    if (sequence.shared_until) return;
     const std::uint32_t from = executor_.options().sequence_rows;
+    const auto tokens = static_cast<std::uint32_t>(sequence.tokens.size());
+    // Steps with a few rows only, an output each, are not worth it.
+    const bool scored = targets_of(sequence) != 0;
+    sequence.shared_until = from != 0 && tokens >= from && !scored ? tokens : 0;
+}
+
+// Where both kinds of steps are wanted, they take turns.
+void Root::choose_kind(std::span<Sequence* const> sequences, const PromptRows& most) {
     bool shared = false, others = false;
     for (Sequence* const s : sequences) {
-        if (s->computed == 0) {
-            const auto tokens = static_cast<std::uint32_t>(s->tokens.size());
-            // Steps with a few rows only, an output each, are not worth it.
-            const bool scored = targets_of(*s) != 0;
-            s->shared_until = from != 0 && tokens >= from && !scored ? tokens : 0;
-        }
+        settle_kind(*s);
         (shares_rows(*s) ? shared : others) = true;
     }
+    shared = shared && most.shared != 0;
     step_.sequence_parallel = shared && !(others && step_.sequence_parallel);
 }
 
@@ -56,11 +72,18 @@ void Root::share_outputs(std::span<Sequence* const> sequences) {
 
 // How many of its tokens this step computes.
 std::uint32_t Root::rows_of(const Sequence& sequence) const {
-    const std::size_t room = executor_.options().max_rows - step_.rows.size();
+    std::size_t room = executor_.options().max_rows - step_.rows.size();
+    if (in_prompt(sequence)) room = std::min<std::size_t>(room, prompt_rows_);
     const std::size_t outputs = executor_.options().max_outputs - step_.outputs.size();
     std::size_t wanted = sequence.tokens.size() - sequence.computed;
+    if (shares_rows(sequence)) {
+        // What follows was decoded, before all of it was to be computed again.
+        wanted = std::min<std::size_t>(wanted, *sequence.shared_until - sequence.computed);
+    }
     if (const std::uint32_t targets = targets_of(sequence); targets != 0) {
         wanted = std::min<std::size_t>({targets, outputs, outputs_for_targets_});
+    } else if (const std::uint32_t known = known_of(sequence); known != 0) {
+        wanted = known;
     } else if (sequence.answers && outputs == 0 && wanted != 0) {
         // A last token computed without an output could not choose the next one any more.
         --wanted;
@@ -72,6 +95,7 @@ void Root::add_rows(Sequence& sequence, std::size_t index) {
     const std::uint32_t count = rows_of(sequence);
     taken_.push_back(count);
     if (count == 0) return;
+    if (in_prompt(sequence)) prompt_rows_ -= count;
     const auto first = static_cast<std::uint32_t>(step_.rows.size());
     for (std::uint32_t i = 0; i < count; ++i) add_row(sequence, sequence.computed + i);
     if (sequence.pool) {
@@ -138,7 +162,8 @@ void Root::add_output(const Sequence& sequence, std::size_t index) {
     output_sequence_.push_back(index);
 }
 
-Status Root::step(std::span<Sequence* const> sequences, std::vector<Chosen>& chosen) {
+Status Root::step(std::span<Sequence* const> sequences, std::vector<Chosen>& chosen,
+                  const PromptRows& most) {
     chosen.clear();
     step_.rows.clear();
     step_.outputs.clear();
@@ -147,7 +172,8 @@ Status Root::step(std::span<Sequence* const> sequences, std::vector<Chosen>& cho
     output_sequence_.clear();
     hidden_sequence_.clear();
     taken_.clear();
-    choose_kind(sequences);
+    choose_kind(sequences, most);
+    prompt_rows_ = step_.sequence_parallel ? most.shared : most.together;
     share_outputs(sequences);
     for (std::size_t i = 0; i < sequences.size(); ++i) {
         if (step_.rows.size() == executor_.options().max_rows) break;

@@ -27,14 +27,16 @@ struct Sequence {
     std::vector<std::int32_t> tokens;  ///< prompt, then what was generated
     std::uint32_t computed = 0;        ///< tokens whose K and V every device holds
     Sampling sampling;
-    /// Tokens before this one are computed in sequence-parallel steps. Root::step sets it.
-    std::uint32_t shared_until = 0;
+    /// Tokens before this one are computed in sequence-parallel steps, also when they are computed
+    /// again. Root::settle_kind sets it, with the first step at the latest.
+    std::optional<std::uint32_t> shared_until{};
 
     /// Tokens whose scores are given with each token: its own and the likeliest logprobs - 1; 0:
     /// none. The same of tokens [1, scored_until), which must be there: they go to prompt_scores,
     /// in order, for the caller to take.
     std::uint32_t logprobs = 0;
     std::uint32_t scored_until = 0;
+    std::uint32_t scored_from = 1;  ///< those before it are known, and computed without scores
     std::vector<std::vector<Logprob>> prompt_scores{};
     /// The tokens that may be chosen next; null: all. Of the vocabulary's size, and not empty.
     std::shared_ptr<const grammar::TokenMask> allowed{};
@@ -47,6 +49,13 @@ struct Chosen {
     std::size_t sequence;  ///< index into the span given to step()
     std::int32_t token;
     std::vector<Logprob> scores{};  ///< when Sequence::logprobs is not 0
+};
+
+/// The most rows of prompts that a step takes, where it has others as well or has to be short for
+/// them: of sequences with more than one token left.
+struct PromptRows {
+    std::uint32_t together = UINT32_MAX;  ///< of a step that all sequences may be in
+    std::uint32_t shared = UINT32_MAX;    ///< of a sequence-parallel one
 };
 
 /// The root's side. Owned by the thread that runs the steps; all arguments outlive it.
@@ -64,20 +73,25 @@ class Root {
     /// are outputs that the other sequences cannot need.
     /// `chosen` is overwritten. After a failure nothing has changed but `computed` of sequences
     /// is to be set to 0 before they run under another plan.
-    Status step(std::span<Sequence* const> sequences, std::vector<Chosen>& chosen);
+    /// `most`: 0 only beside sequences with one token left.
+    Status step(std::span<Sequence* const> sequences, std::vector<Chosen>& chosen,
+                const PromptRows& most = {});
+    /// The last step was a sequence-parallel one.
+    bool shared_rows() const noexcept { return step_.sequence_parallel; }
+    /// Whether a text's rows are shared out follows from what it is at first, and stays.
+    void settle_kind(Sequence& sequence) const;
 
-    /// The sequence's cache blocks are freed with the next step. At most kMaxStepChanges, of
-    /// releases as of forks, between two steps.
-    void release(SequenceId id) { step_.releases.push_back(id); }
-    /// With the next step, after the releases, a new sequence begins with the first positions of
-    /// another.
+    /// With the next step a new sequence begins with the first positions of another.
     void fork(const Fork& fork) { step_.forks.push_back(fork); }
+    /// The sequence's cache blocks are freed with the next step, after the forks. At most
+    /// kMaxStepChanges, of releases as of forks, between two steps.
+    void release(SequenceId id) { step_.releases.push_back(id); }
 
     /// Tell the others that the plan ends.
     Status stop();
 
   private:
-    void choose_kind(std::span<Sequence* const> sequences);
+    void choose_kind(std::span<Sequence* const> sequences, const PromptRows& most);
     void share_outputs(std::span<Sequence* const> sequences);
     std::uint32_t rows_of(const Sequence& sequence) const;
     void add_rows(Sequence& sequence, std::size_t index);
@@ -104,6 +118,7 @@ class Root {
     std::vector<std::size_t> output_sequence_;  // index of the sequence of each output
     std::vector<std::size_t> hidden_sequence_;  // and of each range of hidden rows
     std::size_t outputs_for_targets_ = 0;       // that are left of this step's
+    std::uint32_t prompt_rows_ = 0;             // the same
     std::vector<std::uint32_t> taken_;          // rows of each sequence in this step
     std::vector<std::byte> message_;
     std::vector<std::byte> scores_message_;

@@ -46,8 +46,8 @@ struct RowRange {
 };
 
 struct Step {
-    std::vector<SequenceId> releases;  ///< done before the rows
-    std::vector<Fork> forks;           ///< done after the releases
+    std::vector<SequenceId> releases;  ///< done after the forks, before the rows
+    std::vector<Fork> forks;           ///< done before all else
     std::vector<Row> rows;
     std::vector<Output> outputs;     ///< rows ascending
     bool sequence_parallel = false;  ///< devices share out the rows, not the weights

@@ -27,8 +27,8 @@ class Reply : public std::enable_shared_from_this<Reply> {
     /// Has the reply's service request cancelled by another thread: a sink may not do it itself.
     using CancelLater = std::function<void(std::shared_ptr<Reply>)>;
 
-    /// Requests that are with the service at a time. As many as the root computes together: more
-    /// would fill its queue for others.
+    /// Requests that are with the service at a time: more would fill the root's batch and queue, in
+    /// which others want a place, too.
     static constexpr std::size_t kAtOnce = 4;
 
     /// `service` and what `cancel_later` refers to outlive the last call of close() or abort().

@@ -21,8 +21,8 @@ using mesh::messages::PlanOffer;
 
 namespace {
 
-// Jobs whose tokens one step may choose; the engine runs at most this many together.
-constexpr std::uint32_t kMaxOutputs = 16;
+// Tokens that one step may choose or tell the scores of, also where fewer jobs run together.
+constexpr std::uint32_t kLeastOutputs = 16;
 
 // A context shorter than this is of no use: rather say that memory is short.
 constexpr std::uint64_t kMinPositions = 256;
@@ -172,7 +172,7 @@ PlanOffer frame_of(const OpenModel& model, const config::ModelSettings& settings
     offer.max_rows = std::clamp<std::uint32_t>(
         static_cast<std::uint32_t>(kMaxPayloadBytes / (sizeof(float) * model.hparams.dim)), 1,
         std::min(settings.batch_tokens, exec::kMaxStepRows));
-    offer.max_outputs = kMaxOutputs;
+    offer.max_outputs = std::max(kLeastOutputs, settings.parallel);
     return offer;
 }
 

@@ -143,6 +143,11 @@ mesh::messages::StatusReply cluster_status(const StatusParts& parts) {
     reply.generated_tokens = parts.speed.generated_tokens;
     reply.tokens_per_second = parts.speed.decode_tokens_per_second;
     reply.prefill_tokens_per_second = parts.speed.prefill_tokens_per_second;
+    reply.parallel = parts.parallel;
+    reply.preemptions = parts.speed.preemptions;
+    reply.prompt_tokens = parts.speed.prompt_tokens;
+    reply.cached_tokens = parts.speed.cached_tokens;
+    reply.cache_use = parts.speed.cache_use;
     return reply;
 }
 

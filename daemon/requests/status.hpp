@@ -33,6 +33,7 @@ struct StatusParts {
     const mesh::messages::PlanOffer* offer = nullptr;  ///< the plan this device takes part in
     const std::map<mesh::DeviceId, PlanDeviceState>* states = nullptr;  ///< known to the root
     EngineSpeed speed;
+    std::uint32_t parallel = 0;
     std::uint32_t queued = 0;
     const KnownLinks* links = nullptr;  ///< known to the root
 };

@@ -241,6 +241,7 @@ void fields(F&& f, S& s) {
     f(12, "reasoning_tokens", s.reasoning_tokens);
     f(13, "stopped_by", s.stopped_by, kMaxRequestBytes);
     f(14, "embedding", s.embedding, kMaxEmbeddingWidth);
+    f(64, "cached_tokens", s.cached_tokens);
 }
 
 template <typename F, Of<Failed> S>
@@ -387,6 +388,11 @@ void fields(F&& f, S& s) {
     f(64, "reading_models", s.reading_models);
     f(65, "warnings", s.warnings, kMaxListedWarnings);
     f(66, "links", s.links, kMaxListedLinks);
+    f(67, "parallel", s.parallel);
+    f(68, "preemptions", s.preemptions);
+    f(69, "prompt_tokens", s.prompt_tokens);
+    f(70, "cached_tokens", s.cached_tokens);
+    f(71, "cache_use", s.cache_use);
 }
 
 template <typename F, Of<BenchReply> S>

@@ -217,8 +217,9 @@ struct Done {
     std::string reasoning;        ///< as text
     std::vector<ToolCall> calls;  ///< as text
     std::uint32_t reasoning_tokens = 0;
-    std::string stopped_by;        ///< the stop string; of StopReason::stop
-    std::vector<float> embedding;  ///< of Task::embed
+    std::string stopped_by;           ///< the stop string; of StopReason::stop
+    std::vector<float> embedding;     ///< of Task::embed
+    std::uint32_t cached_tokens = 0;  ///< of the prompt, that were not computed anew
 };
 struct Failed {
     ErrorCode code = ErrorCode::internal;
@@ -297,6 +298,10 @@ struct StatusReply {
     bool reading_models = false;      ///< some device still looks through its folders
     std::vector<Warning> warnings;    ///< what any device finds wrong, the gravest first
     std::vector<MeasuredLink> links;  ///< between devices that are there, as far as measured
+    std::uint32_t parallel = 0;       ///< requests that the root computes together at most
+    std::uint64_t preemptions = 0;    ///< how often a request gave its room in the cache to others
+    std::uint64_t prompt_tokens = 0, cached_tokens = 0;  ///< since the root's start
+    double cache_use = 0;  ///< part of the KV cache that is taken; kept texts apart
 };
 
 /// How a device came by its profile.

@@ -93,12 +93,13 @@ TEST_CASE("what fails ends it with the code of what failed, and without a table"
     CHECK(run_shoal({"bench", "--show", "story", "--socket", daemon.socket()}).code == 2);
 }
 
-TEST_CASE("prompts are of the middle of the vocabulary, and always the same") {
-    const auto ids = bench_prompt(300, 1000);
+TEST_CASE("prompts are of the middle of the vocabulary, and those of a seed are the same") {
+    const auto ids = bench_prompt(300, 1000, 5);
     CHECK(ids.size() == 300);
-    CHECK(ids == bench_prompt(300, 1000));
+    CHECK(ids == bench_prompt(300, 1000, 5));
+    CHECK(ids[0] != bench_prompt(300, 1000, 6)[0]);
     CHECK(std::ranges::all_of(ids, [](auto id) { return id >= 250 && id < 750; }));
-    CHECK(bench_prompt(2, 0).size() == 2);
+    CHECK(bench_prompt(2, 0, 5).size() == 2);
 }
 
 TEST_SUITE_END();

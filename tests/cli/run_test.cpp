@@ -67,6 +67,17 @@ TEST_CASE("run streams the text to standard output and the timing to standard er
     CHECK(requests[0].sampling == expected);
 }
 
+TEST_CASE("the timing says how much of a prompt was known, and counts the rest") {
+    FakeDaemon daemon([](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {
+        messages::Done done = usual_done();
+        done.cached_tokens = 8;
+        reply(done);
+    });
+    const Result result = run_shoal({"--socket", daemon.socket(), "run", "story", "Tell me"});
+    CHECK(result.err.find("; prompt of 12 tokens, 8 of them known, in 0.10 s (40.0 tokens/s)") !=
+          std::string::npos);
+}
+
 TEST_CASE("text appears as its tokens come, not at the end") {
     std::atomic<bool> go_on = false;
     FakeDaemon daemon([&](const messages::RequestFrame&, const FakeDaemon::Reply& reply) {

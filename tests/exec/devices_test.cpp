@@ -325,7 +325,9 @@ TEST_CASE("a sequence that forks another goes on as if it had computed all itsel
         exec::Sequence* running = &first;
         std::vector<exec::Chosen> chosen;
         REQUIRE(root.step({&running, 1}, chosen) == exec::Status::ok);
+        // Also of one that goes with the same step.
         root.fork({1, 2, 50});
+        root.release(1);
         running = &second;
         while (forked.size() < expected.size()) {
             REQUIRE(root.step({&running, 1}, chosen) == exec::Status::ok);
@@ -335,6 +337,37 @@ TEST_CASE("a sequence that forks another goes on as if it had computed all itsel
         }
     });
     CHECK(forked == expected);
+}
+
+TEST_CASE("a step has no more rows of prompts than it may, and one of each that needs no more") {
+    const MadeModel model(tiny("llama", "f32"));
+    LocalCluster cluster(*model.file, options(2));
+    const auto expected = cluster.generate(long_prompt(60), 3, {}).ids;
+    cluster.run_plan([&](exec::Root& root) {
+        exec::Sequence answer{1, {1, 5}, 0, {}};
+        exec::Sequence prompt{2, long_prompt(60), 0, {}}, other{3, long_prompt(200), 0, {}};
+        std::vector<exec::Sequence*> running{&answer};
+        std::vector<exec::Chosen> chosen;
+        std::vector<std::int32_t> got;
+        REQUIRE(root.step(running, chosen) == exec::Status::ok);
+        running.push_back(&prompt);
+        running.push_back(&other);
+        for (std::uint32_t i = 0; got.size() < expected.size(); ++i) {
+            const std::uint32_t before = prompt.computed, both = before + other.computed;
+            REQUIRE(i < 100);
+            for (const exec::Chosen& c : chosen) {
+                running[c.sequence]->tokens.push_back(c.token);
+                if (c.sequence == 1) got.push_back(c.token);
+            }
+            REQUIRE(root.step(running, chosen, {i % 3 == 0 ? 0U : 7U}) == exec::Status::ok);
+            CHECK(answer.computed == i + 3);
+            const std::uint32_t rows = i % 3 == 0 ? 0 : 7;
+            if (before < 60) CHECK(prompt.computed + other.computed == both + rows);
+            const std::uint32_t left = 60 - std::min(before, 60U);
+            if (left > 1) CHECK(prompt.computed == before + std::min(left, rows));
+        }
+        CHECK(got == expected);
+    });
 }
 
 TEST_CASE("the same seed gives the same text on any cut") {

@@ -2,9 +2,15 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
+#include <random>
+#include <set>
 #include <vector>
+
+#include "tests/instrumented.hpp"
 
 namespace shoal::exec {
 namespace {
@@ -164,6 +170,80 @@ TEST_CASE("a fork shares its blocks until one side writes") {
     CHECK_FALSE(cache.fork(1, 3, 1));           // gone
     CHECK_FALSE(cache.fork(2, 2, 1));           // exists
     CHECK_FALSE(cache.fork(2, 3, 3 * kBlock));  // longer than its source
+}
+
+namespace {
+
+// A cache of which all is known that was written into it: a number for each position.
+struct Shadowed {
+    static constexpr std::uint32_t kBlocks = 12;
+    KvCache cache{{1, 1, 4, kernels::KvType::f32}, kBlocks* kBlock};
+    std::map<SequenceId, std::vector<std::uint32_t>> written;
+    std::uint32_t next_value = 1;
+
+    std::byte* at(SequenceId id, std::size_t position) const {
+        const std::uint32_t block = cache.blocks(id)[position / kBlock];
+        return cache.v(block, 0, 0) + position % kBlock * 16;
+    }
+    // As a step does: room for all rows, then what they write.
+    bool write(SequenceId id, std::uint32_t count) {
+        auto& numbers = written[id];
+        const auto begin = static_cast<std::uint32_t>(numbers.size());
+        if (!cache.reserve(id, begin, begin + count)) return false;
+        for (std::uint32_t i = 0; i < count; ++i) {
+            numbers.push_back(next_value++);
+            std::memcpy(at(id, begin + i), &numbers.back(), 4);
+        }
+        return true;
+    }
+    bool intact() const {
+        std::set<std::uint32_t> used;
+        for (const auto& [id, numbers] : written) {
+            for (std::size_t p = 0; p < numbers.size(); ++p) {
+                std::uint32_t value = 0;
+                std::memcpy(&value, at(id, p), 4);
+                if (value != numbers[p]) return false;
+            }
+            const auto blocks = cache.blocks(id);
+            used.insert(blocks.begin(), blocks.end());
+        }
+        return cache.used_blocks() == used.size();
+    }
+};
+
+}  // namespace
+
+TEST_CASE(
+    "whatever is written, forked and released, nobody's numbers change and no block is lost") {
+    using tests::by_speed;
+    for (std::uint64_t seed = 1; seed <= by_speed(3000U, 200U); ++seed) {
+        CAPTURE(seed);
+        std::mt19937_64 random(seed);
+        const auto below = [&](std::size_t n) { return static_cast<std::uint32_t>(random() % n); };
+        Shadowed s;
+        SequenceId next = 1;
+        for (int i = 0; i < 40; ++i) {
+            const SequenceId id = 1 + below(next);
+            const bool known = s.written.contains(id);
+            const std::uint32_t what = below(8);
+            if (what < 2 || s.written.empty()) {
+                static_cast<void>(s.write(next++, 1 + below(3 * kBlock)));
+            } else if (what < 5 && known) {
+                static_cast<void>(s.write(id, 1 + below(what == 2 ? 2 * kBlock : 20)));
+            } else if (what < 7 && known) {
+                const auto& from = s.written[id];
+                const std::uint32_t positions = below(from.size() + 1);
+                REQUIRE(s.cache.fork(id, next, positions));
+                s.written[next++] = {from.begin(), from.begin() + positions};
+            } else {
+                s.cache.release(id);
+                s.written.erase(id);
+            }
+            REQUIRE(s.intact());
+        }
+        for (const auto& [id, numbers] : s.written) s.cache.release(id);
+        CHECK(s.cache.used_blocks() == 0);
+    }
 }
 
 TEST_CASE("a device without KV heads keeps the books without memory") {

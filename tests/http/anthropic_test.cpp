@@ -40,6 +40,7 @@ Done ended(StopReason reason = StopReason::end) {
     Done done;
     done.reason = reason;
     done.prompt_tokens = 7;
+    done.cached_tokens = 2;
     done.generated_tokens = 3;
     done.model = "tiny";
     return done;
@@ -140,7 +141,8 @@ TEST_SUITE("anthropic") {
                           R"({"type":"text","text":"Well."},)"
                           R"({"type":"tool_use","id":"call_1","name":"now","input":{"z":1}}])"));
         CHECK(message["stop_reason"] == "tool_use");
-        CHECK(message["usage"]["input_tokens"] == 7);
+        CHECK(message["usage"]["input_tokens"] == 5);
+        CHECK(message["usage"]["cache_read_input_tokens"] == 2);
         CHECK(message["usage"]["output_tokens"] == 3);
     }
 

@@ -253,7 +253,7 @@ TEST_SUITE("chat answers") {
             "content":"Hello","reasoning_content":"hm","refusal":null},"logprobs":null,
             "finish_reason":"stop"})"));
         CHECK(body["usage"] == json::parse(R"({"prompt_tokens":3,"completion_tokens":2,
-            "total_tokens":5,"prompt_tokens_details":{"cached_tokens":0},
+            "total_tokens":5,"prompt_tokens_details":{"cached_tokens":1},
             "completion_tokens_details":{"reasoning_tokens":1}})"));
     }
 

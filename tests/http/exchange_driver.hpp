@@ -89,6 +89,7 @@ inline mesh::messages::Done done_of(
     mesh::messages::Done done;
     done.reason = reason;
     done.prompt_tokens = 3;
+    done.cached_tokens = 1;
     done.generated_tokens = 2;
     done.reasoning_tokens = 1;
     done.model = std::string("tiny-q4");

@@ -87,7 +87,9 @@ TEST_SUITE("llama-server completions") {
         CHECK(body["model"] == "tiny-q4");
         CHECK(body["tokens_predicted"] == 2);
         CHECK(body["tokens_evaluated"] == 3);
-        CHECK(body["timings"]["cache_n"] == 0);
+        CHECK(body["tokens_cached"] == 1);
+        CHECK(body["timings"]["cache_n"] == 1);
+        CHECK(body["timings"]["prompt_n"] == 2);
         CHECK(body["timings"]["prompt_ms"] == 500);
         CHECK(body["timings"]["predicted_per_second"] == 2);
         CHECK(body["generation_settings"]["seed"] == 4);
@@ -166,6 +168,7 @@ TEST_SUITE("llama-server models") {
             status.version = "1.2";
             status.model_hash = loaded ? "abc" : "";
             status.context = 512;
+            status.parallel = 4;
             d.emit(status, 1);
             d.emit(model, 0);
             const json body = d.end();
@@ -184,6 +187,7 @@ TEST_SUITE("llama-server models") {
         ExchangeDriver d(llama_server::slots, "");
         StatusReply status;
         status.running = 1;
+        status.parallel = 4;
         status.context = 512;
         d.emit(status);
         const json body = d.end();

@@ -86,6 +86,10 @@ TEST_SUITE("metrics") {
         s.prefill_tokens_per_second = 200;
         s.running = 2;
         s.queued = 3;
+        s.preemptions = 4;
+        s.prompt_tokens = 500;
+        s.cached_tokens = 60;
+        s.cache_use = 0.75;
         s.devices = {device("aa", "one"), device("bb", "t\"wo")};
         s.devices[0].rank = 0;
         s.devices[0].root = true;
@@ -118,6 +122,10 @@ TEST_SUITE("metrics") {
         CHECK(at.at("vllm:num_requests_running{model_name=\"tiny\"}") == 2);
         CHECK(at.at("vllm:num_requests_waiting{model_name=\"tiny\"}") == 3);
         CHECK(at.at("vllm:generation_tokens_total{model_name=\"tiny\"}") == 12'345'678'901);
+        CHECK(at.at("vllm:num_preemptions_total{model_name=\"tiny\"}") == 4);
+        CHECK(at.at("vllm:prefix_cache_queries_total{model_name=\"tiny\"}") == 500);
+        CHECK(at.at("vllm:prefix_cache_hits_total{model_name=\"tiny\"}") == 60);
+        CHECK(at.at("vllm:kv_cache_usage_perc{model_name=\"tiny\"}") == 0.75);
         const std::string one = "{device=\"aa\",name=\"one\"}";
         const std::string two = "{device=\"bb\",name=\"t\\\"wo\"}";
         CHECK(at.at("shoal_device_up" + one) == 1);

@@ -238,7 +238,7 @@ TEST_SUITE("response answers") {
         CHECK(body["metadata"] == json{{"k", "v"}});
         CHECK(body["error"].is_null());
         CHECK(body["usage"] == json::parse(R"({"input_tokens":3,
-            "input_tokens_details":{"cached_tokens":0},"output_tokens":2,
+            "input_tokens_details":{"cached_tokens":1},"output_tokens":2,
             "output_tokens_details":{"reasoning_tokens":1},"total_tokens":5})"));
         REQUIRE(body["output"].size() == 3);
         for (json& item : body["output"]) item.erase("id");

@@ -83,6 +83,7 @@ StatusReply full_status() {
     s.running = 1, s.queued = 2, s.generated_tokens = 3;
     s.tokens_per_second = 4.5, s.prefill_tokens_per_second = 1e9;
     s.reading_models = true;
+    s.parallel = 16, s.preemptions = 1, s.prompt_tokens = 9, s.cached_tokens = 4, s.cache_use = 0.5;
     s.warnings = {{"disk-full", Severity::error, "00ff", "no room", "make some"}};
     s.links = {{"00ff", "11ee", 1e-4, 1e8, 2e8, "2026-11-29T16:40:00Z", "", "10.0.0.2", "zmtp",
                 "AES-256-OCB"}};
@@ -155,7 +156,7 @@ PromptTokens full_prompt() {
 Done full_done() {
     Done done{StopReason::stop, "tail", 5, 6, "tiny", 0.5, 0.25, 1e-9, 1e9, 7};
     done.reasoning = "hm", done.calls = {{"call_2", "add", "{}"}}, done.reasoning_tokens = 3;
-    done.stopped_by = "\n\n", done.embedding = {0.5F, -1};
+    done.stopped_by = "\n\n", done.embedding = {0.5F, -1}, done.cached_tokens = 4;
     return done;
 }
 
@@ -276,6 +277,7 @@ TEST_SUITE("requests") {
         CHECK(done.calls == full_done().calls);
         CHECK(done.embedding == full_done().embedding);
         CHECK(done.stopped_by == "\n\n");
+        CHECK(done.cached_tokens == 4);
         const auto model = std::get<DescribeReply>(sent(full_description()));
         CHECK(model.metadata == full_description().metadata);
         CHECK(model.fills_in);

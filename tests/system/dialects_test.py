@@ -80,7 +80,6 @@ LAMP = {"type": "function", "function": {"name": "lamp", "description": "Lights.
 # Reasons that several fields have.
 NO_SUCH_SAMPLER = "a sampler or an option that Shoal does not have"
 OPENAI_HAS_IT = "a field of OpenAI's own API, which llama-server leaves out"
-NO_CACHE = "Shoal computes each prompt anew, and counts nothing as cached"
 SHOALS_TIMES = "Shoal's own times, beside llama-server's"
 FROM_SHOW = "files are not opened for the list; /api/show tells of one"
 
@@ -107,7 +106,7 @@ SETTINGS = {**PARAMS, "dry_sequence_breakers": [STR], "stop": [STR],
 PART = {"index": INT, "content": STR, "tokens": [INT], "stop": BOOL, "id_slot": INT,
         "tokens_predicted": POSITIVE, "tokens_evaluated": POSITIVE}
 LAST = {**PART, "model": STR, "generation_settings": SETTINGS, "prompt": STR, "has_new_line": BOOL,
-        "truncated": BOOL, "stop_type": STR, "stopping_word": STR, "tokens_cached": POSITIVE,
+        "truncated": BOOL, "stop_type": STR, "stopping_word": STR, "tokens_cached": INT,
         "timings": TIMINGS}
 OTHER_SAMPLERS = """
     dynatemp_range dynatemp_exponent top_n_sigma xtc_probability xtc_threshold typical_p
@@ -123,7 +122,6 @@ LAST_DIFFERENCES = {
     + " -prompt",
     "n_predict has it": "-generation_settings.max_tokens",
     "the text shows it": "-has_new_line",
-    NO_CACHE: "~tokens_cached",
 }
 
 CHOICE = {"index": INT, "message": {"role": STR, "content": STR}, "finish_reason": STR}

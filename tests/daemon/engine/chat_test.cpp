@@ -51,7 +51,7 @@ mesh::messages::Generate asked(std::string_view chat) {
 }
 
 auto begun(mesh::messages::Generate request, std::uint64_t room = 4096) {
-    return Generation::begin(job_of(7, std::move(request)), 3, tiny(), {room, 0});
+    return Generation::begin(job_of(7, std::move(request)), tiny(), {room, 0});
 }
 
 // All that a stream says of a text that is pushed as tokens.

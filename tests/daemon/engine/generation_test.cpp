@@ -26,7 +26,7 @@ const OpenModel& tiny() {
 
 std::variant<std::unique_ptr<Generation>, Failed> try_begin(mesh::messages::Generate request,
                                                             Generation::Room room = {64, 0}) {
-    return Generation::begin(job_of(7, std::move(request)), 3, tiny(), room);
+    return Generation::begin(job_of(7, std::move(request)), tiny(), room);
 }
 
 std::unique_ptr<Generation> begun(mesh::messages::Generate request,
@@ -78,7 +78,7 @@ bool may_follow(Generation& g, const std::string& text) {
 TEST_SUITE("Generation") {
     TEST_CASE("max_tokens ends it") {
         auto g = begun(with_ids({1, 2}, 2));
-        CHECK(g->reserved_positions() == 4);
+        CHECK(g->most_positions() == 4);
         CHECK(g->accept(token_of("a")).text == "a");
         CHECK_FALSE(g->finished());
         CHECK(g->accept(token_of("b")).index == 1);
@@ -94,7 +94,7 @@ TEST_SUITE("Generation") {
     TEST_CASE("what has no answer may fill the context, and reserves no more than its prompt") {
         auto request = with_ids(std::vector<std::int32_t>(8, 1), 5);
         request.task = mesh::messages::Task::read;
-        CHECK(begun(request, {8, 0})->reserved_positions() == 8);
+        CHECK(begun(request, {8, 0})->most_positions() == 8);
         request.prompt_ids.push_back(1);
         CHECK(refused(request, {8, 0}).code == ErrorCode::context_length);
         request.prompt_ids = {1};
@@ -110,7 +110,7 @@ TEST_SUITE("Generation") {
         model.tokenizer = model::Tokenizer::from_header(tiny().source->header());
         const auto begin = [&](std::uint32_t pooling_type) {
             model.hparams.pooling_type = pooling_type;
-            return Generation::begin(job_of(7, request), 3, model, {64, 0});
+            return Generation::begin(job_of(7, request), model, {64, 0});
         };
         for (const std::uint32_t known : {0U, 1U, 2U, 3U}) CHECK(begin(known).index() == 0);
         const auto refusal = begin(4);
@@ -122,7 +122,7 @@ TEST_SUITE("Generation") {
     TEST_CASE("without max_tokens the context is the limit, as it is for a larger one") {
         for (const std::uint32_t max_tokens : {0U, 1000U, ~0U}) {
             auto g = begun(with_ids({1, 2, 3}, max_tokens), {8, 0});
-            CHECK(g->reserved_positions() == 8);
+            CHECK(g->most_positions() == 8);
             for (int i = 0; i < 5; ++i) {
                 CHECK_FALSE(g->finished());
                 static_cast<void>(g->accept(token_of("a")));
@@ -165,7 +165,7 @@ TEST_SUITE("Generation") {
         for (const bool text : {true, false}) {
             auto request = text ? greedy("hello", 1) : with_ids({1, 2}, 9);
             if (!text) request.resume_ids = {3, 4};
-            auto result = Generation::begin(job_of(7, std::move(request)), 3, tiny(), {64, 0},
+            auto result = Generation::begin(job_of(7, std::move(request)), tiny(), {64, 0},
                                             source.get_token());
             REQUIRE(std::holds_alternative<Failed>(result));
             CHECK(std::get<Failed>(result).code == ErrorCode::cancelled);
@@ -364,7 +364,7 @@ TEST_SUITE("Generation") {
         const auto g = begun(request, {8, 0});
         REQUIRE(g->finished());
         CHECK(g->done("", 1).reason == StopReason::length);
-        CHECK(g->reserved_positions() <= 8);
+        CHECK(g->most_positions() <= 8);
     }
 }
 

@@ -19,9 +19,9 @@ Json input_of(const ToolCall& call) {
 }
 
 Json usage_of(const Done& done) {
-    return {{"input_tokens", done.prompt_tokens},
+    return {{"input_tokens", done.prompt_tokens - done.cached_tokens},
             {"cache_creation_input_tokens", 0},
-            {"cache_read_input_tokens", 0},
+            {"cache_read_input_tokens", done.cached_tokens},
             {"output_tokens", done.generated_tokens}};
 }
 

@@ -94,7 +94,7 @@ class Completion : public Exchange {
         out["model"] = done_.model;
         out["tokens_predicted"] = done_.generated_tokens;
         out["tokens_evaluated"] = done_.prompt_tokens;
-        out["tokens_cached"] = 0;
+        out["tokens_cached"] = done_.cached_tokens;
         out["truncated"] = false;
         out["stop_type"] = stop_type(done_.reason);
         out["stopping_word"] = done_.stopped_by;

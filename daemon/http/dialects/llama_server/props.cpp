@@ -6,15 +6,14 @@
 #include "daemon/http/dialects/llama_server/llama_server.hpp"
 #include "daemon/http/dialects/openai/openai.hpp"
 #include "daemon/http/json_output.hpp"
-#include "daemon/http/reply.hpp"
 
 namespace shoal::http::llama_server {
 namespace {
 
 using namespace mesh::messages;
 
-/// Answers that are computed together.
-constexpr std::size_t kSlots = Reply::kAtOnce;
+/// That are listed, whatever a root says.
+constexpr std::uint32_t kMostSlots = 1024;
 
 /// Of the loaded model, or the only one there is.
 class Props : public Exchange {
@@ -33,6 +32,7 @@ class Props : public Exchange {
             version_ = status->version;
             loaded_hash_ = status->model_hash;
             loaded_context_ = status->context;
+            slots_ = std::min(status->parallel, kMostSlots);
         } else {
             return unexpected_event();
         }
@@ -44,7 +44,7 @@ class Props : public Exchange {
         const std::uint32_t context = loaded ? loaded_context_ : model_.info.context;
         return {200, dump({{"default_generation_settings",
                             {{"params", settings_of({})}, {"n_ctx", context}}},
-                           {"total_slots", kSlots},
+                           {"total_slots", slots_},
                            {"model_alias", model_.info.name},
                            {"model_path", model_.info.name + ".gguf"},
                            {"chat_template", model_.chat_template},
@@ -57,7 +57,7 @@ class Props : public Exchange {
   private:
     DescribeReply model_;
     std::string version_, loaded_hash_;
-    std::uint32_t loaded_context_ = 0;
+    std::uint32_t loaded_context_ = 0, slots_ = 0;
 };
 
 class Slots : public Exchange {
@@ -68,7 +68,7 @@ class Slots : public Exchange {
     Written event(std::size_t, const Event& event) override {
         const auto* status = std::get_if<StatusReply>(&event);
         if (status == nullptr) return unexpected_event();
-        for (std::size_t i = 0; i < kSlots; ++i) {
+        for (std::uint32_t i = 0; i < std::min(status->parallel, kMostSlots); ++i) {
             list_.push_back({{"id", i},
                              {"n_ctx", status->context},
                              {"speculative", false},

@@ -113,7 +113,10 @@ Head head_of(std::string_view id_prefix, const Generation& generation) {
 }
 
 void add_to_total(Done& total, const Done& done, bool counts_prompt) {
-    if (counts_prompt) total.prompt_tokens += done.prompt_tokens;
+    if (counts_prompt) {
+        total.prompt_tokens += done.prompt_tokens;
+        total.cached_tokens += done.cached_tokens;
+    }
     total.generated_tokens += done.generated_tokens;
     total.reasoning_tokens += done.reasoning_tokens;
     total.load_seconds += done.load_seconds;
@@ -140,13 +143,13 @@ Json usage(const Done& total) {
     return {{"prompt_tokens", total.prompt_tokens},
             {"completion_tokens", total.generated_tokens},
             {"total_tokens", std::uint64_t{total.prompt_tokens} + total.generated_tokens},
-            {"prompt_tokens_details", {{"cached_tokens", 0}}},
+            {"prompt_tokens_details", {{"cached_tokens", total.cached_tokens}}},
             {"completion_tokens_details", {{"reasoning_tokens", total.reasoning_tokens}}}};
 }
 
 Json speeds(const Done& done) {
-    Json out = {{"cache_n", 0}};
-    add_speed(out, "prompt", done.prompt_tokens, done.prefill_seconds);
+    Json out = {{"cache_n", done.cached_tokens}};
+    add_speed(out, "prompt", done.prompt_tokens - done.cached_tokens, done.prefill_seconds);
     add_speed(out, "predicted", done.generated_tokens, done.decode_seconds);
     return out;
 }

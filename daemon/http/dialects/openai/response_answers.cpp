@@ -20,7 +20,7 @@ using namespace mesh::messages;
 
 Json usage_of(const Done& done) {
     return {{"input_tokens", done.prompt_tokens},
-            {"input_tokens_details", {{"cached_tokens", 0}}},
+            {"input_tokens_details", {{"cached_tokens", done.cached_tokens}}},
             {"output_tokens", done.generated_tokens},
             {"output_tokens_details", {{"reasoning_tokens", done.reasoning_tokens}}},
             {"total_tokens", std::uint64_t{done.prompt_tokens} + done.generated_tokens}};

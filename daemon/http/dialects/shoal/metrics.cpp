@@ -32,6 +32,17 @@ void add_requests(Exposition& out, const StatusReply& s) {
     model(s.running);
     out.metric("vllm:num_requests_waiting", "gauge", "Requests that wait.");
     model(s.queued);
+    out.metric("vllm:num_preemptions_total", "counter",
+               "Requests that gave their room in the KV cache to others, to be computed again.");
+    model(static_cast<double>(s.preemptions));
+    out.metric("vllm:prefix_cache_queries_total", "counter", "Tokens of prompts that were begun.");
+    model(static_cast<double>(s.prompt_tokens));
+    out.metric("vllm:prefix_cache_hits_total", "counter",
+               "Tokens of prompts whose K and V were in the cache already.");
+    model(static_cast<double>(s.cached_tokens));
+    out.metric("vllm:kv_cache_usage_perc", "gauge",
+               "Part of the KV cache that requests have now, 0 to 1.");
+    model(s.cache_use);
 }
 
 /// One metric of each device that is there, or of all.

@@ -1,0 +1,134 @@
+// Who has room in the cache, and who gives way.
+#include <algorithm>
+
+#include "daemon/engine/batch.hpp"
+
+namespace shoal {
+namespace {
+
+std::uint64_t blocks_of(std::uint64_t positions) {
+    return (positions + exec::KvCache::kBlockPositions - 1) / exec::KvCache::kBlockPositions;
+}
+
+// Tokens of a prompt that are computed elsewhere right now, for which another one waits.
+constexpr std::uint32_t kWorthWaiting = 32;
+
+}  // namespace
+
+// Whether one that runs is computing what this one needs as well: a copy of it costs less than to
+// compute it twice, as for several answers to one prompt.
+bool Batch::may_share_soon(const Generation& generation) const {
+    const exec::Sequence& sequence = generation.sequence();
+    if (!generation.may_reuse()) return false;
+    return std::any_of(running_.begin(), running_.end(), [&](const auto& g) {
+        const exec::Sequence& s = g->sequence();
+        return g->prefilling() && !s.pool &&
+               common_rows(s.tokens, *s.shared_until, sequence.tokens, *sequence.shared_until) >=
+                   s.computed + kWorthWaiting;
+    });
+}
+
+// By those that run, and by what one more has in common with another text.
+std::uint64_t Batch::blocks_in_use(const PrefixIndex::Match& with) const {
+    std::vector<bool> used(blocks_.capacity_blocks());
+    for (const auto& g : running_) {
+        for (const std::uint32_t block : blocks_.blocks(g->sequence().id)) used[block] = true;
+    }
+    for (const std::uint32_t block : blocks_.blocks(with.from).first(blocks_of(with.positions))) {
+        used[block] = true;
+    }
+    return static_cast<std::uint64_t>(std::count(used.begin(), used.end(), true));
+}
+
+double Batch::cache_use() const {
+    return static_cast<double>(blocks_in_use({})) / blocks_.capacity_blocks();
+}
+
+// Takes blocks for the tokens there are, if all that run can then go on for a block each: else one
+// of them would be sent back soon. Alone everything fits, as a context is no longer than the cache.
+bool Batch::seat(Generation& generation) {
+    exec::Sequence& sequence = generation.sequence();
+    PrefixIndex::Match known;
+    if (generation.may_reuse()) known = prefixes_.find(sequence);
+    const auto growing = static_cast<std::uint64_t>(
+        std::count_if(running_.begin(), running_.end(), [&](const auto& g) {
+            return blocks_.blocks(g->sequence().id).size() < blocks_of(g->most_positions());
+        }));
+    const std::uint64_t needed =
+        blocks_of(sequence.tokens.size()) - blocks_of(known.positions) + growing;
+    if (blocks_in_use(known) + needed > blocks_.capacity_blocks()) return false;
+
+    const exec::SequenceId id = next_sequence_++;
+    const bool shares = known.positions != 0 && blocks_.fork(known.from, id, known.positions);
+    if (shares) root_.fork({known.from, id, known.positions});
+    const auto end = static_cast<std::uint32_t>(sequence.tokens.size());
+    while (!blocks_.reserve(id, known.positions, end)) {
+        if (evict()) continue;
+        // A copy of the last block in common had no room.
+        free(id);
+        return false;
+    }
+    const bool first = sequence.id == 0;
+    sequence.id = id;
+    sequence.computed = known.positions;
+    if (first) {
+        generation.set_cached(known.positions);
+        counts_.prompt_tokens += generation.prompt_tokens();
+        counts_.cached_tokens += known.positions;
+    }
+    return true;
+}
+
+// Gives up the end of the text that was not used for longest, half of it at a time. False when none
+// is kept.
+bool Batch::evict() {
+    const auto oldest = prefixes_.oldest();
+    if (!oldest) return false;
+    const auto half = static_cast<std::uint32_t>(blocks_of(oldest->positions) / 2) *
+                      exec::KvCache::kBlockPositions;
+    if (half == 0) {
+        prefixes_.drop(oldest->from);
+    } else {
+        const exec::SequenceId id = next_sequence_++;
+        static_cast<void>(blocks_.fork(oldest->from, id, half));  // It has as many.
+        root_.fork({oldest->from, id, half});
+        prefixes_.shorten(oldest->from, id, half);
+    }
+    free(oldest->from);
+    return true;
+}
+
+// Blocks for what the next step may compute: who came last gives up its own where there are none.
+void Batch::make_room() {
+    for (std::size_t i = 0; i < running_.size(); ++i) {
+        const exec::Sequence& s = running_[i]->sequence();
+        const auto end = static_cast<std::uint32_t>(s.tokens.size());
+        while (i < running_.size() && !blocks_.reserve(s.id, s.computed, end)) {
+            if (!evict()) send_back();
+        }
+    }
+}
+
+void Batch::send_back() {
+    std::unique_ptr<Generation> last = std::move(running_.back());
+    running_.pop_back();
+    give_back(last->sequence());
+    last->forget();
+    ready_.push_front(std::move(last));
+    ++counts_.preemptions;
+}
+
+// Its blocks stay while nobody else needs them.
+void Batch::give_back(const exec::Sequence& sequence) {
+    // To the devices one that never ran is unknown. Texts for a vector come by the thousand, and
+    // seldom twice.
+    if (sequence.computed == 0 || sequence.pool) return free(sequence.id);
+    for (const exec::SequenceId id : prefixes_.keep(sequence)) free(id);
+}
+
+void Batch::free(exec::SequenceId sequence) {
+    blocks_.release(sequence);
+    root_.release(sequence);
+}
+
+}  // namespace shoal
