@@ -81,22 +81,28 @@ Guarded& guarded() {
 // descriptor that is another socket's by now is forgotten when that one reads.
 class Allowances {
   public:
-    void give(const AcceptGate::Connection& connection, std::uint64_t bytes) {
+    void give(const AcceptGate::Connection& connection, std::uint16_t port, std::uint64_t bytes) {
         const std::lock_guard lock(mutex_);
-        left_[connection.descriptor] = {connection.number, bytes};
+        left_[connection.descriptor] = {connection.number, port, bytes, false};
         any_.store(true, std::memory_order_relaxed);
+    }
+    // Its connections are about to close, and are bounded till then.
+    void leave(std::uint16_t port) {
+        const std::lock_guard lock(mutex_);
+        for (auto& left : left_) left.second.closing |= left.second.port == port;
     }
     // Nothing: this one is not bounded.
     std::optional<std::uint64_t> of(int descriptor) {
         // Almost always so; and the thread that reads is the one that accepted.
         if (!any_.load(std::memory_order_relaxed)) return std::nullopt;
         const std::lock_guard lock(mutex_);
-        const auto it = left_.find(descriptor);
-        if (it == left_.end()) return std::nullopt;
-        if (it->second.number == number_of(descriptor)) return it->second.bytes;
-        left_.erase(it);
+        std::erase_if(left_, [&](const auto& left) {
+            return (left.second.closing || left.first == descriptor) &&
+                   left.second.number != number_of(left.first);
+        });
         any_.store(!left_.empty(), std::memory_order_relaxed);
-        return std::nullopt;
+        const auto it = left_.find(descriptor);
+        return it == left_.end() ? std::nullopt : std::optional(it->second.bytes);
     }
     void take(int descriptor, std::uint64_t bytes) {
         const std::lock_guard lock(mutex_);
@@ -107,7 +113,9 @@ class Allowances {
   private:
     struct Left {
         std::uint64_t number = 0;  // of the socket
+        std::uint16_t port = 0;    // of its listener
         std::uint64_t bytes = 0;
+        bool closing = false;
     };
     std::mutex mutex_;
     std::map<int, Left> left_;  // by descriptor; guarded by mutex_
@@ -189,7 +197,9 @@ int guarded_accept(int listener, sockaddr* address, socklen_t* size, int flags) 
     AcceptGate::Verdict verdict;
     const auto connection = describe(descriptor);
     if (connection) verdict = it->second.gate.arrive(*connection);
-    if (verdict.admitted && it->second.bytes != 0) allowances().give(*connection, it->second.bytes);
+    if (verdict.admitted && it->second.bytes != 0) {
+        allowances().give(*connection, it->first, it->second.bytes);
+    }
     // A listener's connections are served, and closed, by the thread that accepts them, which is
     // this one: the descriptor is still the one that was looked at.
     if (verdict.closed) ::shutdown(verdict.closed->descriptor, SHUT_RDWR);
@@ -224,6 +234,7 @@ void AcceptHook::guard_port(std::uint16_t port, const GateLimits& limits) {
 
 void AcceptHook::leave_port(std::uint16_t port) {
     guarded().remove(port);
+    allowances().leave(port);
 }
 
 void AcceptHook::guard_local(const GateLimits& limits) {

@@ -54,6 +54,7 @@ void Daemon::apply(const config::Settings& wanted) {
     }
     if (models.directories != settings_.models.directories) {
         models_.watch(settings_.models.directories);
+        files_.look();
         core_.warnings().clear("models-folder", identity_.id.hex());
         warn_of_setup();
     }

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Builds the packages once more as if somebody else did, and compares every byte.
-set -uo pipefail
+set -euo pipefail
 
 usage() {
     cat <<'TEXT'
 Usage: packaging/reproduce.sh [--packages DIR] [--no-install] [amd64|arm64|all]
 
 Builds the packages and compares them with those in DIR (default build/packages), which
-packaging/package.sh built from the same work tree; are there none, they are built first.
+packaging/package.sh built from the same work tree, in the version of the latest there; are there
+none, they are built first.
 The second build has another folder, home, umask, time zone and language, files as old as those of
 another checkout, and nothing that a compiler cache remembers. What building needs must be there by
 then, as it is after package.sh. A difference is shown by diffoscope
@@ -45,6 +46,8 @@ for each in "${wanted[@]}"; do
         packaging/package.sh --output "$packages" "${install[@]}" "$each" || exit 1
 done
 
+version=$(dpkg-deb --field "$(latest "$packages" "shoal_*_${wanted[0]}.deb")" Version)
+
 # What is tracked, as package.sh takes it, but from a tree of another place and age.
 tree="$work/some body else's tree"
 mkdir -p "$tree" "$work/home"
@@ -54,7 +57,7 @@ git -C "$tree" add --all --force
 (
     umask 0077
     cd "$tree" && env CCACHE_DISABLE=1 HOME="$work/home" TZ=Pacific/Kiritimati LC_ALL=C.UTF-8 LANG=C.UTF-8 \
-        packaging/package.sh --output "$work/again" --no-install "$architecture"
+        packaging/package.sh --output "$work/again" --version "$version" --no-install "$architecture"
 ) >"$work/log" 2>&1 || { tail -n 30 "$work/log"; exit 1; }
 
 differing=0
@@ -65,7 +68,7 @@ for again in "$work"/again/*.deb; do
     else
         echo "different  $name"
         differing=$((differing + 1))
-        ! command -v diffoscope >/dev/null || diffoscope "$packages/$name" "$again" | head -n 100
+        ! command -v diffoscope >/dev/null || diffoscope "$packages/$name" "$again" | head -n 100 || true
     fi
 done
 [ "$differing" -eq 0 ]

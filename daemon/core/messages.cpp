@@ -196,7 +196,7 @@ WholeFetch::Links DaemonCore::fetch_links() {
     links.holders = [this](const mesh::ModelHash& hash) { return holders(hash); };
     links.busy = [this] {
         return root_.pending() != 0 || member_.loading() || ports_.engine.speed().running != 0 ||
-               measuring_.running() || survey_.testing();
+               ports_.engine.effort().in_step || measuring_.running() || survey_.testing();
     };
     links.exchanges = [this] { return ports_.engine.effort().exchanges; };
     links.send = [this](const mesh::DeviceId& to, const mesh::messages::PlanFrame& frame) {

@@ -53,6 +53,7 @@ void WholeFetch::on_request(const mesh::DeviceId& from, std::uint64_t id,
 
 void WholeFetch::look() {
     const bool quiet = this->quiet();
+    files_->pause(!quiet);
     const std::vector<KnownModel> wanted = links_.wanted();
     if (wanted.empty()) {
         leave();
@@ -180,6 +181,11 @@ void WholeFetch::next_part() {
 
 void WholeFetch::give_up(const FileTrouble& trouble) {
     given_up_[model_->hash] = trouble.lasting ? Loop::Time::max() : loop_.now() + kAgain;
+    if (trouble.removed) {
+        // By somebody who knows.
+        leave();
+        return links_.tell(std::nullopt);
+    }
     links_.tell(mesh::messages::Warning{
         "whole-file", Severity::notice, links_.self.hex(),
         fmt::format(

@@ -129,7 +129,8 @@ std::vector<mesh::LinkReport> EngineThread::links() const {
 }
 
 Effort EngineThread::effort() const noexcept {
-    return {effort_.steps, static_cast<double>(effort_.nanoseconds) * 1e-9, effort_.exchanges};
+    return {effort_.steps, static_cast<double>(effort_.nanoseconds) * 1e-9, effort_.exchanges,
+            effort_.in_step};
 }
 
 void EngineThread::main(const std::stop_token& stop) {

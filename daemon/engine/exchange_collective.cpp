@@ -51,8 +51,11 @@ exec::Status ExchangeCollective::broadcast(std::span<const std::byte> payload,
     }
     computing_ = {};
     uneven_ = false;
+    effort_.in_step = false;
     const auto status = status_of(exchange_.broadcast(kRoot, payload, received));
     left_ = Clock::now();
+    // The root does other things between its steps; a member waits for the next one.
+    effort_.in_step = exchange_.rank() != kRoot && status == exec::Status::ok;
     ++effort_.exchanges;
     return status;
 }

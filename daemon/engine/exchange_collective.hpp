@@ -15,6 +15,9 @@ class ExchangeCollective final : public exec::Collective {
   public:
     ExchangeCollective(mesh::Exchange& exchange, EffortCounter& effort) noexcept
         : exchange_(exchange), effort_(effort) {}
+    ~ExchangeCollective() override { effort_.in_step = false; }
+    ExchangeCollective(const ExchangeCollective&) = delete;
+    ExchangeCollective& operator=(const ExchangeCollective&) = delete;
 
     std::uint32_t rank() const noexcept override { return exchange_.rank(); }
     std::uint32_t size() const noexcept override { return exchange_.size(); }

@@ -65,6 +65,30 @@ bool is_name(const std::string& name) noexcept {
            std::ranges::none_of(name, [](unsigned char c) { return c == '/' || c < ' '; });
 }
 
+void refuse_removed(int fd) {
+    struct stat info {};
+    if (::fstat(fd, &info) != 0 || info.st_nlink == 0) {
+        throw Removed("what had come of it was removed");
+    }
+}
+
+// Replaces nothing. An error number; 0: it is called so now.
+int give_name(const std::filesystem::path& hidden, const std::filesystem::path& path) noexcept {
+    if (::renameat2(AT_FDCWD, hidden.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0) {
+        return 0;
+    }
+    // Some file systems, as those on the network, cannot promise it; most of them have links.
+    if (errno != EINVAL) return errno;
+    if (::link(hidden.c_str(), path.c_str()) == 0) {
+        ::unlink(hidden.c_str());
+        return 0;
+    }
+    if (errno == EEXIST) return EEXIST;
+    struct stat info {};
+    if (::lstat(path.c_str(), &info) == 0) return EEXIST;
+    return ::rename(hidden.c_str(), path.c_str()) == 0 ? 0 : errno;
+}
+
 std::filesystem::path plain(const std::filesystem::path& folder) {
     std::error_code error;
     const auto path = std::filesystem::canonical(folder, error);
@@ -88,7 +112,7 @@ ArrivingModel::~ArrivingModel() {
     }
 }
 
-std::uint64_t ArrivingModel::begin(const FilePart& given, const std::stop_token& stop) {
+std::uint64_t ArrivingModel::begin(const FilePart& given, const GoOn& go_on) {
     const bool next = given.number == parts_.size() + 1 && given.number <= given.parts &&
                       (count_ == 0 || given.parts == count_) &&
                       (parts_.empty() || parts_.back().here == parts_.back().total);
@@ -103,9 +127,15 @@ std::uint64_t ArrivingModel::begin(const FilePart& given, const std::stop_token&
     bytes_ += given.total;
     Part& part = parts_.emplace_back();
     part.total = given.total;
-    open(part, given.number);
-    read_here(part, given.number, stop);
-    if (part.here != part.total) take_room(part);
+    try {
+        open(part, given.number);
+        read_here(part, given.number, go_on);
+        if (part.here != part.total) take_room(part);
+    } catch (...) {
+        // An empty one would count as begun at the next start.
+        if (part.created) ::unlink(part.hidden.c_str());
+        throw;
+    }
     return part.here;
 }
 
@@ -123,16 +153,21 @@ void ArrivingModel::open(Part& part, std::uint32_t number) const {
         if (!part.named) throw ModelError(part.path.string() + " is there already, and another");
     }
     part.fd = part.named ? ::open(part.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-                         : ::open(part.hidden.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-                                  S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
+                         : ::open(part.hidden.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    const bool create = part.fd < 0 && !part.named && errno == ENOENT;
+    if (create) {
+        part.fd = ::open(part.hidden.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+                         S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
+    }
     if (part.fd < 0) disk_says(part.named ? part.path : part.hidden, "cannot be opened", errno);
     // Daemons may share a folder.
     if (!part.named && ::flock(part.fd, LOCK_EX | LOCK_NB) != 0) {
         disk_says(part.hidden, "another daemon fetches it", errno);
     }
+    part.created = create;
 }
 
-void ArrivingModel::read_here(Part& part, std::uint32_t number, const std::stop_token& stop) {
+void ArrivingModel::read_here(Part& part, std::uint32_t number, const GoOn& go_on) {
     struct stat info {};
     if (::fstat(part.fd, &info) != 0) disk_says(part.path, "cannot be read", errno);
     const auto bytes = static_cast<std::uint64_t>(info.st_size);
@@ -141,7 +176,7 @@ void ArrivingModel::read_here(Part& part, std::uint32_t number, const std::stop_
     if (!whole && bytes != file_bytes_of(part.total)) return;
     std::vector<std::byte> chunk(std::min<std::uint64_t>(piece_file::kChunk, part.total));
     while (part.here != part.total) {
-        if (stop.stop_requested()) throw NotNow("the daemon stops");
+        if (go_on && !go_on()) throw NotNow("it was left");
         const std::span content(chunk.data(), chunk_bytes(part.total, part.here));
         piece_file::Hash stored;
         if (!read_at(part.fd, part.here, content.data(), content.size())) return;
@@ -190,10 +225,7 @@ std::uint64_t ArrivingModel::write(std::uint64_t offset, std::span<const std::by
         bytes.size() != chunk_bytes(part.total, offset)) {
         throw ModelError("bytes that are not the next ones");
     }
-    struct stat info {};
-    if (::fstat(part.fd, &info) != 0 || info.st_nlink == 0) {
-        throw ModelError("what had come of it was removed");
-    }
+    refuse_removed(part.fd);
     const auto number = static_cast<std::uint32_t>(parts_.size());
     const piece_file::Hash stored = hash(number, offset, bytes);
     write_at(part.hidden, part.fd, offset, bytes.data(), bytes.size());
@@ -202,7 +234,7 @@ std::uint64_t ArrivingModel::write(std::uint64_t offset, std::span<const std::by
     return part.here;
 }
 
-std::filesystem::path ArrivingModel::finish() {
+std::filesystem::path ArrivingModel::finish(const Known& known) {
     mesh::ModelHash hash;
     crypto_generichash_final(&all_, hash.bytes.data(), hash.bytes.size());
     const bool all_here =
@@ -215,25 +247,26 @@ std::filesystem::path ArrivingModel::finish() {
     }
     for (Part& part : parts_) {
         if (part.named) continue;
+        refuse_removed(part.fd);
         // First the content, then the name: a power cut leaves no name without content.
         if (::ftruncate(part.fd, static_cast<off_t>(part.total)) != 0 || ::fsync(part.fd) != 0) {
             disk_says(part.hidden, "cannot be written", errno);
         }
     }
+    if (known) {
+        // From here on they are not written to, and a name changes no stamp.
+        std::vector<model::FileStamp> stamps;
+        for (const Part& part : parts_) {
+            stamps.push_back(model::FileStamp::of(part.named ? part.path : part.hidden));
+        }
+        known(parts_.front().path, model::combined(stamps));
+    }
     for (Part& part : parts_) {
         if (part.named) continue;
-        const int refused = ::renameat2(AT_FDCWD, part.hidden.c_str(), AT_FDCWD, part.path.c_str(),
-                                        RENAME_NOREPLACE) == 0
-                                ? 0
-                                : errno;
-        // Some file systems cannot promise to replace nothing; a moment ago nothing was there.
-        if (refused == EINVAL && ::rename(part.hidden.c_str(), part.path.c_str()) == 0) {
-            part.named = true;
-            continue;
-        }
-        if (refused != 0)
+        if (const int refused = give_name(part.hidden, part.path)) {
             throw ModelError(fmt::format("{}: cannot be called so: {}", part.path.string(),
                                          std::generic_category().message(refused)));
+        }
         part.named = true;
     }
     static_cast<void>(disk::flush_folder(folder_));

@@ -6,10 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <list>
 #include <span>
-#include <stop_token>
 
+#include "daemon/model/stable_file.hpp"
 #include "daemon/pieces/piece_file.hpp"
 #include "daemon/pieces/whole_files.hpp"
 
@@ -17,6 +18,12 @@ namespace shoal {
 
 /// The disk does not take it now, and may later.
 class NotNow : public model::ModelError {
+  public:
+    using ModelError::ModelError;
+};
+
+/// Somebody removed what had come.
+class Removed : public model::ModelError {
   public:
     using ModelError::ModelError;
 };
@@ -38,23 +45,29 @@ class ArrivingModel {
     ArrivingModel& operator=(const ArrivingModel&) = delete;
 
     const KnownModel& model() const noexcept { return model_; }
-    /// The bytes of this part that are here and good. Takes its room on the disk.
-    std::uint64_t begin(const FilePart& part, const std::stop_token& stop);
+    /// Asked before each chunk that is read, and may wait; false: no further.
+    using GoOn = std::function<bool()>;
+    /// The bytes of this part that are here and good. Takes its room on the disk, and when that
+    /// fails leaves nothing that was not there before.
+    std::uint64_t begin(const FilePart& part, const GoOn& go_on = {});
     /// The next bytes of the part begun last: a chunk, or what is left. The bytes here then.
     std::uint64_t write(std::uint64_t offset, std::span<const std::byte> bytes);
-    /// Gives the files their names, if together they are the model; else removes them. The first.
-    std::filesystem::path finish();
+    /// Gives the files their names, if together they are the model; else removes them. Before they
+    /// have them `known` is told the first one's path and the stamp of all. The first one's path.
+    using Known = std::function<void(const std::filesystem::path&, const model::FileStamp&)>;
+    std::filesystem::path finish(const Known& known = {});
 
   private:
     struct Part {
         std::filesystem::path hidden, path;
         std::uint64_t total = 0, here = 0;
         int fd = -1;
-        bool named = false;  // it has its name already
+        bool named = false;    // it has its name already
+        bool created = false;  // by this object
     };
 
     void open(Part& part, std::uint32_t number) const;
-    void read_here(Part& part, std::uint32_t number, const std::stop_token& stop);
+    void read_here(Part& part, std::uint32_t number, const GoOn& go_on);
     void take_room(const Part& part) const;
     piece_file::Hash hash(std::uint32_t number, std::uint64_t offset,
                           std::span<const std::byte> chunk) const noexcept;

@@ -213,8 +213,9 @@ mesh::ModelHash Catalogue::hash_of(const std::filesystem::path& path,
     return hash;
 }
 
-void Catalogue::vouch(const std::filesystem::path& path, const mesh::ModelHash& hash) {
-    remember({path, stamp_of(model::model_files(path)), hash});
+void Catalogue::vouch(const std::filesystem::path& path, const model::FileStamp& stamp,
+                      const mesh::ModelHash& hash) {
+    remember({path, stamp, hash});
 }
 
 CatalogueEntry Catalogue::add(const std::filesystem::path& given) {

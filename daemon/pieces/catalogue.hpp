@@ -81,9 +81,10 @@ class Catalogue {
     /// False when that was done already, or a newer one has taken its place.
     bool drop(const CatalogueEntry& entry);
 
-    /// These files were just written, with this content: they need not be read for their hash.
-    /// `path`: the first one's, without links. Throws model::ModelError when one is not there.
-    void vouch(const std::filesystem::path& path, const mesh::ModelHash& hash);
+    /// Files with this stamp and content are about to be called so: they need not be read for their
+    /// hash. `path`: the first one's, without links; the stamp is that of all.
+    void vouch(const std::filesystem::path& path, const model::FileStamp& stamp,
+               const mesh::ModelHash& hash);
 
     /// Whoever reads a file for its hash gives up with a ModelError from now on. Thread-safe.
     void stop() noexcept { stopping_ = true; }

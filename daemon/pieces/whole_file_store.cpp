@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <system_error>
 #include <utility>
 
@@ -18,12 +19,24 @@ namespace {
 
 // What nobody has written to for longer is of a model that this device has no use for.
 constexpr auto kForgotten = std::chrono::hours(24 * 30);
+constexpr auto kLookAgain = std::chrono::hours(24);
+
+bool lists(const std::vector<mesh::ModelHash>& list, const mesh::ModelHash& hash) {
+    return std::ranges::find(list, hash) != list.end();
+}
+
+struct Begun {
+    std::vector<mesh::ModelHash> found, forgotten;
+};
 
 // The models of which parts lie in a folder.
-std::vector<mesh::ModelHash> look_through(const std::filesystem::path& folder) {
-    std::vector<mesh::ModelHash> found;
+Begun look_through(const std::filesystem::path& folder) {
+    struct Parts {
+        std::vector<std::filesystem::path> paths;
+        std::filesystem::file_time_type written;  // last
+    };
+    std::map<mesh::ModelHash, Parts> models;
     std::error_code error;
-    const auto now = std::filesystem::file_time_type::clock::now();
     auto it = std::filesystem::directory_iterator(folder, error);
     for (; !error && it != std::filesystem::directory_iterator(); it.increment(error)) {
         const std::string name = it->path().filename();
@@ -33,13 +46,19 @@ std::vector<mesh::ModelHash> look_through(const std::filesystem::path& folder) {
         std::error_code unknown;
         const auto written = it->last_write_time(unknown);
         if (!hash || unknown) continue;
-        if (now - written > kForgotten) {
-            std::filesystem::remove(it->path(), unknown);
-        } else if (std::ranges::find(found, *hash) == found.end()) {
-            found.push_back(*hash);
-        }
+        Parts& parts = models[*hash];
+        parts.written = parts.paths.empty() ? written : std::max(parts.written, written);
+        parts.paths.push_back(it->path());
     }
-    return found;
+    Begun begun;
+    const auto now = std::filesystem::file_time_type::clock::now();
+    for (const auto& [hash, parts] : models) {
+        const bool forgotten = now - parts.written > kForgotten;
+        (forgotten ? begun.forgotten : begun.found).push_back(hash);
+        if (!forgotten) continue;
+        for (const auto& path : parts.paths) std::filesystem::remove(path, error);
+    }
+    return begun;
 }
 
 }  // namespace
@@ -53,43 +72,66 @@ WholeFileStore::~WholeFileStore() {
 }
 
 void WholeFileStore::look() {
+    looking_ = loop_.after(
+        kLookAgain, [this] { look(); }, "files of models begun");
     worker_.post([this, folder = folder_()] {
-        loop_.post([this, found = look_through(folder)] {
-            for (const mesh::ModelHash& hash : found) {
-                if (std::ranges::find(begun_, hash) == begun_.end()) begun_.push_back(hash);
+        loop_.post([this, now = look_through(folder)] {
+            for (const mesh::ModelHash& hash : now.forgotten) std::erase(begun_, hash);
+            for (const mesh::ModelHash& hash : now.found) {
+                if (!lists(begun_, hash)) begun_.push_back(hash);
             }
         });
     });
 }
 
-void WholeFileStore::at_disk(Done done, std::function<std::uint64_t(const std::stop_token&)> work) {
-    worker_.post(Background::Task(
-        [this, done = std::move(done), work = std::move(work)](const std::stop_token& stop) {
-            std::uint64_t here = 0;
-            FileTrouble trouble;
-            try {
-                here = work(stop);
-            } catch (const NotNow& e) {
-                trouble = {e.what(), false};
-            } catch (const std::exception& e) {
-                trouble = {e.what(), true};
-            }
-            loop_.post([done, here, trouble] { done(here, trouble); });
-        }));
+std::stop_source WholeFileStore::at_disk(
+    Done done, std::function<std::uint64_t(const std::stop_token&)> work) {
+    return worker_.post(Background::Task([this, done = std::move(done), work = std::move(work),
+                                          hash = coming_](const std::stop_token& stop) {
+        std::uint64_t here = 0;
+        FileTrouble trouble;
+        try {
+            here = work(stop);
+        } catch (const NotNow& e) {
+            trouble = {e.what(), false, false};
+        } catch (const Removed& e) {
+            trouble = {e.what(), true, true};
+        } catch (const std::exception& e) {
+            trouble = {e.what(), true, false};
+        }
+        loop_.post([this, done, here, trouble, hash] {
+            if (trouble.lasting) std::erase(begun_, hash);
+            done(here, trouble);
+        });
+    }));
+}
+
+// Waits while the device is busy; false when it is not to be gone on with.
+bool WholeFileStore::go_on(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    return resumed_.wait(lock, stop, [this] { return !paused_; }) && !stop.stop_requested();
+}
+
+void WholeFileStore::pause(bool busy) {
+    const std::lock_guard lock(mutex_);
+    paused_ = busy;
+    resumed_.notify_all();
 }
 
 void WholeFileStore::begin(const KnownModel& model, const FilePart& part, Done done) {
-    if (std::ranges::find(begun_, model.hash) == begun_.end()) begun_.push_back(model.hash);
-    at_disk(std::move(done), [this, model, part, folder = folder_()](const std::stop_token& stop) {
-        if (part.number == 1) {
-            arriving_.reset();  // it has the lock
-            arriving_ = std::make_unique<ArrivingModel>(folder, model);
-        }
-        if (!arriving_ || arriving_->model().hash != model.hash) {
-            throw NotNow("its first part is not here");
-        }
-        return arriving_->begin(part, stop);
-    });
+    if (!lists(begun_, model.hash)) begun_.push_back(model.hash);
+    coming_ = model.hash;
+    beginning_ = at_disk(std::move(done),
+                         [this, model, part, folder = folder_()](const std::stop_token& stop) {
+                             if (part.number == 1) {
+                                 arriving_.reset();  // it has the lock
+                                 arriving_ = std::make_unique<ArrivingModel>(folder, model);
+                             }
+                             if (!arriving_ || arriving_->model().hash != model.hash) {
+                                 throw NotNow("its first part is not here");
+                             }
+                             return arriving_->begin(part, [&] { return go_on(stop); });
+                         });
 }
 
 void WholeFileStore::write(std::uint64_t offset, std::vector<std::byte> bytes, Done done) {
@@ -103,8 +145,10 @@ void WholeFileStore::finish(Done done) {
     at_disk(std::move(done), [this](const std::stop_token&) {
         const auto arrived = std::exchange(arriving_, nullptr);
         if (!arrived) throw NotNow("it was left");
-        const auto path = arrived->finish();
-        catalogue_.vouch(path, arrived->model().hash);
+        // Names wake those who watch the folder, who would read all of it.
+        const auto path = arrived->finish([&](const auto& first, const model::FileStamp& stamp) {
+            catalogue_.vouch(first, stamp, arrived->model().hash);
+        });
         log::info("{} has come from another device: {}", arrived->model().name, path.string());
         loop_.post([this, hash = arrived->model().hash] { std::erase(begun_, hash); });
         return arrived->model().file_bytes;
@@ -112,12 +156,18 @@ void WholeFileStore::finish(Done done) {
 }
 
 void WholeFileStore::leave() {
+    beginning_.request_stop();
     worker_.post([this] { arriving_.reset(); });
 }
 
 void WholeFileStore::read(const FileRequest& request, std::function<void(FileReply)> done) {
     worker_.post([this, request, done = std::move(done)] {
-        loop_.post([done, reply = answer(request)] { done(reply); });
+        loop_.post([this, done, reply = answer(request)] {
+            unused_ = loop_.after(
+                kUnused, [this] { worker_.post([this] { served_.reset(); }); },
+                "a file that others read");
+            done(reply);
+        });
     });
 }
 

@@ -25,6 +25,7 @@ struct FilePart {
 struct FileTrouble {
     std::string text;      ///< for a person; empty: there is none
     bool lasting = false;  ///< later it will be the same
+    bool removed = false;  ///< somebody did not want it any more
     explicit operator bool() const noexcept { return !text.empty(); }
 };
 
@@ -47,6 +48,8 @@ class WholeFiles {
     virtual void finish(Done done) = 0;
     /// Leaves the model for now. What was called before may still be answered.
     virtual void leave() = 0;
+    /// While the device has something better to do what is here is not read on.
+    virtual void pause(bool busy) = 0;
 
     /// Of a file that this device has.
     virtual void read(const mesh::messages::FileRequest& request,

@@ -51,6 +51,7 @@ class Disk final : public WholeFiles {
         loop_.post([this, done] { done(0, trouble); });
     }
     void leave() override { ++left; }
+    void pause(bool busy) override { paused = busy; }
     void read(const FileRequest& request, std::function<void(FileReply)> done) override {
         FileReply reply;
         reply.data.resize(request.bytes);
@@ -63,6 +64,7 @@ class Disk final : public WholeFiles {
     std::uint64_t already = 0;  // of the part begun next
     FileTrouble trouble;
     int finished = 0, left = 0;
+    bool paused = false;
 
   private:
     Loop& loop_;
@@ -181,8 +183,10 @@ TEST_SUITE("WholeFetch") {
         takes = milliseconds(100);
         time.pass(seconds(2));
         CHECK_FALSE(disk.written.empty());
+        CHECK_FALSE(disk.paused);
         busy = true;
         CHECK(asked_within(seconds(100)) <= 1);
+        CHECK(disk.paused);
         busy = false;
         CHECK(asked_within(milliseconds(900)) == 0);
         CHECK(asked_within(seconds(4)) > 5);
@@ -302,7 +306,7 @@ TEST_SUITE("WholeFetch") {
     }
 
     TEST_CASE_FIXTURE(Fixture, "a full disk is tried again after an hour, what lasts is not") {
-        disk.trouble = {"no room", false};
+        disk.trouble = {"no room", false, false};
         time.pass(seconds(5));
         const std::size_t before = asked.size();
         REQUIRE(told.has_value());
@@ -314,7 +318,7 @@ TEST_SUITE("WholeFetch") {
         wanted.push_back({hash(2), "two", kMegabyte});
         time.pass(seconds(5));
         CHECK(disk.model == "two");
-        disk.trouble = {"it is another file", true};
+        disk.trouble = {"it is another file", true, false};
         time.pass(seconds(20));
         CHECK(disk.model == "one");
         const std::size_t then = asked.size();
@@ -323,6 +327,18 @@ TEST_SUITE("WholeFetch") {
         time.pass(hours(100));
         CHECK(asked.size() == then);
         CHECK(disk.finished == 1);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "what somebody removes is left without a word") {
+        wanted[0].file_bytes = 1000 * kMegabyte;
+        time.pass(seconds(3));
+        REQUIRE(told.has_value());
+        disk.trouble = {"it was removed", true, true};
+        time.pass(seconds(3));
+        CHECK_FALSE(told.has_value());
+        CHECK(disk.left == 1);
+        disk.trouble = {};
+        CHECK(asked_within(hours(100)) == 0);
     }
 
     TEST_CASE_FIXTURE(Fixture, "nothing is given while this device computes, nor just after") {
