@@ -85,12 +85,13 @@ class TogetherTest(unittest.TestCase):
         connection.close()
         out.append((text, reason))
 
-    def test_ten_chats_at_once_end_in_a_cache_too_small_for_them(self):
-        # Four blocks of 128 positions; each chat comes to take three.
+    def test_four_chats_at_once_end_in_a_cache_too_small_for_them(self):
+        # Four blocks of 128 positions; each chat comes to take three, so two that begin with one
+        # cannot both end.
         with self.two_devices(**{"models.context": 512}) as cluster:
             cluster.start()
             bodies = [{"messages": [{"role": "user", "content": f"{i}: once upon a time " * 4}],
-                       "max_tokens": 250, "temperature": 0, "ignore_eos": True} for i in range(10)]
+                       "max_tokens": 250, "temperature": 0, "ignore_eos": True} for i in range(4)]
             outs = [[] for _ in bodies]
             threads = [threading.Thread(target=self.stream, args=(cluster.devices[i % 2], body, out))
                        for i, (body, out) in enumerate(zip(bodies, outs))]

@@ -339,7 +339,7 @@ TEST_SUITE("Batch of many") {
             batch.add(job_of(1, counted(5, 4000)));
             devices.step_until(batch, [&] { return recorder.story(1).ids().size() >= 10; });
             batch.add(job_of(2, counted(4000, 1)));
-            // And a short one behind it does not wait for all of that.
+            // And a short one behind it does not wait for all of that, however few rows a step has.
             auto question = greedy("", 2);
             question.prompt_ids = {250, 251, 252, 253, 254, 255};
             batch.add(job_of(3, question));
@@ -352,9 +352,10 @@ TEST_SUITE("Batch of many") {
             });
             CHECK(recorder.story(2).over());
             // 256 rows at once would be 16 steps.
-            CHECK(steps > 20);
+            CHECK(steps > 16);
             CHECK(short_took != 0);
-            CHECK(short_took < steps / 2);
+            // Two of its own turns, in four each, and those that have no rows of prompts.
+            CHECK(short_took <= 14);
             batch.cancel(1);
         });
     }
