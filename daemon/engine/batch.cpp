@@ -14,6 +14,11 @@ exec::KvShape without_memory(exec::KvShape shape) {
     return shape;
 }
 
+// Also with one row left, if steps with answers cannot have it.
+bool in_prompt(const Generation& generation) {
+    return generation.prefilling() || exec::shares_rows(generation.sequence());
+}
+
 // Weight of the newest sample in the running speeds.
 constexpr double kNewest = 0.1;
 
@@ -138,7 +143,7 @@ void Batch::finish(std::size_t index) {
     running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
-// Sequences with one row go first, so that a long prompt does not hold up running answers; how many
+// Sequences that decode go first, with one row, so that a long prompt does not hold up running answers; how many
 // these are is returned. Prompts follow in order or, half of the time, the shortest first: so a
 // question does not wait for a book, and the book comes to its end. (Two turns of each, as steps of
 // the two kinds may take turns as well.)
@@ -147,7 +152,7 @@ std::size_t Batch::choose_order() {
     for (std::size_t i = 0; i < running_.size(); ++i) batch_index_.push_back(i);
     const auto prompts =
         std::stable_partition(batch_index_.begin(), batch_index_.end(),
-                              [&](std::size_t i) { return !running_[i]->prefilling(); });
+                              [&](std::size_t i) { return !in_prompt(*running_[i]); });
     const auto left = [&](std::size_t i) {
         const exec::Sequence& s = running_[i]->sequence();
         return s.tokens.size() - s.computed;
@@ -175,11 +180,15 @@ exec::Status Batch::step() {
     };
     const std::uint64_t before = in_prompts();
     const Clock::time_point start = Clock::now();
-    const exec::PromptRows most = decoding == 0 ? exec::PromptRows() : pace_.prompt_rows();
+    const auto shared = std::count_if(batch_.begin() + static_cast<std::ptrdiff_t>(decoding),
+                                      batch_.end(), [](auto* s) { return exec::shares_rows(*s); });
+    const bool both = shared != 0 && decoding + static_cast<std::size_t>(shared) < batch_.size();
+    const exec::PromptRows most =
+        decoding == 0 ? exec::PromptRows() : pace_.prompt_rows(decoding, both);
     if (const exec::Status status = root_.step(batch_, chosen_, most); status != exec::Status::ok) {
         return status;
     }
-    measure(in_prompts() - before, decoding != 0, Clock::now() - start);
+    if (root_.rows() != 0) measure(in_prompts() - before, decoding, Clock::now() - start);
     hand_out();
     return exec::Status::ok;
 }
@@ -204,7 +213,7 @@ void Batch::hand_out() {
     }
 }
 
-void Batch::measure(std::uint64_t prompt_rows, bool answers, Clock::duration took) {
+void Batch::measure(std::uint64_t prompt_rows, std::size_t answers, Clock::duration took) {
     const double seconds = std::max(1e-9, std::chrono::duration<double>(took).count());
     pace_.stepped(prompt_rows, answers, root_.shared_rows(), seconds);
     if (prompt_rows == 0 && chosen_.empty()) return;

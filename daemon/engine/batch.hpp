@@ -85,7 +85,7 @@ class Batch {
     void give_back(const exec::Sequence& sequence);
     void free(exec::SequenceId sequence);
     void hand_out();
-    void measure(std::uint64_t prompt_rows, bool answers, Clock::duration took);
+    void measure(std::uint64_t prompt_rows, std::size_t answers, Clock::duration took);
 
     const PlanSpec& spec_;
     exec::Root root_;

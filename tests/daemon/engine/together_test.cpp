@@ -332,6 +332,18 @@ TEST_SUITE("Batch of many") {
         }
     }
 
+    TEST_CASE("the last row of a prompt that is shared out has a step as its others have") {
+        BatchDevices plan(open_model(tiny_model()),
+                          {.devices = 2, .max_rows = 64, .sequence_rows = 60});
+        Recorder recorder;
+        plan.run(recorder, [&](Batch& batch) {
+            batch.add(job_of(1, counted(65, 2)));
+            std::size_t steps = 0;
+            plan.step_until(batch, [&] { return !recorder.story(1).ids().empty() || !++steps; });
+            CHECK(steps == 2);
+        });
+    }
+
     TEST_CASE("a long prompt comes in beside an answer that gets a token in every step") {
         BatchDevices devices(open_model(tiny_model()), {.max_rows = 256});
         Recorder recorder;
