@@ -11,7 +11,7 @@ import threading
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cluster import PATIENCE, Cluster, make_model  # noqa: E402
+from cluster import PATIENCE, Cluster, make_model, wait_for  # noqa: E402
 
 
 class TogetherTest(unittest.TestCase):
@@ -95,8 +95,12 @@ class TogetherTest(unittest.TestCase):
             outs = [[] for _ in bodies]
             threads = [threading.Thread(target=self.stream, args=(cluster.devices[i % 2], body, out))
                        for i, (body, out) in enumerate(zip(bodies, outs))]
+            # Once the model is loaded they wait for room alone.
+            self.ask(cluster.root(), {"messages": bodies[0]["messages"], "max_tokens": 1})
             for thread in threads:
                 thread.start()
+            wait_for("some wait for room", lambda: self.metric(
+                cluster.root(), "vllm:num_requests_waiting") > 0)
             for thread in threads:
                 thread.join(PATIENCE)
             self.assertGreater(self.metric(cluster.root(), "vllm:num_preemptions_total"), 0)
