@@ -79,7 +79,7 @@ void PrefixIndex::drop(exec::SequenceId id) {
     std::erase_if(texts_, [&](const Text& text) { return text.id == id; });
 }
 
-PrefixIndex::Match PrefixIndex::find(const exec::Sequence& sequence) {
+PrefixIndex::Match PrefixIndex::find(const exec::Sequence& sequence) const {
     Match best;
     const std::span<const std::int32_t> tokens(sequence.tokens);
     for (const Text& text : texts_) {
@@ -88,7 +88,6 @@ PrefixIndex::Match PrefixIndex::find(const exec::Sequence& sequence) {
                         sequence.shared_until.value_or(0));
         if (rows > best.positions) best = {text.id, rows};
     }
-    if (best.positions != 0) look_up(best.from)->used = ++uses_;
     return best;
 }
 

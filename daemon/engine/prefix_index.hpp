@@ -32,9 +32,10 @@ class PrefixIndex {
         std::uint32_t positions = 0;  ///< 0: none
     };
     /// The longest beginning that a sequence would compute to the same bits; at least its last
-    /// token is left. The one that has it counts as used now. Requires: a settled kind
-    /// (exec::Root::settle_kind).
-    Match find(const exec::Sequence& sequence);
+    /// token is left. Requires: a settled kind (exec::Root::settle_kind).
+    Match find(const exec::Sequence& sequence) const;
+    /// One that was found counts as used now.
+    void use(exec::SequenceId id) noexcept { look_up(id)->used = ++uses_; }
 
     /// The one least recently used of those that are over, and its tokens.
     std::optional<Match> oldest() const noexcept;

@@ -139,7 +139,8 @@ std::vector<Story> BatchDevices::answers(const std::vector<Generate>& requests) 
 std::vector<Generate> mixed_requests(std::size_t count) {
     std::vector<Generate> out;
     for (std::size_t i = 0; i < count; ++i) {
-        const std::size_t answer = i % 5 == 0 ? 400 : 10 + 13 * i % 90;
+        // Two long ones behind one another, so that these come to want more room than there is.
+        const std::size_t answer = i % 5 < 2 ? 400 : 10 + 13 * i % 90;
         auto request = greedy("", static_cast<std::uint32_t>(answer));
         const std::size_t tokens = 1 + 37 * i % 300;
         for (std::size_t t = 0; t < tokens; ++t) {

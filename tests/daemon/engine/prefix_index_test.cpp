@@ -67,8 +67,9 @@ TEST_SUITE("PrefixIndex") {
         CHECK(index.oldest()->from == 2);
         CHECK(index.oldest()->positions == 30);
         CHECK(index.find(text(9, 40, 30)).from == 1);  // 10 in common with all
-        CHECK(index.oldest()->from == 2);
         CHECK(index.find(text(2, 30, 20)).from == 2);
+        CHECK(index.oldest()->from == 2);
+        index.use(2);
         CHECK(index.oldest()->from == 3);
         index.shorten(3, 7, 16);
         CHECK(index.oldest()->from == 7);
