@@ -19,6 +19,9 @@ bool in_prompt(const Generation& generation) {
     return generation.prefilling() || exec::shares_rows(generation.sequence());
 }
 
+// Tokens of kept texts, to the positions of the cache. More, as they have beginnings in common.
+constexpr std::uint64_t kKeptCaches = 8;
+
 // Weight of the newest sample in the running speeds.
 constexpr double kNewest = 0.1;
 // A step with so many rows of prompts counts half. Those beside answers have few, and take nearly
@@ -36,7 +39,8 @@ Batch::Batch(const PlanSpec& spec, exec::Executor& executor, exec::Collective& c
       prompts_(prompts),
       wake_(std::move(wake)),
       emit_(std::move(emit)),
-      blocks_(without_memory(executor.cache().shape()), spec.options.kv_positions) {}
+      blocks_(without_memory(executor.cache().shape()), spec.options.kv_positions),
+      prefixes_(spec.options.kv_positions * kKeptCaches) {}
 
 Batch::~Batch() {
     for (Waiting& waiting : waiting_) waiting.stop.request_stop();

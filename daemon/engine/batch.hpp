@@ -78,6 +78,7 @@ class Batch {
     static void join(Queue& queue, std::unique_ptr<Generation> generation);
     bool may_share_soon(const Generation& generation) const;
     bool seat(Generation& generation);
+    PrefixIndex::Match known_of(const Generation& generation);
     bool has_room(const Generation& generation, const PrefixIndex::Match& known) const;
     std::vector<bool> blocks_in_use() const;
     bool evict();
@@ -108,6 +109,11 @@ class Batch {
     // devices' caches then have taken. Without memory.
     exec::KvCache blocks_;
     PrefixIndex prefixes_;  // of sequences that have blocks
+    // What it knew of the one that was last to be seated: while it waits for room that is the same.
+    struct {
+        std::uint64_t place = 0, version = 0;
+        PrefixIndex::Match match;
+    } known_;
     exec::SequenceId next_sequence_ = 1;
     BatchCounts counts_;
     std::uint32_t turn_ = 0;

@@ -66,11 +66,18 @@ bool Batch::has_room(const Generation& generation, const PrefixIndex::Match& kno
     return in_use + needed <= blocks_.capacity_blocks();
 }
 
+PrefixIndex::Match Batch::known_of(const Generation& generation) {
+    if (!generation.may_reuse()) return {};
+    if (known_.place != generation.place() || known_.version != prefixes_.version()) {
+        known_ = {generation.place(), prefixes_.version(), prefixes_.find(generation.sequence())};
+    }
+    return known_.match;
+}
+
 // Takes blocks for the tokens there are, if there is room.
 bool Batch::seat(Generation& generation) {
     exec::Sequence& sequence = generation.sequence();
-    PrefixIndex::Match known;
-    if (generation.may_reuse()) known = prefixes_.find(sequence);
+    const PrefixIndex::Match known = known_of(generation);
     if (known.positions != 0) prefixes_.use(known.from);
     if (!has_room(generation, known)) return false;
 
