@@ -244,7 +244,9 @@ mesh::messages::StatusReply DaemonCore::status() const {
     parts.states = &root_.devices();
     parts.speed = ports_.engine.speed();
     parts.parallel = ports_.engine.parallel();
-    parts.queued = root_.queued();
+    // Of those that the engine has, some wait for room.
+    parts.queued =
+        root_.queued() + root_.submitted() - std::min(root_.submitted(), parts.speed.running);
     parts.links = &survey_.known();
     return cluster_status(parts);
 }

@@ -14,8 +14,19 @@ exec::KvShape without_memory(exec::KvShape shape) {
     return shape;
 }
 
+// Also with one row left, if steps with answers cannot have it.
+bool in_prompt(const Generation& generation) {
+    return generation.prefilling() || exec::shares_rows(generation.sequence());
+}
+
+// Tokens of kept texts, to the positions of the cache. More, as they have beginnings in common.
+constexpr std::uint64_t kKeptCaches = 8;
+
 // Weight of the newest sample in the running speeds.
 constexpr double kNewest = 0.1;
+// A step with so many rows of prompts counts half. Those beside answers have few, and take nearly
+// as long.
+constexpr double kRowsOfWeight = 256;
 
 }  // namespace
 
@@ -28,7 +39,8 @@ Batch::Batch(const PlanSpec& spec, exec::Executor& executor, exec::Collective& c
       prompts_(prompts),
       wake_(std::move(wake)),
       emit_(std::move(emit)),
-      blocks_(without_memory(executor.cache().shape()), spec.options.kv_positions) {}
+      blocks_(without_memory(executor.cache().shape()), spec.options.kv_positions),
+      prefixes_(spec.options.kv_positions * kKeptCaches) {}
 
 Batch::~Batch() {
     for (Waiting& waiting : waiting_) waiting.stop.request_stop();
@@ -83,9 +95,9 @@ bool Batch::first_has_begun() const {
            waiting_.front().begun.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
 }
 
-// Takes the first job that has begun and can run at all; false when there is none yet.
-bool Batch::take_next() {
-    while (ready_.empty() && first_has_begun()) {
+// Takes the jobs that have begun and can run at all.
+void Batch::take_begun() {
+    while (first_has_begun()) {
         Waiting first = std::move(waiting_.front());
         waiting_.pop_front();
         try {
@@ -94,29 +106,41 @@ bool Batch::take_next() {
                 emit_(first.id, *failed);
             } else {
                 ready_.push_back(std::move(std::get<0>(begun)));
+                ready_.back()->set_place(++places_);
             }
         } catch (const std::exception& e) {
             // One text that cannot be tokenised must not end the plan for the others.
             emit_(first.id, Failed{mesh::messages::ErrorCode::internal, e.what()});
         }
     }
-    return !ready_.empty();
+}
+
+void Batch::join(Queue& queue, std::unique_ptr<Generation> generation) {
+    const auto behind = std::find_if(queue.begin(), queue.end(), [&](const auto& other) {
+        return other->place() > generation->place();
+    });
+    queue.insert(behind, std::move(generation));
 }
 
 // Jobs start in order; one that does not fit now holds up those behind it, so that a long
-// request is not overtaken for ever.
+// request is not overtaken for ever. One that waits for what is being computed does not: that
+// ends soon.
 void Batch::admit() {
-    while (running_.size() < limits_.parallel && take_next()) {
-        Generation& first = *ready_.front();
-        root_.settle_kind(first.sequence());
-        if (first.finished()) {
-            tell_end(first);
-        } else if (!may_share_soon(first) && seat(first)) {
-            running_.push_back(std::move(ready_.front()));
+    take_begun();
+    for (std::size_t i = 0; i < ready_.size() && running_.size() < limits_.parallel;) {
+        Generation& next = *ready_[i];
+        root_.settle_kind(next.sequence());
+        if (next.finished()) {
+            tell_end(next);
+        } else if (may_share_soon(next)) {
+            ++i;
+            continue;
+        } else if (seat(next)) {
+            join(running_, std::move(ready_[i]));
         } else {
             return;
         }
-        ready_.pop_front();
+        ready_.erase(ready_.begin() + static_cast<std::ptrdiff_t>(i));
     }
 }
 
@@ -138,16 +162,16 @@ void Batch::finish(std::size_t index) {
     running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
-// Sequences with one row go first, so that a long prompt does not hold up running answers; how many
-// these are is returned. Prompts follow in order or, half of the time, the shortest first: so a
-// question does not wait for a book, and the book comes to its end. (Two turns of each, as steps of
-// the two kinds may take turns as well.)
+// Sequences that decode go first, with one row, so that a long prompt does not hold up running
+// answers; how many these are is returned. Prompts follow in order or, half of the time, the
+// shortest first: so a question does not wait for a book, and the book comes to its end. (Two turns
+// of each, as steps of the two kinds may take turns as well.)
 std::size_t Batch::choose_order() {
     batch_index_.clear();
     for (std::size_t i = 0; i < running_.size(); ++i) batch_index_.push_back(i);
     const auto prompts =
         std::stable_partition(batch_index_.begin(), batch_index_.end(),
-                              [&](std::size_t i) { return !running_[i]->prefilling(); });
+                              [&](std::size_t i) { return !in_prompt(*running_[i]); });
     const auto left = [&](std::size_t i) {
         const exec::Sequence& s = running_[i]->sequence();
         return s.tokens.size() - s.computed;
@@ -175,22 +199,27 @@ exec::Status Batch::step() {
     };
     const std::uint64_t before = in_prompts();
     const Clock::time_point start = Clock::now();
-    const exec::PromptRows most = decoding == 0 ? exec::PromptRows() : pace_.prompt_rows();
+    const auto shared = std::count_if(batch_.begin() + static_cast<std::ptrdiff_t>(decoding),
+                                      batch_.end(), [](auto* s) { return exec::shares_rows(*s); });
+    const bool both = shared != 0 && decoding + static_cast<std::size_t>(shared) < batch_.size();
+    const exec::PromptRows most =
+        decoding == 0 ? exec::PromptRows() : pace_.prompt_rows(decoding, both);
     if (const exec::Status status = root_.step(batch_, chosen_, most); status != exec::Status::ok) {
         return status;
     }
-    measure(in_prompts() - before, decoding != 0, Clock::now() - start);
-    hand_out();
+    if (root_.rows() != 0) measure(in_prompts() - before, decoding, Clock::now() - start);
+    hand_out(decoding);
     return exec::Status::ok;
 }
 
 // What the step brought: tokens of prompts, then those that were chosen, then ends.
-void Batch::hand_out() {
-    for (const auto& generation : running_) {
-        const exec::Sequence& s = generation->sequence();
-        const bool grown = generation->prefilling() || !prefixes_.knows(s.id);
+void Batch::hand_out(std::size_t decoding) {
+    for (std::size_t i = 0; i < batch_index_.size(); ++i) {
+        Generation& generation = *running_[batch_index_[i]];
+        const exec::Sequence& s = generation.sequence();
+        const bool grown = i >= decoding || !prefixes_.knows(s.id);
         if (s.computed != 0 && !s.pool && grown) prefixes_.add_running(s);
-        if (const auto tokens = generation->advance()) emit_(generation->job().id, *tokens);
+        if (const auto tokens = generation.advance()) emit_(generation.job().id, *tokens);
     }
     for (const exec::Chosen& c : chosen_) {
         Generation& generation = *running_[batch_index_[c.sequence]];
@@ -204,12 +233,14 @@ void Batch::hand_out() {
     }
 }
 
-void Batch::measure(std::uint64_t prompt_rows, bool answers, Clock::duration took) {
+void Batch::measure(std::uint64_t prompt_rows, std::size_t answers, Clock::duration took) {
     const double seconds = std::max(1e-9, std::chrono::duration<double>(took).count());
     pace_.stepped(prompt_rows, answers, root_.shared_rows(), seconds);
     if (prompt_rows == 0 && chosen_.empty()) return;
     if (prompt_rows != 0) {
-        prefill_speed_ = static_cast<double>(prompt_rows) / seconds;
+        const auto rows = static_cast<double>(prompt_rows);
+        const double weight = prefill_speed_ == 0 ? 1 : rows / (rows + kRowsOfWeight);
+        prefill_speed_ += weight * (rows / seconds - prefill_speed_);
     } else {
         const double now = static_cast<double>(chosen_.size()) / seconds;
         decode_speed_ = decode_speed_ == 0 ? now : decode_speed_ + kNewest * (now - decode_speed_);

@@ -63,6 +63,8 @@ class Batch {
     double decode_speed() const noexcept { return decode_speed_; }
 
   private:
+    using Queue = std::deque<std::unique_ptr<Generation>>;
+
     // A job whose generation begins on the worker.
     struct Waiting {
         JobId id;
@@ -72,10 +74,13 @@ class Batch {
 
     void admit();
     bool first_has_begun() const;
-    bool take_next();
+    void take_begun();
+    static void join(Queue& queue, std::unique_ptr<Generation> generation);
     bool may_share_soon(const Generation& generation) const;
     bool seat(Generation& generation);
-    std::uint64_t blocks_in_use(const PrefixIndex::Match& with) const;
+    PrefixIndex::Match known_of(const Generation& generation);
+    bool has_room(const Generation& generation, const PrefixIndex::Match& known) const;
+    std::vector<bool> blocks_in_use() const;
     bool evict();
     void make_room();
     void send_back();
@@ -84,8 +89,8 @@ class Batch {
     void tell_end(Generation& generation);
     void give_back(const exec::Sequence& sequence);
     void free(exec::SequenceId sequence);
-    void hand_out();
-    void measure(std::uint64_t prompt_rows, bool answers, Clock::duration took);
+    void hand_out(std::size_t decoding);
+    void measure(std::uint64_t prompt_rows, std::size_t answers, Clock::duration took);
 
     const PlanSpec& spec_;
     exec::Root root_;
@@ -95,14 +100,20 @@ class Batch {
     const Emit emit_;
 
     std::deque<Waiting> waiting_;
-    // All in order of arrival: whoever runs came before whoever waits for room, those that ran
-    // before the others, and these before those that have not begun.
-    std::deque<std::unique_ptr<Generation>> ready_;
-    std::vector<std::unique_ptr<Generation>> running_;
+    // All in order of arrival. Whoever runs came before whoever waits for room, and these before
+    // those that have not begun.
+    Queue ready_;
+    Queue running_;
+    std::uint64_t places_ = 0;  // given to those that begun
     // Who has which blocks, once the orders given so far are carried out; never fewer than the
     // devices' caches then have taken. Without memory.
     exec::KvCache blocks_;
     PrefixIndex prefixes_;  // of sequences that have blocks
+    // What it knew of the one that was last to be seated: while it waits for room that is the same.
+    struct {
+        std::uint64_t place = 0, version = 0;
+        PrefixIndex::Match match;
+    } known_;
     exec::SequenceId next_sequence_ = 1;
     BatchCounts counts_;
     std::uint32_t turn_ = 0;

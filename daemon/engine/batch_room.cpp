@@ -15,48 +15,71 @@ constexpr std::uint32_t kWorthWaiting = 32;
 
 }  // namespace
 
-// Whether one that runs is computing what this one needs as well: a copy of it costs less than to
-// compute it twice, as for several answers to one prompt.
+// Whether one that runs is computing what this one needs as well, and nobody has yet: a copy of it
+// costs less than to compute it twice, as for several answers to one prompt.
 bool Batch::may_share_soon(const Generation& generation) const {
     const exec::Sequence& sequence = generation.sequence();
     if (!generation.may_reuse()) return false;
-    return std::any_of(running_.begin(), running_.end(), [&](const auto& g) {
+    std::uint32_t soon = 0;
+    for (const auto& g : running_) {
         const exec::Sequence& s = g->sequence();
-        return g->prefilling() && !s.pool &&
-               common_rows(s.tokens, *s.shared_until, sequence.tokens, *sequence.shared_until) >=
-                   s.computed + kWorthWaiting;
-    });
+        if (!g->prefilling() || s.pool) continue;
+        const std::uint32_t common =
+            common_rows(s.tokens, *s.shared_until, sequence.tokens, *sequence.shared_until);
+        if (common >= s.computed + kWorthWaiting) soon = std::max(soon, common);
+    }
+    return soon != 0 && soon >= prefixes_.find(sequence).positions + kWorthWaiting;
 }
 
-// By those that run, and by what one more has in common with another text.
-std::uint64_t Batch::blocks_in_use(const PrefixIndex::Match& with) const {
+// By those that run.
+std::vector<bool> Batch::blocks_in_use() const {
     std::vector<bool> used(blocks_.capacity_blocks());
     for (const auto& g : running_) {
         for (const std::uint32_t block : blocks_.blocks(g->sequence().id)) used[block] = true;
     }
-    for (const std::uint32_t block : blocks_.blocks(with.from).first(blocks_of(with.positions))) {
-        used[block] = true;
-    }
-    return static_cast<std::uint64_t>(std::count(used.begin(), used.end(), true));
+    return used;
 }
 
 double Batch::cache_use() const {
-    return static_cast<double>(blocks_in_use({})) / blocks_.capacity_blocks();
+    const auto used = blocks_in_use();
+    return static_cast<double>(std::count(used.begin(), used.end(), true)) /
+           blocks_.capacity_blocks();
 }
 
-// Takes blocks for the tokens there are, if all that run can then go on for a block each: else one
-// of them would be sent back soon. Alone everything fits, as a context is no longer than the cache.
+// Whether all that run, and this one, can go on for a block each: else one of them would be sent
+// back soon. Alone everything fits, as a context is no longer than the cache.
+bool Batch::has_room(const Generation& generation, const PrefixIndex::Match& known) const {
+    const std::uint64_t has = blocks_of(generation.sequence().tokens.size());
+    std::uint64_t needed = has - blocks_of(known.positions);
+    const auto count_growth = [&](std::uint64_t blocks, const Generation& g) {
+        if (blocks < blocks_of(g.most_positions())) ++needed;
+    };
+    count_growth(has, generation);
+    for (const auto& g : running_) count_growth(blocks_.blocks(g->sequence().id).size(), *g);
+
+    std::vector<bool> used = blocks_in_use();
+    const auto common = blocks_.blocks(known.from).first(blocks_of(known.positions));
+    // In part of the last one another text goes on, so it is copied.
+    if (known.positions % exec::KvCache::kBlockPositions != 0 && used[common.back()]) ++needed;
+    for (const std::uint32_t block : common) used[block] = true;
+    const auto in_use = static_cast<std::uint64_t>(std::count(used.begin(), used.end(), true));
+    return in_use + needed <= blocks_.capacity_blocks();
+}
+
+PrefixIndex::Match Batch::known_of(const Generation& generation) {
+    if (!generation.may_reuse()) return {};
+    if (known_.place != generation.place() || known_.version != prefixes_.version()) {
+        known_ = {generation.place(), prefixes_.version(), prefixes_.find(generation.sequence())};
+    }
+    return known_.match;
+}
+
+// Takes blocks for the tokens there are, if there is room.
 bool Batch::seat(Generation& generation) {
     exec::Sequence& sequence = generation.sequence();
-    PrefixIndex::Match known;
-    if (generation.may_reuse()) known = prefixes_.find(sequence);
-    const auto growing = static_cast<std::uint64_t>(
-        std::count_if(running_.begin(), running_.end(), [&](const auto& g) {
-            return blocks_.blocks(g->sequence().id).size() < blocks_of(g->most_positions());
-        }));
-    const std::uint64_t needed =
-        blocks_of(sequence.tokens.size()) - blocks_of(known.positions) + growing;
-    if (blocks_in_use(known) + needed > blocks_.capacity_blocks()) return false;
+    const PrefixIndex::Match known = known_of(generation);
+    if (known.positions != 0) prefixes_.use(known.from);
+    if (!has_room(generation, known)) return false;
 
     const exec::SequenceId id = next_sequence_++;
     const bool shares = known.positions != 0 && blocks_.fork(known.from, id, known.positions);
@@ -74,7 +97,8 @@ bool Batch::seat(Generation& generation) {
     if (first) {
         generation.set_cached(known.positions);
         counts_.prompt_tokens += generation.prompt_tokens();
-        counts_.cached_tokens += known.positions;
+        // Of one that goes on, more than its prompt may be known.
+        counts_.cached_tokens += std::min(known.positions, generation.prompt_tokens());
     }
     return true;
 }
@@ -114,7 +138,7 @@ void Batch::send_back() {
     running_.pop_back();
     give_back(last->sequence());
     last->forget();
-    ready_.push_front(std::move(last));
+    join(ready_, std::move(last));
     ++counts_.preemptions;
 }
 

@@ -66,6 +66,10 @@ class Generation {
     /// The final event. Requires: finished() and not failed().
     mesh::messages::Done done(const std::string& model, std::uint32_t devices);
 
+    /// Where it came among those of a plan; its owner's to say.
+    void set_place(std::uint64_t place) noexcept { place_ = place; }
+    std::uint64_t place() const noexcept { return place_; }
+
     /// Its id is 0 until it has room in the cache.
     exec::Sequence& sequence() noexcept { return sequence_; }
     const Job& job() const noexcept { return job_; }
@@ -107,6 +111,7 @@ class Generation {
     const model::Tokenizer& tokenizer_;
     exec::Sequence sequence_;
     std::optional<AnswerStream> answer_;  // once the prompt is known
+    std::uint64_t place_ = 0;
     std::uint32_t prompt_tokens_ = 0;
     std::uint32_t cached_tokens_ = 0;
     std::uint32_t prompt_shown_ = 0;  // tokens of it that advance() gave

@@ -43,6 +43,7 @@ void PrefixIndex::add_running(const exec::Sequence& sequence) {
         text->id = sequence.id;
         text->shared_until = sequence.shared_until.value_or(0);
     }
+    ++version_;
     text->tokens.assign(sequence.tokens.begin(), sequence.tokens.begin() + sequence.computed);
     text->runs = true;
     text->used = ++uses_;
@@ -68,18 +69,25 @@ std::vector<exec::SequenceId> PrefixIndex::keep(const exec::Sequence& sequence) 
         }
     }
     for (const exec::SequenceId id : superfluous) drop(id);
-    if (kept() > kMostKept) {
+    while (too_many()) {
         superfluous.push_back(least_recent()->id);
         drop(superfluous.back());
     }
     return superfluous;
 }
 
+bool PrefixIndex::too_many() const noexcept {
+    std::uint64_t tokens = 0;
+    for (const Text& text : texts_) tokens += text.runs ? 0 : text.tokens.size();
+    return kept() > kMostKept || tokens > most_tokens_;
+}
+
 void PrefixIndex::drop(exec::SequenceId id) {
+    ++version_;
     std::erase_if(texts_, [&](const Text& text) { return text.id == id; });
 }
 
-PrefixIndex::Match PrefixIndex::find(const exec::Sequence& sequence) {
+PrefixIndex::Match PrefixIndex::find(const exec::Sequence& sequence) const {
     Match best;
     const std::span<const std::int32_t> tokens(sequence.tokens);
     for (const Text& text : texts_) {
@@ -88,7 +96,6 @@ PrefixIndex::Match PrefixIndex::find(const exec::Sequence& sequence) {
                         sequence.shared_until.value_or(0));
         if (rows > best.positions) best = {text.id, rows};
     }
-    if (best.positions != 0) look_up(best.from)->used = ++uses_;
     return best;
 }
 
@@ -100,6 +107,7 @@ std::optional<PrefixIndex::Match> PrefixIndex::oldest() const noexcept {
 
 void PrefixIndex::shorten(exec::SequenceId id, exec::SequenceId to, std::uint32_t positions) {
     Text& text = *look_up(id);
+    ++version_;
     text.id = to;
     text.tokens.resize(positions);
 }

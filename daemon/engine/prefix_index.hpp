@@ -19,6 +19,9 @@ class PrefixIndex {
     /// Ended texts at most. They are compared one by one, which takes less than hashing would.
     static constexpr std::size_t kMostKept = 256;
 
+    /// Ended texts have so many tokens at most: many of them may share blocks.
+    explicit PrefixIndex(std::uint64_t most_tokens = UINT64_MAX) : most_tokens_(most_tokens) {}
+
     /// A sequence that runs has its first tokens computed.
     void add_running(const exec::Sequence& sequence);
     /// It is over: what is computed of it may stay. Gives the sequences that need not any more, as
@@ -32,9 +35,10 @@ class PrefixIndex {
         std::uint32_t positions = 0;  ///< 0: none
     };
     /// The longest beginning that a sequence would compute to the same bits; at least its last
-    /// token is left. The one that has it counts as used now. Requires: a settled kind
-    /// (exec::Root::settle_kind).
-    Match find(const exec::Sequence& sequence);
+    /// token is left. Requires: a settled kind (exec::Root::settle_kind).
+    Match find(const exec::Sequence& sequence) const;
+    /// One that was found counts as used now.
+    void use(exec::SequenceId id) noexcept { look_up(id)->used = ++uses_; }
 
     /// The one least recently used of those that are over, and its tokens.
     std::optional<Match> oldest() const noexcept;
@@ -43,6 +47,8 @@ class PrefixIndex {
 
     bool knows(exec::SequenceId id) const noexcept;
     std::size_t kept() const noexcept;
+    /// Another one when find() may give something else than before.
+    std::uint64_t version() const noexcept { return version_; }
 
   private:
     struct Text {
@@ -55,8 +61,11 @@ class PrefixIndex {
 
     Text* look_up(exec::SequenceId id) noexcept;
     const Text* least_recent() const noexcept;
+    bool too_many() const noexcept;
 
+    const std::uint64_t most_tokens_;
     std::vector<Text> texts_;
+    std::uint64_t version_ = 0;
     std::uint64_t uses_ = 0;
 };
 

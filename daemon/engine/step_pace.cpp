@@ -13,6 +13,10 @@ constexpr double kKept = 0.8;
 // A step has at most so many times the rows of the one before, so that a wrong guess is found out
 // early.
 constexpr std::uint32_t kGrowth = 2;
+// Steps with prompts before one without them is taken, to see how long that is now.
+constexpr std::uint32_t kStale = 16;
+// One answer more or less of so many makes no difference to a step.
+constexpr std::size_t kAlike = 8;
 
 }  // namespace
 
@@ -32,19 +36,35 @@ std::uint32_t StepPace::Cost::rows_within(double seconds_left, std::uint32_t lea
                     static_cast<std::uint32_t>(std::min(most, seconds_left * rows / seconds)));
 }
 
-exec::PromptRows StepPace::prompt_rows() const noexcept {
-    if (gap_ == 0) return {0, 0};
-    const double left = (kAimedGaps - 1) * gap_;
+bool StepPace::gap_is_of(std::size_t answers) const noexcept {
+    const std::size_t apart = std::max(answers, answers_) - std::min(answers, answers_);
+    return gap_ != 0 && apart * kAlike <= answers_;
+}
+
+exec::PromptRows StepPace::prompt_rows(std::size_t answers, bool both) const noexcept {
+    // Never twice in a row: prompts come in however often answers begin and end.
+    const bool look = since_ >= kStale || (since_ != 0 && !gap_is_of(answers));
+    if (gap_ == 0 || look) return {0, 0};
+    if (!gap_is_of(answers)) return {kLeastTogether, kLeastShared};
+    const double left = (kAimedGaps - 1) * gap_ / (both ? 2 : 1);
     return {together_.rows_within(left, kLeastTogether), shared_.rows_within(left, kLeastShared)};
 }
 
-void StepPace::stepped(std::uint64_t prompt_rows, bool answers, bool shared,
+void StepPace::stepped(std::uint64_t prompt_rows, std::size_t answers, bool shared,
                        double seconds) noexcept {
     if (prompt_rows == 0) {
-        if (answers) gap_ = gap_ == 0 ? seconds : kKept * gap_ + (1 - kKept) * seconds;
-    } else if (shared) {
+        if (answers == 0) return;
+        // What was measured many steps ago counts for less.
+        const double kept = since_ == 0 ? kKept : 0.5;
+        gap_ = gap_is_of(answers) ? kept * gap_ + (1 - kept) * seconds : seconds;
+        answers_ = answers;
+        since_ = 0;
+        return;
+    }
+    ++since_;
+    if (shared) {
         shared_.learn(prompt_rows, seconds);
-    } else if (answers && gap_ != 0) {
+    } else if (gap_is_of(answers)) {
         // Alone, rows are cheaper: many read the weights once.
         together_.learn(prompt_rows, seconds - gap_);
     }

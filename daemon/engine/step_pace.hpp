@@ -1,6 +1,7 @@
 // How many rows of prompts a step takes beside answers that are being written.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "daemon/exec/runner.hpp"
@@ -18,13 +19,15 @@ class StepPace {
     static constexpr std::uint32_t kLeastTogether = 4;
     static constexpr std::uint32_t kLeastShared = 64;
 
-    /// For the next step beside running answers. Nothing, until one was measured that has only
-    /// them.
-    exec::PromptRows prompt_rows() const noexcept;
+    /// For the next step beside so many running answers. Nothing, until one was measured that has
+    /// only them; and again now and then, as such a step takes longer with more of them.
+    /// `both`: prompts of both kinds come in, so that steps of both lie between two tokens.
+    exec::PromptRows prompt_rows(std::size_t answers, bool both) const noexcept;
 
-    /// What a step took that had so many rows of prompts. `answers`: it was taken beside running
-    /// ones, though a step whose rows are shared out has none of theirs.
-    void stepped(std::uint64_t prompt_rows, bool answers, bool shared, double seconds) noexcept;
+    /// What a step took that had so many rows of prompts, and others. `answers`: it was taken
+    /// beside so many running ones, though a step whose rows are shared out has none of theirs.
+    void stepped(std::uint64_t prompt_rows, std::size_t answers, bool shared,
+                 double seconds) noexcept;
 
   private:
     // Rows of one kind of step.
@@ -36,7 +39,11 @@ class StepPace {
         std::uint32_t rows_within(double seconds_left, std::uint32_t least) const noexcept;
     };
 
-    double gap_ = 0;  // seconds of a step without prompts; 0: not known
+    bool gap_is_of(std::size_t answers) const noexcept;
+
+    double gap_ = 0;           // seconds of a step without prompts; 0: not known
+    std::size_t answers_ = 0;  // beside so many
+    std::uint32_t since_ = 0;  // steps with prompts since then
     Cost together_, shared_;
 };
 

@@ -8,10 +8,6 @@
 namespace shoal::exec {
 namespace {
 
-bool shares_rows(const Sequence& sequence) noexcept {
-    return sequence.computed < sequence.shared_until.value_or(0);
-}
-
 // Tokens not computed yet whose next one is given and wants scores.
 std::uint32_t targets_of(const Sequence& sequence) noexcept {
     const std::uint32_t first = sequence.computed + 1;

@@ -44,6 +44,11 @@ struct Sequence {
     std::optional<Pool> pool{};  ///< takes hidden states as steps compute them
 };
 
+/// Its next rows are computed in sequence-parallel steps.
+inline bool shares_rows(const Sequence& sequence) noexcept {
+    return sequence.computed < sequence.shared_until.value_or(0);
+}
+
 /// A token that a step chose.
 struct Chosen {
     std::size_t sequence;  ///< index into the span given to step()
@@ -78,6 +83,8 @@ class Root {
                 const PromptRows& most = {});
     /// The last step was a sequence-parallel one.
     bool shared_rows() const noexcept { return step_.sequence_parallel; }
+    /// What it had.
+    std::size_t rows() const noexcept { return step_.rows.size(); }
     /// Whether a text's rows are shared out follows from what it is at first, and stays.
     void settle_kind(Sequence& sequence) const;
 

@@ -67,6 +67,8 @@ class PlanRoot {
     Forecast forecast(const mesh::ModelHash& model) const { return {rules_, situation(model)}; }
     PlanLife::State state() const noexcept { return plan_.state(); }
     std::uint32_t queued() const noexcept { return jobs_.waiting(); }
+    /// Those that the engine has; not all of them run.
+    std::uint32_t submitted() const noexcept { return jobs_.running(); }
     /// Nothing is computed, nor loaded.
     bool idle() const noexcept {
         return jobs_.empty() && (plan_.state() == PlanLife::State::none ||

@@ -11,7 +11,7 @@ import threading
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cluster import PATIENCE, Cluster, make_model  # noqa: E402
+from cluster import PATIENCE, Cluster, make_model, wait_for  # noqa: E402
 
 
 class TogetherTest(unittest.TestCase):
@@ -85,17 +85,22 @@ class TogetherTest(unittest.TestCase):
         connection.close()
         out.append((text, reason))
 
-    def test_ten_chats_at_once_end_in_a_cache_too_small_for_them(self):
-        # Four blocks of 128 positions; each chat comes to take three.
+    def test_four_chats_at_once_end_in_a_cache_too_small_for_them(self):
+        # Four blocks of 128 positions; each chat comes to take three, so two that begin with one
+        # cannot both end.
         with self.two_devices(**{"models.context": 512}) as cluster:
             cluster.start()
             bodies = [{"messages": [{"role": "user", "content": f"{i}: once upon a time " * 4}],
-                       "max_tokens": 250, "temperature": 0, "ignore_eos": True} for i in range(10)]
+                       "max_tokens": 250, "temperature": 0, "ignore_eos": True} for i in range(4)]
             outs = [[] for _ in bodies]
             threads = [threading.Thread(target=self.stream, args=(cluster.devices[i % 2], body, out))
                        for i, (body, out) in enumerate(zip(bodies, outs))]
+            # Once the model is loaded they wait for room alone.
+            self.ask(cluster.root(), {"messages": bodies[0]["messages"], "max_tokens": 1})
             for thread in threads:
                 thread.start()
+            wait_for("some wait for room", lambda: self.metric(
+                cluster.root(), "vllm:num_requests_waiting") > 0)
             for thread in threads:
                 thread.join(PATIENCE)
             self.assertGreater(self.metric(cluster.root(), "vllm:num_preemptions_total"), 0)

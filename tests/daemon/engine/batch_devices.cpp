@@ -2,7 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include <chrono>
+#include <future>
+#include <memory>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -16,6 +17,9 @@ namespace shoal::tests {
 namespace {
 
 using namespace mesh::messages;
+
+// More than any test takes.
+constexpr std::size_t kMostSteps = 100'000;
 
 void no_progress(std::uint64_t, std::uint64_t) {}
 
@@ -95,6 +99,7 @@ void BatchDevices::run(Recorder& recorder, const std::function<void(Batch&)>& bo
     EffortCounter effort;
     ExchangeCollective collective(*exchanges[0], effort);
     Worker prompts;
+    prompts_ = &prompts;
     Batch batch(
         spec_, devices_[0]->executor, collective, {parallel_, 0}, prompts, [] {},
         [&](JobId id, const Event& event) { recorder.add(id, event); });
@@ -102,9 +107,15 @@ void BatchDevices::run(Recorder& recorder, const std::function<void(Batch&)>& bo
 }
 
 void BatchDevices::step_until(Batch& batch, const std::function<bool()>& over) {
-    while (!over()) {
+    // The worker takes tasks in order.
+    const auto begun = std::make_shared<std::promise<void>>();
+    prompts_->post([begun] { begun->set_value(); });
+    begun->get_future().wait();
+    for (std::size_t steps = 0; !over(); ++steps) {
+        REQUIRE(steps < kMostSteps);
+        // Nothing would come any more.
+        REQUIRE_FALSE(batch.idle());
         REQUIRE(batch.step() == exec::Status::ok);
-        if (batch.idle()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
 }
 
@@ -128,7 +139,8 @@ std::vector<Story> BatchDevices::answers(const std::vector<Generate>& requests) 
 std::vector<Generate> mixed_requests(std::size_t count) {
     std::vector<Generate> out;
     for (std::size_t i = 0; i < count; ++i) {
-        const std::size_t answer = i % 5 == 0 ? 400 : 10 + 13 * i % 90;
+        // Two long ones behind one another, so that these come to want more room than there is.
+        const std::size_t answer = i % 5 < 2 ? 400 : 10 + 13 * i % 90;
         auto request = greedy("", static_cast<std::uint32_t>(answer));
         const std::size_t tokens = 1 + 37 * i % 300;
         for (std::size_t t = 0; t < tokens; ++t) {

@@ -31,8 +31,9 @@ class BatchDevices {
     /// What requests give that come at once, in order.
     std::vector<Story> answers(const std::vector<mesh::messages::Generate>& requests);
 
-    /// Steps until `over`; each succeeds, so that no device lacks a block that the batch counted
-    /// on.
+    /// Steps until `over`, from when all jobs have begun that were added, so that it does not
+    /// depend on when another thread is done. Each succeeds, so that no device lacks a block that
+    /// the batch counted on.
     void step_until(Batch& batch, const std::function<bool()>& over);
     const BatchCounts& counts() const noexcept { return counts_; }  ///< of the last answers()
     const exec::Executor& root() const;
@@ -43,6 +44,7 @@ class BatchDevices {
     PlanSpec spec_;
     std::uint32_t parallel_;
     std::vector<std::unique_ptr<Device>> devices_;
+    Worker* prompts_ = nullptr;  // of the plan that runs
     BatchCounts counts_;
 };
 

@@ -67,8 +67,9 @@ TEST_SUITE("PrefixIndex") {
         CHECK(index.oldest()->from == 2);
         CHECK(index.oldest()->positions == 30);
         CHECK(index.find(text(9, 40, 30)).from == 1);  // 10 in common with all
-        CHECK(index.oldest()->from == 2);
         CHECK(index.find(text(2, 30, 20)).from == 2);
+        CHECK(index.oldest()->from == 2);
+        index.use(2);
         CHECK(index.oldest()->from == 3);
         index.shorten(3, 7, 16);
         CHECK(index.oldest()->from == 7);
@@ -84,6 +85,13 @@ TEST_SUITE("PrefixIndex") {
         }
         CHECK(index.keep(text(1000, 8, 7)) == std::vector<exec::SequenceId>{1});
         CHECK(index.kept() == PrefixIndex::kMostKept);
+
+        PrefixIndex few(100);
+        CHECK(few.keep(text(1, 40, 40)).empty());
+        CHECK(few.keep(text(2, 40, 40)).empty());
+        few.add_running(text(3, 90, 90));
+        CHECK(few.keep(text(4, 70, 70)) == std::vector<exec::SequenceId>{1, 2});
+        CHECK(few.knows(3));
     }
 
     TEST_CASE("rows of the two kinds are not mixed up") {
