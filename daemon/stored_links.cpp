@@ -1,14 +1,12 @@
 #include "daemon/stored_links.hpp"
 
 #include <exception>
-#include <fstream>
 #include <functional>
-#include <string>
-#include <system_error>
 
 #include "daemon/log/log.hpp"
 #include "daemon/plan/link_record.hpp"
 #include "mesh/disk/whole_file.hpp"
+#include "mesh/transport/state_file.hpp"
 
 namespace shoal {
 namespace {
@@ -20,14 +18,9 @@ constexpr mode_t kLinksMode = 0600;
 }  // namespace
 
 KnownLinks StoredLinks::read() const {
-    std::error_code error;
-    if (!std::filesystem::is_regular_file(path_, error)) return {};
-    std::ifstream file(path_, std::ios::binary);
-    std::string text(kMaxLinksFileBytes, '\0');
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<std::size_t>(file.gcount()));
     try {
-        return links_from_text(text);
+        const auto file = mesh::transport::read_state_file(path_, kMaxLinksFileBytes);
+        return file ? links_from_text(file->text) : KnownLinks();
     } catch (const std::exception& e) {
         log::warn("{} is of no use, and links are measured anew: {}", path_.string(), e.what());
         return {};

@@ -9,6 +9,7 @@
 #include "daemon/log/log.hpp"
 #include "mesh/transport/identity_store.hpp"
 #include "mesh/transport/zmq_context.hpp"
+#include "mesh/wire/host_text.hpp"
 
 namespace shoal {
 
@@ -98,9 +99,8 @@ void Host::invite(const ClusterAdmin::Told& told) {
         static_cast<std::uint32_t>(std::chrono::seconds(mesh::joining::kInvitationLife).count());
     reply.cluster = links_.key().fingerprint();
     for (const std::string& address : invitation.addresses) {
-        const bool is_ipv6 = address.find(':') != std::string::npos;
-        const std::string host = is_ipv6 ? "[" + address + "]" : address;
-        reply.addresses.push_back(fmt::format("{}:{}", host, invitation.port));
+        reply.addresses.push_back(
+            fmt::format("{}:{}", mesh::wire::bracketed(address), invitation.port));
     }
     log::info("an invitation was made, for one device within {} minutes, at TCP port {}",
               mesh::joining::kInvitationLife.count(), invitation.port);

@@ -66,7 +66,6 @@ class WholeFetch {
     void leave();
     void ask();
     void store(mesh::messages::FileReply reply);
-    void stored(std::uint64_t here, const FileTrouble& trouble);
     void next_part();
     void give_up(const FileTrouble& trouble);
     void tell();

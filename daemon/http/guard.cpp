@@ -7,8 +7,12 @@
 
 #include <algorithm>
 
+#include "mesh/wire/host_text.hpp"
+
 namespace shoal::http {
 namespace {
+
+using mesh::wire::bracketed;
 
 constexpr std::size_t kMaxPortDigits = 5;
 
@@ -32,11 +36,6 @@ std::optional<std::string_view> without_port(std::string_view host) {
         std::all_of(port.begin() + 1, port.end(), [](char c) { return c >= '0' && c <= '9'; });
     if (port[0] != ':' || !digits || port.size() > 1 + kMaxPortDigits) return std::nullopt;
     return host.substr(0, name_end);
-}
-
-std::string bracketed(std::string_view address) {
-    const bool bare_v6 = address.find(':') != std::string_view::npos && !address.starts_with('[');
-    return bare_v6 ? fmt::format("[{}]", address) : std::string(address);
 }
 
 }  // namespace

@@ -36,17 +36,6 @@ constexpr std::size_t kMaxNameBytes = 230;
         fmt::format("{}: {}: {}", path.string(), what, std::generic_category().message(error)));
 }
 
-void write_at(const std::filesystem::path& path, int fd, std::uint64_t offset, const void* data,
-              std::size_t bytes) {
-    for (std::size_t done = 0; done < bytes;) {
-        const ssize_t n = ::pwrite(fd, static_cast<const std::byte*>(data) + done, bytes - done,
-                                   static_cast<off_t>(offset + done));
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) disk_says(path, "cannot be written", n == 0 ? ENOSPC : errno);
-        done += static_cast<std::size_t>(n);
-    }
-}
-
 // False also at the end of the file, and where the disk has a bad block.
 bool read_at(int fd, std::uint64_t offset, void* data, std::size_t bytes) noexcept {
     for (std::size_t done = 0; done < bytes;) {
@@ -211,11 +200,8 @@ void ArrivingModel::take_room(const Part& part) const {
                         "free",
                         folder_.string(), (needed >> 20) + 1, left >> 20, room >> 20));
     }
-    if (::fallocate(part.fd, 0, 0, static_cast<off_t>(bytes)) != 0 && errno != EOPNOTSUPP) {
-        disk_says(part.hidden, "cannot be written", errno);
-    }
-    if (::ftruncate(part.fd, static_cast<off_t>(bytes)) != 0) {
-        disk_says(part.hidden, "cannot be written", errno);
+    if (const int error = piece_file::take_room(part.fd, part.total)) {
+        disk_says(part.hidden, "cannot be written", error);
     }
 }
 
@@ -227,9 +213,10 @@ std::uint64_t ArrivingModel::write(std::uint64_t offset, std::span<const std::by
     }
     refuse_removed(part.fd);
     const auto number = static_cast<std::uint32_t>(parts_.size());
-    const piece_file::Hash stored = hash(number, offset, bytes);
-    write_at(part.hidden, part.fd, offset, bytes.data(), bytes.size());
-    write_at(part.hidden, part.fd, hash_place(part.total, offset), stored.data(), stored.size());
+    if (const int error = piece_file::write_chunk(part.fd, part.total, offset, bytes,
+                                                  hash(number, offset, bytes))) {
+        disk_says(part.hidden, "cannot be written", error);
+    }
     add(part, bytes);
     return part.here;
 }
@@ -273,20 +260,9 @@ std::filesystem::path ArrivingModel::finish(const Known& known) {
     return parts_.front().path;
 }
 
-// Keyed by all that says where a chunk belongs: one of another place is as wrong as a damaged one.
 piece_file::Hash ArrivingModel::hash(std::uint32_t number, std::uint64_t offset,
                                      std::span<const std::byte> chunk) const noexcept {
-    piece_file::Hash out;
-    crypto_generichash_state state;
-    crypto_generichash_init(&state, model_.hash.bytes.data(), model_.hash.bytes.size(), out.size());
-    const std::string place = fmt::format("{}:{}:", number, offset);
-    const auto take = [&](const void* data, std::size_t bytes) {
-        crypto_generichash_update(&state, static_cast<const unsigned char*>(data), bytes);
-    };
-    take(place.data(), place.size());
-    take(chunk.data(), chunk.size());
-    crypto_generichash_final(&state, out.data(), out.size());
-    return out;
+    return piece_file::chunk_hash(model_.hash, std::to_string(number), offset, chunk);
 }
 
 void ArrivingModel::add(Part& part, std::span<const std::byte> chunk) noexcept {

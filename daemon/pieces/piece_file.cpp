@@ -1,6 +1,12 @@
 #include "daemon/pieces/piece_file.hpp"
 
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sodium.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <system_error>
 
@@ -40,6 +46,21 @@ std::optional<model::Piece> parse_piece_name(std::string_view name) {
 
 namespace piece_file {
 
+namespace {
+
+int write_all(int fd, std::uint64_t offset, const void* data, std::size_t bytes) noexcept {
+    for (std::size_t done = 0; done < bytes;) {
+        const ssize_t n = ::pwrite(fd, static_cast<const std::byte*>(data) + done, bytes - done,
+                                   static_cast<off_t>(offset + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return n == 0 ? ENOSPC : errno;
+        done += static_cast<std::size_t>(n);
+    }
+    return 0;
+}
+
+}  // namespace
+
 std::uint64_t chunk_bytes(std::uint64_t total, std::uint64_t offset) noexcept {
     return std::min<std::uint64_t>(kChunk, total - offset);
 }
@@ -63,6 +84,33 @@ std::uint64_t content_bytes(std::uint64_t file_bytes) noexcept {
     const std::uint64_t hashes = (file_bytes + kBoth - 1) / kBoth * sizeof(Hash);
     const std::uint64_t total = file_bytes > hashes ? file_bytes - hashes : 0;
     return file_bytes_of(total) == file_bytes ? total : 0;
+}
+
+Hash chunk_hash(const mesh::ModelHash& model, std::string_view name, std::uint64_t offset,
+                std::span<const std::byte> chunk) noexcept {
+    Hash out;
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, model.bytes.data(), model.bytes.size(), out.size());
+    const std::string place = fmt::format("{}:{}:", name, offset);
+    const auto add = [&](const void* data, std::size_t bytes) {
+        crypto_generichash_update(&state, static_cast<const unsigned char*>(data), bytes);
+    };
+    add(place.data(), place.size());
+    add(chunk.data(), chunk.size());
+    crypto_generichash_final(&state, out.data(), out.size());
+    return out;
+}
+
+int take_room(int fd, std::uint64_t total) noexcept {
+    const auto bytes = static_cast<off_t>(file_bytes_of(total));
+    if (::fallocate(fd, 0, 0, bytes) != 0 && errno != EOPNOTSUPP) return errno;
+    return ::ftruncate(fd, bytes) == 0 ? 0 : errno;
+}
+
+int write_chunk(int fd, std::uint64_t total, std::uint64_t offset, std::span<const std::byte> chunk,
+                const Hash& hash) noexcept {
+    if (const int error = write_all(fd, offset, chunk.data(), chunk.size())) return error;
+    return write_all(fd, hash_place(total, offset), hash.data(), hash.size());
 }
 
 }  // namespace piece_file

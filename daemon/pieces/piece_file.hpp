@@ -1,4 +1,4 @@
-// The files of stored pieces: their names, and where in them what lies.
+// The files of stored pieces: their names, what lies where in them, and how it gets there.
 #pragma once
 
 #include <array>
@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "daemon/model/piece.hpp"
 #include "mesh/messages/plan.hpp"
+#include "mesh/wire/identity.hpp"
 
 namespace shoal {
 
@@ -40,6 +42,18 @@ std::uint64_t hash_place(std::uint64_t total, std::uint64_t offset) noexcept;
 std::uint64_t file_bytes_of(std::uint64_t total) noexcept;
 /// The content that a file of this length has; 0 when none has it.
 std::uint64_t content_bytes(std::uint64_t file_bytes) noexcept;
+
+/// Keyed by all that says where a chunk belongs: one of another place is as wrong as a damaged one.
+/// `name`: the content's, of those of its model.
+Hash chunk_hash(const mesh::ModelHash& model, std::string_view name, std::uint64_t offset,
+                std::span<const std::byte> chunk) noexcept;
+
+/// Gives an open file its length and its room on the disk, all at once: rather now than at the last
+/// chunk. An error number; 0: it has them.
+int take_room(int fd, std::uint64_t total) noexcept;
+/// Writes a chunk and its hash. An error number; 0: they are written.
+int write_chunk(int fd, std::uint64_t total, std::uint64_t offset, std::span<const std::byte> chunk,
+                const Hash& hash) noexcept;
 
 }  // namespace piece_file
 

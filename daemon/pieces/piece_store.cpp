@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sodium.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -38,16 +37,6 @@ const std::string kHeader = "header";
 struct Refused {
     int error;
 };
-
-void write_all(int fd, std::uint64_t offset, const void* data, std::size_t bytes) {
-    for (std::size_t done = 0; done < bytes;) {
-        const ssize_t n = ::pwrite(fd, static_cast<const std::byte*>(data) + done, bytes - done,
-                                   static_cast<off_t>(offset + done));
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) throw Refused{n == 0 ? ENOSPC : errno};
-        done += static_cast<std::size_t>(n);
-    }
-}
 
 std::filesystem::path with_ending(std::filesystem::path path, std::string_view ending) {
     return path += ending;
@@ -143,20 +132,9 @@ PieceStore::PieceStore(const std::filesystem::path& folder, const mesh::ModelHas
 
 PieceStore::~PieceStore() = default;
 
-// Keyed by all that says where a chunk belongs: one of another place is as wrong as a damaged one.
 Hash PieceStore::hash(const std::string& name, std::uint64_t offset,
                       std::span<const std::byte> chunk) const noexcept {
-    Hash out;
-    crypto_generichash_state state;
-    crypto_generichash_init(&state, model_.bytes.data(), model_.bytes.size(), out.size());
-    const std::string place = fmt::format("{}:{}:", name, offset);
-    const auto add = [&](const void* data, std::size_t bytes) {
-        crypto_generichash_update(&state, static_cast<const unsigned char*>(data), bytes);
-    };
-    add(place.data(), place.size());
-    add(chunk.data(), chunk.size());
-    crypto_generichash_final(&state, out.data(), out.size());
-    return out;
+    return piece_file::chunk_hash(model_, name, offset, chunk);
 }
 
 // The chunks of a file that are not what was written; all of them when it cannot be read.
@@ -299,14 +277,12 @@ void PieceStore::write_to_disk(Part& part, std::uint64_t offset, std::span<const
         const auto path = with_ending(path_of(part.name), kPart);
         part.fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
         if (part.fd < 0) throw Refused{errno};
-        // All of its room at once: rather now than at the last chunk.
-        const auto bytes = static_cast<off_t>(file_bytes_of(part.total));
-        if (::fallocate(part.fd, 0, 0, bytes) != 0 && errno != EOPNOTSUPP) throw Refused{errno};
-        if (::ftruncate(part.fd, bytes) != 0) throw Refused{errno};
+        if (const int error = piece_file::take_room(part.fd, part.total)) throw Refused{error};
     }
-    write_all(part.fd, offset, chunk.data(), chunk.size());
-    const Hash stored = hash(part.name, offset, chunk);
-    write_all(part.fd, hash_place(part.total, offset), stored.data(), stored.size());
+    if (const int error = piece_file::write_chunk(part.fd, part.total, offset, chunk,
+                                                  hash(part.name, offset, chunk))) {
+        throw Refused{error};
+    }
 }
 
 // The part's chunks so far, and those to come. Its file only takes room that others need.

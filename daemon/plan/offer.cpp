@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "daemon/shard/cut.hpp"
+#include "mesh/wire/host_text.hpp"
 
 namespace shoal {
 
@@ -126,7 +127,7 @@ exec::ExecutorOptions executor_options(const PlanOffer& offer) {
 std::string with_host(const std::string& endpoint, const std::string& host) {
     const std::size_t colon = endpoint.rfind(':');
     const std::string port = colon == std::string::npos ? "" : endpoint.substr(colon);
-    return "tcp://" + (host.find(':') == std::string::npos ? host : "[" + host + "]") + port;
+    return "tcp://" + mesh::wire::bracketed(host) + port;
 }
 
 }  // namespace shoal

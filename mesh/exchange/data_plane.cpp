@@ -13,6 +13,7 @@
 #include "mesh/exchange/zmq_port.hpp"
 #include "mesh/exchange/zmtp/zmtp_port.hpp"
 #include "mesh/transport/zmq_context.hpp"
+#include "mesh/wire/host_text.hpp"
 
 namespace shoal::mesh {
 
@@ -58,9 +59,7 @@ std::uint16_t DataPlane::port() const noexcept {
 }
 
 std::string DataPlane::endpoint(const std::string& host) const {
-    const bool bare_ipv6 = host.find(':') != std::string::npos && !host.starts_with('[');
-    return "tcp://" + (bare_ipv6 ? "[" + host + "]" : host) + ":" +
-           std::to_string(impl_->ports->port());
+    return "tcp://" + wire::bracketed(host) + ":" + std::to_string(impl_->ports->port());
 }
 
 JoinResult DataPlane::join(const PlanId& plan, std::uint32_t rank, std::vector<Peer> peers,

@@ -40,7 +40,8 @@ void make_state_folder(const std::filesystem::path& folder) {
     }
 }
 
-std::optional<StateFile> read_state_file(const std::filesystem::path& path) {
+std::optional<StateFile> read_state_file(const std::filesystem::path& path,
+                                         std::size_t most_bytes) {
     const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (fd.get() < 0) {
         if (errno == ENOENT) return std::nullopt;
@@ -53,7 +54,7 @@ std::optional<StateFile> read_state_file(const std::filesystem::path& path) {
     }
     StateFile file;
     file.mode = info.st_mode & 07777;
-    file.text.resize(kMaxStateFileBytes + 1);
+    file.text.resize(most_bytes + 1);
     std::size_t length = 0;
     while (length < file.text.size()) {
         const ssize_t n = ::read(fd.get(), file.text.data() + length, file.text.size() - length);
@@ -62,9 +63,8 @@ std::optional<StateFile> read_state_file(const std::filesystem::path& path) {
         if (n == 0) break;
         length += static_cast<std::size_t>(n);
     }
-    if (length > kMaxStateFileBytes) {
-        throw std::runtime_error(path.string() + " is longer than " +
-                                 std::to_string(kMaxStateFileBytes) +
+    if (length > most_bytes) {
+        throw std::runtime_error(path.string() + " is longer than " + std::to_string(most_bytes) +
                                  " bytes; it is not a file of Shoal");
     }
     file.text.resize(length);

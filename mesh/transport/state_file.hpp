@@ -9,7 +9,7 @@
 
 namespace shoal::mesh::transport {
 
-/// No state file is longer; a longer one is not ours.
+/// No state file is longer but where its owner says so; a longer one is not ours.
 inline constexpr std::size_t kMaxStateFileBytes = 4096;
 
 struct StateFile {
@@ -23,7 +23,8 @@ void make_state_folder(const std::filesystem::path& folder);
 
 /// The file's content, or nothing when it does not exist.
 /// Throws std::runtime_error with the path when it cannot be read, is not a regular file or is
-/// longer than kMaxStateFileBytes.
-std::optional<StateFile> read_state_file(const std::filesystem::path& path);
+/// longer than `most_bytes`.
+std::optional<StateFile> read_state_file(const std::filesystem::path& path,
+                                         std::size_t most_bytes = kMaxStateFileBytes);
 
 }  // namespace shoal::mesh::transport

@@ -10,6 +10,7 @@
 
 #include "mesh/transport/socket_monitor.hpp"
 #include "mesh/transport/zmq_context.hpp"
+#include "mesh/wire/host_text.hpp"
 
 namespace shoal::mesh::transport {
 
@@ -33,10 +34,7 @@ struct Peer {
 }  // namespace
 
 std::string tcp_endpoint(const std::string& host, const std::string& port) {
-    std::string endpoint = "tcp://";
-    const bool is_v6 = host.find(':') != std::string::npos;
-    endpoint.append(is_v6 ? "[" : "").append(host).append(is_v6 ? "]:" : ":").append(port);
-    return endpoint;
+    return "tcp://" + wire::bracketed(host) + ":" + port;
 }
 
 struct ZmqTransport::Impl {

@@ -1,5 +1,6 @@
 """Devices without a model's file fetch it while nothing is computed, and are of more use then."""
 
+import contextlib
 import filecmp
 import json
 import os
@@ -53,6 +54,16 @@ class WholeFileTest(unittest.TestCase):
     def tearDownClass(cls):
         shutil.rmtree(cls.folder)
 
+    @contextlib.contextmanager
+    def fetching(self):
+        """Two devices, of which the second fetches the slow file from the first."""
+        with Cluster(2, **FETCHING) as cluster:
+            has, lacks = cluster.devices
+            shutil.copy(self.slow, has.models)
+            cluster.start()
+            has.run("slow", "One day", 2)
+            yield has, lacks
+
     def test_those_that_lack_the_file_get_it_and_take_tokens_of_prompts(self):
         with Cluster(4, **FETCHING) as cluster:
             has, one, two, unwilling = cluster.devices
@@ -101,11 +112,7 @@ class WholeFileTest(unittest.TestCase):
             self.assertEqual(sharing(cluster)[-1], 2)
 
     def test_a_daemon_that_is_killed_goes_on_where_it_was(self):
-        with Cluster(2, **FETCHING) as cluster:
-            has, lacks = cluster.devices
-            shutil.copy(self.slow, has.models)
-            cluster.start()
-            has.run("slow", "One day", 2)
+        with self.fetching() as (has, lacks):
             wait_for("some of it", lambda: max(percents(lacks.log()), default=0) >= 30)
             lacks.kill()
             self.assertEqual(len(hidden(lacks)), 1)
@@ -119,11 +126,7 @@ class WholeFileTest(unittest.TestCase):
             self.assertEqual(hidden(lacks), [])
 
     def test_while_an_answer_is_written_nothing_is_fetched(self):
-        with Cluster(2, **FETCHING) as cluster:
-            has, lacks = cluster.devices
-            shutil.copy(self.slow, has.models)
-            cluster.start()
-            has.run("slow", "One day", 2)
+        with self.fetching() as (has, lacks):
             wait_for("some of it", lambda: max(percents(lacks.log()), default=0) >= 10)
             stream = has.popen("run", "--raw", "slow", "--ignore-eos", "-n", 100_000, "--", "One day")
             stream.stdout.read(1)
@@ -138,11 +141,7 @@ class WholeFileTest(unittest.TestCase):
             wait_for("it has it", lambda: (lacks.models / "slow.gguf").exists())
 
     def test_what_has_come_is_removed_by_rm(self):
-        with Cluster(2, **FETCHING) as cluster:
-            has, lacks = cluster.devices
-            shutil.copy(self.slow, has.models)
-            cluster.start()
-            has.run("slow", "One day", 2)
+        with self.fetching() as (has, lacks):
             wait_for("some of it", lambda: hidden(lacks))
             result = lacks.shoal("rm", "slow")
             self.assertEqual((result.returncode, result.stdout),
