@@ -5,9 +5,11 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/exec/weights.hpp"
@@ -173,6 +175,21 @@ TEST_SUITE("PieceStore") {
         std::filesystem::rename(folder / "t.weight@0-4@0-8", folder / "t.weight@0-4@0-8.part");
         CHECK(reopened().missing(info, whole).empty());
         CHECK(std::filesystem::exists(folder / "t.weight@0-4@0-8"));
+    }
+
+    TEST_CASE("a chunk's hash is of its model, its content, its place and its bytes") {
+        const auto hash = [](std::uint8_t model, std::string_view name, std::uint64_t offset,
+                             std::byte byte) {
+            mesh::ModelHash of;
+            of.bytes.fill(model);
+            return piece_file::chunk_hash(of, name, offset, std::array{byte});
+        };
+        const auto one = hash(1, "a", 0, std::byte{1});
+        CHECK(hash(1, "a", 0, std::byte{1}) == one);
+        CHECK(hash(2, "a", 0, std::byte{1}) != one);
+        CHECK(hash(1, "b", 0, std::byte{1}) != one);
+        CHECK(hash(1, "a", piece_file::kChunk, std::byte{1}) != one);
+        CHECK(hash(1, "a", 0, std::byte{2}) != one);
     }
 
     TEST_CASE_FIXTURE(Fixture, "chunks that are none of the piece are refused") {
