@@ -232,15 +232,16 @@ TEST_SUITE("memory budget") {
             engine.load(solo_spec(model, plan_id(plan), 4096));
             engine.start(plan_id(plan));
             REQUIRE(says("started " + std::to_string(plan)));
-            CHECK(half > held.weights / 2);
+            // At the least: malloc may give back meanwhile what was there before.
+            CHECK(half + kTolerance > held.weights / 2);
             CHECK(half < held.weights + kTolerance);
-            CHECK(taken() > held.weights);
+            CHECK(taken() + kTolerance > held.weights);
             CHECK(taken() < held.weights + held.buffers + kTolerance);
             auto request = greedy("", 2);
             request.prompt_ids.assign(kTokens, 5);
             engine.submit(job_of(plan, request));
             REQUIRE(eventually([&] { return recorder.story(plan).over(); }));
-            CHECK(taken() > held.weights + kv_bytes);
+            CHECK(taken() + kTolerance > held.weights + kv_bytes);
             CHECK(taken() < held.weights + kv_bytes + held.buffers + kTolerance);
             MESSAGE("taken MiB: " << taken() / kMiB << " of weights " << held.weights / kMiB
                                   << ", cache " << kv_bytes / kMiB << ", buffers at most "
