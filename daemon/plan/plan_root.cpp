@@ -165,6 +165,15 @@ bool PlanRoot::files_came(const Choice& choice) const {
     });
 }
 
+// What will have the plan made anew before the next job does so now, when nobody waits for it.
+void PlanRoot::plan_ahead() {
+    if (plan_.state() != PlanLife::State::running || !jobs_.empty() || failures_.reported()) return;
+    if (!reshape_ && !files_came(choose(situation()))) return;
+    const KnownModel model = plan_.model();
+    end_plan();
+    begin(model);
+}
+
 // A device may lead because it was the first one, and be too small for a root's part. False when
 // the model would fit no better if another one led, or when nobody took over.
 bool PlanRoot::step_aside(const OpenModel& model, const std::string& why) {
@@ -354,9 +363,9 @@ void PlanRoot::on_links_measured() {
         try {
             const Planned now = plan_model(*model, rules_, beside_parked(choose(situation())));
             if (ids(now.offer) == ids(plan_.offer())) return;
-            log::info(
-                "by its links the cluster would be planned otherwise, and is before the next job");
+            log::info("by its links the cluster would be planned otherwise, and is before any job");
             reshape_ = true;
+            loop_.post([this] { plan_ahead(); });
         } catch (const std::exception&) {
             // What a job is told when the plan at hand cannot be made again.
         }

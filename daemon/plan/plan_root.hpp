@@ -91,6 +91,7 @@ class PlanRoot {
     void offer(const OpenModel& model);
     bool files_came(const Choice& choice) const;
     bool step_aside(const OpenModel& model, const std::string& why);
+    void plan_ahead();
     void watch_loading();
     void dispatch();
     void end_plan();

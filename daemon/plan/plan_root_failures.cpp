@@ -27,6 +27,7 @@ void PlanRoot::review() {
         return plan_failed(
             links_->name(one) + " and " + links_->name(other) + " lost their connection", {});
     }
+    plan_ahead();
 }
 
 void PlanRoot::on_plan_end(const mesh::DeviceId& from, const PlanEnd& end) {
