@@ -46,6 +46,7 @@ void PlanRoot::become_root(mesh::Term term) {
     term_ = term;
     changed_ = loop_.now();
     next_plan_ = 1;
+    next_cause_ = PlanCause::first;
 }
 
 void PlanRoot::resign() {
@@ -103,6 +104,9 @@ void PlanRoot::advance() {
             const Choice choice = choose(situation());
             if (jobs_.running() == 0 &&
                 (reshape_ || files_came(choice) || !same_devices(choice, plan_.made_for(), true))) {
+                if (!reshape_) {
+                    next_cause_ = files_came(choice) ? PlanCause::files : PlanCause::devices;
+                }
                 break;
             }
             if (same_devices(choice, plan_.made_for(), false)) dispatch();
@@ -110,6 +114,7 @@ void PlanRoot::advance() {
         }
     }
     if (jobs_.running() != 0) return;
+    if (!same_model) next_cause_ = PlanCause::model;
     end_plan();
     begin(wanted);
 }
@@ -192,6 +197,7 @@ void PlanRoot::offer(const OpenModel& model) {
     for (const Candidate& c : choice.taking.devices) made_for.insert(c.member.id);
     plan_.offer(std::move(planned.offer), std::move(made_for), loop_.now());
     reshape_ = false;
+    links_->planned(next_cause_);
     show_left_out(choice);
     const mesh::messages::PlanOffer& offer = plan_.offer();
     log::info("plan {}: {} on {} devices, context {}", offer.plan.number, offer.model_name,
@@ -247,6 +253,7 @@ void PlanRoot::on_started(mesh::PlanId plan) {
     }
     speeds_.begin(std::move(expected));
     const auto [begun, loaded] = plan_.loading();
+    links_->plan_runs(loaded - begun);
     log::info("plan {} runs after {:.2f} s", plan_.offer().plan.number,
               std::chrono::duration<double>(loaded - begun).count());
     advance();
@@ -337,7 +344,7 @@ void PlanRoot::on_links_measured() {
             if (ids(now.offer) == ids(plan_.offer())) return;
             log::info(
                 "by its links the cluster would be planned otherwise, and is before the next job");
-            reshape_ = true;
+            reshape(PlanCause::links);
         } catch (const std::exception&) {
             // What a job is told when the plan at hand cannot be made again.
         }
@@ -373,7 +380,7 @@ void PlanRoot::compare_speeds() {
         !speeds_.look(links_->efforts(plan_.offer().plan.id()))) {
         return;
     }
-    reshape_ = true;
+    reshape(PlanCause::speeds);
     std::map<mesh::DeviceId, double> slow;
     for (const auto& [id, device] : plan_.devices()) {
         if (speeds_.correction(id) >= SpeedWatch::kMuch) slow[id] = speeds_.correction(id);

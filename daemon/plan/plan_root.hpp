@@ -37,7 +37,7 @@ class PlanRoot {
     /// Other rules from now on. A plan that was made by the old ones ends before the next job.
     void set_rules(PlanRules rules) {
         rules_ = std::move(rules);
-        reshape_ = true;
+        reshape(PlanCause::rules);
     }
 
     void become_root(mesh::Term term);
@@ -91,6 +91,10 @@ class PlanRoot {
     void watch_loading();
     void dispatch();
     void end_plan();
+    void reshape(PlanCause cause) {
+        reshape_ = true;
+        if (plan_.offered()) next_cause_ = cause;
+    }
 
     // What the devices come to.
     Situation situation(const mesh::ModelHash& model) const;
@@ -119,6 +123,7 @@ class PlanRoot {
     std::optional<mesh::Term> term_;  // while we are root
     Loop::Time changed_;              // elected, or joined by a device
     std::uint32_t next_plan_ = 1;
+    PlanCause next_cause_ = PlanCause::first;
     JobQueue jobs_;
     PlanLife plan_;
     FailurePolicy failures_;
