@@ -219,7 +219,8 @@ TEST_SUITE("metrics") {
         CHECK(at.at("shoal_requests_total{outcome=\"cancelled\"}") == 2);
         CHECK(at.at("shoal_requests_total{outcome=\"bad_request\"}") == 5);
         CHECK(at.at("shoal_requests_total{outcome=\"context_length\"}") == 0);
-        const std::string success = "vllm:request_success_total{model_name=\"tiny\",finished_reason=";
+        const std::string success =
+            "vllm:request_success_total{model_name=\"tiny\",finished_reason=";
         CHECK(at.at(success + "\"stop\"}") == 4);
         CHECK(at.at(success + "\"length\"}") == 3);
         CHECK(at.at(success + "\"abort\"}") == 2);

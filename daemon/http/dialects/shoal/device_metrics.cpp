@@ -51,7 +51,9 @@ void add_times(Exposition& out, const RequestMeter::Reading& requests) {
     for (const Row& row : kRows) {
         out.metric(row.name, "histogram", row.help);
         for (const auto& [model, figures] : requests.models) {
-            out.histogram(figures.*row.values, {{"model_name", model}});
+            const Histogram& values = figures.*row.values;
+            if (model.empty() && values.count() == 0) continue;  // They ended before they began.
+            out.histogram(values, {{"model_name", model}});
         }
     }
 }
