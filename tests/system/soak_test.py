@@ -180,7 +180,8 @@ class Soak:
         """An answer as long as the context needs every block of the cache."""
         for device in self.devices:
             _, _, text = device.http("POST", "/v1/completions", {
-                "model": "tiny", "prompt": "x", "temperature": 0, "ignore_eos": True})
+                "model": "tiny", "prompt": "x", "temperature": 0, "ignore_eos": True,
+                "max_tokens": CONTEXT})
             usage = json.loads(text)["usage"]
             if usage["total_tokens"] < CONTEXT - 1:
                 self.faults.append(f"the longest answer has {usage} of a context of {CONTEXT}")
@@ -226,7 +227,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int,
-                        default=int(os.environ.get("SOAK_REQUESTS", "300")))
+                        default=int(os.environ.get("SOAK_REQUESTS", "2000")))
     parser.add_argument("--clients", type=int, default=10, help="that ask at the same time")
     parser.add_argument("--seed", type=int, default=7)
     programs.add_options(parser)
