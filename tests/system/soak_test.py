@@ -192,7 +192,7 @@ def soak_test(options):
     with Cluster(2, **{"models.collectives": "f32", "models.kv": "f32", "models.parallel": 4,
                        "models.context": CONTEXT}) as cluster:
         for device in cluster.devices:
-            make_model(device.models / "tiny.gguf", shape="tiny", type="f32")
+            make_model(device.models / "tiny.gguf", shape="tiny", type="f32", context=CONTEXT)
         cluster.start()
         soak = Soak(cluster, options.clients, options.seed)
         begun = time.monotonic()
