@@ -175,8 +175,8 @@ class Soak:
             except AssertionError as error:
                 self.faults.append(f"{error}, but {device.descriptors()} and {device.threads()}")
             now = device.memory()
-            print(f"{device.name}: {descriptors} descriptors, {threads} threads; {memory >> 10} KiB "
-                  f"resident after the first tenth, {now >> 10} KiB at the end")
+            print(f"{device.name}: {descriptors} descriptors, {threads} threads; resident "
+                  f"{memory >> 10} KiB after the first tenth, {now >> 10} KiB at the end")
             if now > memory + MORE_BYTES:
                 self.faults.append(f"{device.name} has {now - memory} bytes more than after the "
                                    f"first tenth; allowed are {MORE_BYTES}")
@@ -208,8 +208,8 @@ def soak_test(options):
         outcomes = soak.outcomes()
         early = options.requests - soak.begun()
         print(f"{soak.ended} answers, {soak.cancelled} cancelled, {early} of these before their "
-              f"first token, over {soak.connections} connections in {seconds:.1f} s; as the devices "
-              f"count them: {outcomes}")
+              f"first token, over {soak.connections} connections in {seconds:.1f} s; as the "
+              f"devices count them: {outcomes}")
         soak.check(calm)
         soak.check_cache()
         if soak.ended + soak.cancelled != options.requests:
