@@ -126,6 +126,10 @@ void add_models(CLI::App& app, ModelsOptions& m, std::string& model, Action& act
                             "Example: shoal load llama");
     add_model(*one, model);
     one->callback([&] { action = [&](const Common& common) { return load(common, model); }; });
+    CLI::App* gone = command(app, "unload", "Have a model leave the memory of the devices",
+                             "Its file stays.\nExample: shoal unload llama");
+    add_model(*gone, model);
+    gone->callback([&] { action = [&](const Common& common) { return unload(common, model); }; });
 }
 
 void add_files(CLI::App& app, AddOptions& o, std::string& model, Action& action) {

@@ -75,6 +75,7 @@ int add(const Common& common, const AddOptions& options);
 /// Removes one from there.
 int rm(const Common& common, const std::string& name);
 int load(const Common& common, const std::string& model);
+int unload(const Common& common, const std::string& model);
 
 struct BenchOptions {
     bool show = false;  ///< measure nothing

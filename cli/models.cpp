@@ -148,6 +148,17 @@ int load(const Common& common, const std::string& model) {
     return session.code();
 }
 
+int unload(const Common& common, const std::string& model) {
+    const messages::UnloadRequest request{model_name(model)};
+    Session session(common);
+    const auto final = session.ask(request);
+    if (!final || common.json || common.quiet) return session.code();
+    const auto& done = Session::expect<messages::Done>(*final);
+    session.output().write(
+        fmt::format("{} leaves the memory as soon as no request wants it\n", one_line(done.model)));
+    return session.code();
+}
+
 int tokenize(const Common& common, const TokenizeOptions& options) {
     const messages::TokenizeRequest request{model_name(options.model),
                                             read_text(options.text, "text"), !options.no_special,

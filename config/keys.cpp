@@ -244,6 +244,12 @@ constexpr std::array kKeys = {
             "tokens a second in all, and each of them fewer. The root's choice counts."),
     integer("models.queue", models<&M::queue>, "requests", 1, 4096,
             "Requests that may wait; further ones are refused as busy."),
+    integer("models.keep_alive_seconds", models<&M::keep_alive_seconds>, "seconds", -1, 315'360'000,
+            "How long a model stays in the devices' memory when nobody uses it. -1: until another "
+            "one needs the room. A request may say otherwise (keep_alive)."),
+    integer("models.turn_ms", models<&M::turn_ms>, "milliseconds", 100, 600'000,
+            "How long requests for one model run when requests for another one wait, before they "
+            "change places. At least twice as long as the model took to load."),
     integer("models.max_prompt_tokens", models<&M::max_prompt_tokens>, "tokens", 0, 1 << 20,
             "Longest prompt that is taken. 0: as long as the context."),
     boolean("models.guess_pretokenizer", models<&M::guess_pretokenizer>,

@@ -72,11 +72,13 @@ struct ModelSettings {
     Collectives collectives = Collectives::automatic;
     Prefill prefill = Prefill::automatic;
     WholeFile whole_file = WholeFile::automatic;
-    std::uint32_t batch_tokens = 256;     ///< rows of one prefill step
-    std::uint32_t parallel = 16;          ///< requests that are computed together
-    std::uint32_t queue = 32;             ///< requests that may wait
-    std::uint32_t max_prompt_tokens = 0;  ///< 0: the context is the limit
-    bool guess_pretokenizer = false;      ///< take models whose pre-tokenizer is not known
+    std::uint32_t batch_tokens = 256;      ///< rows of one prefill step
+    std::uint32_t parallel = 16;           ///< requests that are computed together
+    std::uint32_t queue = 32;              ///< requests that may wait
+    std::int32_t keep_alive_seconds = -1;  ///< of a model that nobody uses; -1: while there is room
+    std::uint32_t turn_ms = 2000;          ///< of a model, when requests for others wait
+    std::uint32_t max_prompt_tokens = 0;   ///< 0: the context is the limit
+    bool guess_pretokenizer = false;       ///< take models whose pre-tokenizer is not known
 
     bool operator==(const ModelSettings&) const = default;
 };

@@ -231,6 +231,9 @@ EngineEvents Daemon::engine_events() {
     events.started = [this](mesh::PlanId plan) {
         loop_.post([this, plan] { core_.on_started(plan); });
     };
+    events.parked = [this](mesh::PlanId plan) {
+        loop_.post([this, plan] { core_.on_parked(plan); });
+    };
     events.ended = [this](mesh::PlanId plan, PlanOutcome outcome) {
         loop_.post([this, plan, outcome = std::move(outcome)] { core_.on_ended(plan, outcome); });
     };

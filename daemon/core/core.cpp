@@ -139,6 +139,10 @@ void DaemonCore::on_started(mesh::PlanId plan) {
     root_.on_started(plan);
 }
 
+void DaemonCore::on_parked(mesh::PlanId plan) {
+    root_.on_parked(plan);
+}
+
 void DaemonCore::on_ended(mesh::PlanId plan, const PlanOutcome& outcome) {
     member_.on_ended(plan, outcome);
 }
@@ -201,8 +205,7 @@ std::vector<KnownModel> DaemonCore::wanted_files() {
             out.push_back(model);
         }
     };
-    if (const auto& offer = member_.offer()) {
-        const mesh::ModelHash planned{offer->model};
+    for (const mesh::ModelHash& planned : member_.models()) {
         if (ports_.models.holds(planned)) had_files_.insert(planned);
     }
     if (const auto model = member_.wanted_file()) want(*model);
@@ -221,8 +224,7 @@ std::vector<KnownModel> DaemonCore::wanted_files() {
 }
 
 mesh::messages::ModelsReply DaemonCore::models() const {
-    const auto& offer = member_.offer();
-    auto reply = cluster_models(ports_.mesh.members(), offer ? &*offer : nullptr);
+    auto reply = cluster_models(ports_.mesh.members(), member_.models());
     ports_.models.locate(reply);
     return reply;
 }
@@ -240,7 +242,7 @@ mesh::messages::StatusReply DaemonCore::status() const {
     }
     parts.now = ports_.loop.now();
     parts.address = device_.address();
-    parts.offer = member_.offer() ? &*member_.offer() : nullptr;
+    parts.offer = member_.offer();
     parts.states = &root_.devices();
     parts.speed = ports_.engine.speed();
     parts.parallel = ports_.engine.parallel();
@@ -248,6 +250,7 @@ mesh::messages::StatusReply DaemonCore::status() const {
     parts.queued =
         root_.queued() + root_.submitted() - std::min(root_.submitted(), parts.speed.running);
     parts.links = &survey_.known();
+    parts.loaded = root_.loaded();
     return cluster_status(parts);
 }
 

@@ -98,6 +98,7 @@ class DaemonCore {
     void on_loading(mesh::PlanId plan, std::uint64_t done, std::uint64_t total);
     void on_loaded(mesh::PlanId plan, const HeldBytes& held);
     void on_started(mesh::PlanId plan);
+    void on_parked(mesh::PlanId plan);
     void on_ended(mesh::PlanId plan, const PlanOutcome& outcome);
     void on_job_event(JobId job, const mesh::messages::Event& event);
 

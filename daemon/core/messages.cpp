@@ -140,6 +140,9 @@ struct DaemonCore::RouterPorts final : RequestPorts {
         return core.root_.submit(std::move(job), model, load_only);
     }
     void cancel(JobId job) override { core.root_.cancel(job); }
+    void keep(const mesh::ModelHash& model, std::int32_t seconds) override {
+        core.root_.keep(model, seconds);
+    }
     void bench(const mesh::messages::BenchRequest& request, Told told) override {
         core.measuring_.ask(request, std::move(told));
     }

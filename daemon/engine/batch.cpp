@@ -43,7 +43,20 @@ Batch::Batch(const PlanSpec& spec, exec::Executor& executor, exec::Collective& c
       prefixes_(spec.options.kv_positions * kKeptCaches) {}
 
 Batch::~Batch() {
+    drop_waiting();
+}
+
+void Batch::drop_waiting() noexcept {
     for (Waiting& waiting : waiting_) waiting.stop.request_stop();
+    waiting_.clear();
+}
+
+exec::Status Batch::park() {
+    drop_waiting();
+    ready_.clear();
+    for (const auto& generation : running_) give_back(generation->sequence());
+    running_.clear();
+    return root_.stop();
 }
 
 // Tokenising a long prompt must not hold up the steps of others. The task uses nothing of this

@@ -52,6 +52,11 @@ class Batch {
     /// Admit what fits and run one step.
     exec::Status step();
 
+    /// Between two steps: jobs are forgotten without a word, the cache keeps what it has of them,
+    /// and the other devices wait for another Batch::use.
+    exec::Status park();
+    void use(exec::Collective& collective) noexcept { root_.use(collective); }
+
     std::size_t running() const noexcept { return running_.size(); }
     /// Blocks of the cache that are taken, by those that run and by texts that are kept.
     std::uint32_t used_blocks() const noexcept { return blocks_.used_blocks(); }
@@ -72,6 +77,7 @@ class Batch {
         std::stop_source stop;
     };
 
+    void drop_waiting() noexcept;
     void admit();
     bool first_has_begun() const;
     void take_begun();

@@ -46,23 +46,30 @@ struct EngineEvents {
     std::function<void(mesh::PlanId, std::uint64_t done, std::uint64_t total)> loading;
     std::function<void(mesh::PlanId, HeldBytes)> loaded;
     std::function<void(mesh::PlanId)> started;
+    /// It may start again, and every event of its jobs came before. Jobs without a final event are
+    /// the caller's to submit again.
+    std::function<void(mesh::PlanId)> parked;
     /// The plan is over; every event of its jobs came before. Jobs without a final event are
     /// the caller's to submit again.
     std::function<void(mesh::PlanId, PlanOutcome)> ended;
     std::function<void(JobId, const mesh::messages::Event&)> event;
 };
 
-/// Holds this device's slice and runs its part of every step. Thread-safe. Carries out one plan at
-/// a time; commands of another plan are ignored.
+/// Holds this device's slices and runs its part of every step. Thread-safe. Loads or serves one
+/// plan at a time; others are parked, with their weights and what their KV caches hold. Commands of
+/// a plan that there is none are ignored.
 class Engine {
   public:
     virtual ~Engine() = default;
 
-    /// Load a slice. Ends the plan before it.
+    /// Load a slice, after the plan before it is parked or over.
     virtual void load(PlanSpec spec) = 0;
-    /// Everyone has loaded: join the others and serve.
-    virtual void start(mesh::PlanId plan) = 0;
-    /// Leave a plan: abandons the step that is under way.
+    /// Everyone has loaded: join the others and serve. Each start of a plan has another number
+    /// `run`, which no plan of the term has.
+    virtual void start(mesh::PlanId plan, std::uint32_t run) = 0;
+    /// Stop serving after the step that is under way, on the plan's root: the others follow.
+    virtual void park(mesh::PlanId plan) = 0;
+    /// Leave a plan and give back what it takes: abandons the step that is under way.
     virtual void end(mesh::PlanId plan) = 0;
     /// A job for the current plan, on its root, once it has started. Jobs run in order, some at
     /// a time. One that comes when the plan is over already is forgotten.

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <future>
 #include <stdexcept>
 #include <utility>
@@ -46,10 +47,12 @@ PlanOutcome outcome_of(mesh::ExchangeFailure failure, std::string why) {
 }  // namespace
 
 // A slice in memory, ready to run.
-struct EngineThread::Loaded {
+struct EngineThread::Held {
+    PlanSpec spec;
     exec::SliceWeights weights;
     std::unique_ptr<exec::WholeWeights> whole;  // null where it has no share of rows
     std::unique_ptr<exec::Executor> executor;
+    std::unique_ptr<Batch> batch;  // on the root, from the first start on
 };
 
 EngineThread::EngineThread(const kernels::Table& kernels, const Options& options,
@@ -79,9 +82,10 @@ EngineThread::EngineThread(const kernels::Table& kernels, const Options& options
 
 EngineThread::~EngineThread() {
     {
-        // A plan that waits must not begin: nobody would end it.
+        // What waits must not begin: nobody would end it.
         const std::lock_guard lock(mutex_);
         next_.reset();
+        start_.reset();
         ending_.request_stop();
     }
     thread_.request_stop();
@@ -89,22 +93,31 @@ EngineThread::~EngineThread() {
 
 void EngineThread::load(PlanSpec spec) {
     const std::lock_guard lock(mutex_);
-    ending_.request_stop();
     next_ = std::move(spec);
     changed_.notify_all();
 }
 
-void EngineThread::start(mesh::PlanId plan) {
+void EngineThread::start(mesh::PlanId plan, std::uint32_t run) {
     const std::lock_guard lock(mutex_);
-    start_ = plan;
+    start_ = {plan, run};
     changed_.notify_all();
 }
 
-void EngineThread::end(mesh::PlanId plan) {
+void EngineThread::park(mesh::PlanId plan) {
     const std::lock_guard lock(mutex_);
-    if (next_ && next_->id == plan) next_.reset();
-    if (current_ == plan) ending_.request_stop();
+    if (current_ == plan) park_ = true;
     changed_.notify_all();
+}
+
+// One that is parked goes at once, whatever the engine is at.
+void EngineThread::end(mesh::PlanId plan) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (start_ && start_->plan == plan) start_.reset();
+        if (next_ && next_->id == plan) next_.reset();
+        if (current_ == plan) return ending_.request_stop(), changed_.notify_all();
+    }
+    let_go(plan, {});
 }
 
 void EngineThread::submit(Job job) {
@@ -138,52 +151,124 @@ Effort EngineThread::effort() const noexcept {
             static_cast<double>(effort_.collective_nanoseconds) * 1e-9};
 }
 
+// A plan that is to start is loaded by then.
 void EngineThread::main(const std::stop_token& stop) {
-    for (;;) {
-        PlanSpec spec;
-        std::stop_token ending;
+    std::optional<PlanSpec> load;
+    std::optional<Start> start;
+    std::stop_token ending;
+    while (!stop.stop_requested()) {
         {
             std::unique_lock lock(mutex_);
-            if (!changed_.wait(lock, stop, [&] { return next_.has_value(); })) return;
-            spec = std::move(*next_);
-            next_.reset();
-            current_ = spec.id;
+            changed_.wait(lock, stop, [&] { return next_ || start_; });
+            load = std::exchange(next_, {});
+            start = load ? std::nullopt : std::exchange(start_, {});
+            if (load) current_ = load->id;
+            if (start) current_ = start->plan;
+            park_ = false;
             ending_ = std::stop_source();
             ending = ending_.get_token();
-            if (stop.stop_requested()) return;
         }
-        carry_out(spec, ending);
-        const std::lock_guard lock(mutex_);
-        current_.reset();
+        if (load) load_slice(*std::move(load), ending);
+        if (start) carry_out(*start, ending);
+        std::optional<mesh::PlanId> done;
+        {
+            const std::lock_guard lock(mutex_);
+            done = std::exchange(current_, {});
+        }
+        // It was ended as it came to an end of this.
+        if (done && ending.stop_requested()) let_go(*done, {});
     }
+    held_.clear();
 }
 
-void EngineThread::carry_out(const PlanSpec& spec, const std::stop_token& ending) {
+std::vector<std::unique_ptr<EngineThread::Held>>::iterator EngineThread::find(mesh::PlanId plan) {
+    return std::ranges::find_if(held_, [&](const auto& held) { return held->spec.id == plan; });
+}
+
+void EngineThread::load_slice(PlanSpec spec, const std::stop_token& ending) {
+    const mesh::PlanId plan = spec.id;
     PlanOutcome outcome;
     try {
-        const auto loaded = load_slice(spec, ending);
-        if (wait_for_start(spec.id, ending)) outcome = serve(spec, *loaded, ending);
+        auto made = make_held(std::move(spec), ending);
+        const Held& held = *made;
+        const OpenModel& model = *held.spec.model;
+        const shard::Slice& slice = held.spec.slices[held.spec.rank];
+        HeldBytes bytes;
+        bytes.weights = held.weights.bytes();
+        bytes.planned_weights =
+            shard::slice_weight_bytes(model.source->header(), model.hparams, slice);
+        bytes.kv_cache = held.executor->cache().bytes();
+        bytes.buffers = exec::Executor::buffer_bytes(model.hparams, slice, held.spec.options,
+                                                     pool_->threads(), held.spec.rank);
+        {
+            const std::lock_guard lock(mutex_);
+            held_.push_back(std::move(made));
+        }
+        return events_.loaded(plan, bytes);
     } catch (const PlanEnded&) {
     } catch (const std::bad_alloc&) {
         outcome = {"there is not enough memory for this device's slice", Fault::own, {}};
     } catch (const std::exception& e) {
         outcome = {e.what(), Fault::own, {}};
     }
-    running_ = 0;
-    cache_use_ = 0;
+    tell_end(plan, std::move(outcome));
+}
+
+void EngineThread::let_go(mesh::PlanId plan, PlanOutcome outcome) {
+    std::unique_ptr<Held> gone;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto it = find(plan);
+        if (it == held_.end()) return;
+        gone = std::move(*it);
+        held_.erase(it);
+    }
+    gone.reset();
+    tell_end(plan, std::move(outcome));
+}
+
+void EngineThread::tell_end(mesh::PlanId plan, PlanOutcome outcome) {
 #ifdef __GLIBC__
     malloc_trim(0);  // Buffers of the plan that malloc would keep are other programs' to use.
 #endif
-    {
-        const std::lock_guard lock(mutex_);
-        inbox_.clear();
-        cancelled_.clear();
-    }
-    events_.ended(spec.id, std::move(outcome));
+    events_.ended(plan, std::move(outcome));
 }
 
-std::unique_ptr<EngineThread::Loaded> EngineThread::load_slice(const PlanSpec& spec,
-                                                               const std::stop_token& ending) {
+void EngineThread::carry_out(const Start& start, const std::stop_token& ending) {
+    Held* held = nullptr;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto it = find(start.plan);
+        if (it == held_.end()) return;
+        held = it->get();  // nobody else lets the current one go
+    }
+    PlanOutcome outcome;
+    bool parked = false;
+    try {
+        outcome = serve(*held, start.run, ending, parked);
+    } catch (const std::bad_alloc&) {
+        outcome = {"there is not enough memory for a step", Fault::own, {}};
+    } catch (const std::exception& e) {
+        outcome = {e.what(), Fault::own, {}};
+    }
+    running_ = 0;
+    cache_use_ = 0;
+    forget_jobs();
+    parked ? events_.parked(start.plan) : let_go(start.plan, std::move(outcome));
+}
+
+// What came after a plan had stopped is submitted again by whoever plans.
+void EngineThread::forget_jobs() {
+    const std::lock_guard lock(mutex_);
+    inbox_.clear();
+    cancelled_.clear();
+}
+
+std::unique_ptr<EngineThread::Held> EngineThread::make_held(PlanSpec given,
+                                                            const std::stop_token& ending) {
+    auto held = std::make_unique<Held>();
+    held->spec = std::move(given);
+    const PlanSpec& spec = held->spec;
     const OpenModel& model = *spec.model;
     const shard::Slice& slice = spec.slices[spec.rank];
     const exec::RowShares& rows = spec.options.row_shares;
@@ -192,29 +277,16 @@ std::unique_ptr<EngineThread::Loaded> EngineThread::load_slice(const PlanSpec& s
         if (ending.stop_requested()) throw PlanEnded();
         events_.loading(spec.id, done, total);
     };
-    auto loaded = std::make_unique<Loaded>();
-    loaded->weights =
+    held->weights =
         exec::SliceWeights::load(*model.source, model.hparams, slice, kernels_, *pool_, progress);
     if (takes_rows) {
-        loaded->whole = std::make_unique<exec::WholeWeights>(exec::WholeWeights::load(
+        held->whole = std::make_unique<exec::WholeWeights>(exec::WholeWeights::load(
             *model.source, model.hparams, kernels_, *pool_, spec.whole_bytes, progress));
     }
-    loaded->executor =
-        std::make_unique<exec::Executor>(model.hparams, slice, loaded->weights, kernels_, *pool_,
-                                         spec.options, spec.rank, loaded->whole.get());
-    HeldBytes held;
-    held.weights = loaded->weights.bytes();
-    held.planned_weights = shard::slice_weight_bytes(model.source->header(), model.hparams, slice);
-    held.kv_cache = loaded->executor->cache().bytes();
-    held.buffers = exec::Executor::buffer_bytes(model.hparams, slice, spec.options,
-                                                pool_->threads(), spec.rank);
-    events_.loaded(spec.id, held);
-    return loaded;
-}
-
-bool EngineThread::wait_for_start(mesh::PlanId plan, const std::stop_token& ending) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait(lock, ending, [&] { return start_ == plan; }) && !ending.stop_requested();
+    held->executor =
+        std::make_unique<exec::Executor>(model.hparams, slice, held->weights, kernels_, *pool_,
+                                         spec.options, spec.rank, held->whole.get());
+    return held;
 }
 
 void EngineThread::count(const Batch& batch, BatchCounts& counted) {
@@ -230,8 +302,9 @@ void EngineThread::count(const Batch& batch, BatchCounts& counted) {
     counted = now;
 }
 
-PlanOutcome EngineThread::serve(const PlanSpec& spec, Loaded& loaded,
-                                const std::stop_token& ending) {
+PlanOutcome EngineThread::serve(Held& held, std::uint32_t run, const std::stop_token& ending,
+                                bool& parked) {
+    const PlanSpec& spec = held.spec;
     mesh::JoinOptions options;
     options.timeout = options_.join_timeout;
     options.silence_limit = options_.silence_limit;
@@ -242,7 +315,7 @@ PlanOutcome EngineThread::serve(const PlanSpec& spec, Loaded& loaded,
     } else {
         if (!data_plane_) throw std::logic_error("a plan of several devices without a data plane");
         mesh::JoinResult joined =
-            data_plane_->join(spec.id, spec.rank, spec.peers, options, ending);
+            data_plane_->join({spec.id.term, run}, spec.rank, spec.peers, options, ending);
         if (ending.stop_requested()) return {};
         if (joined.status != mesh::ExchangeStatus::ok) return outcome_of(joined.why, "");
         exchange = std::move(joined.exchange);
@@ -250,47 +323,54 @@ PlanOutcome EngineThread::serve(const PlanSpec& spec, Loaded& loaded,
         effort_.nanoseconds = 0;
         collective = std::make_unique<ExchangeCollective>(*exchange, effort_);
     }
-    {
-        // What came after the plan before had ended is submitted again by whoever plans.
-        const std::lock_guard lock(mutex_);
-        inbox_.clear();
-        cancelled_.clear();
-    }
+    forget_jobs();
     events_.started(spec.id);
 
-    exec::Status status = exec::Status::ok;
-    if (spec.rank != 0) {
-        status = exec::follow(*loaded.executor, *collective);
+    const exec::Status status = spec.rank == 0 ? lead(held, *collective, ending)
+                                               : exec::follow(*held.executor, *collective);
+    if (ending.stop_requested()) return {};
+    parked = status == exec::Status::ok;
+    if (parked) return {};
+    // Memory is this device's own; what others did, they say.
+    if (status == exec::Status::no_memory) return {reason(status), Fault::own, {}};
+    return outcome_of(exchange ? exchange->failure() : mesh::ExchangeFailure(), reason(status));
+}
+
+// Until the plan is to be parked (ok), ends or fails.
+exec::Status EngineThread::lead(Held& held, exec::Collective& collective,
+                                const std::stop_token& ending) {
+    if (held.batch) {
+        held.batch->use(collective);
     } else {
         const auto wake = [this] {
             const std::lock_guard lock(mutex_);
             changed_.notify_all();
         };
-        Batch loop(spec, *loaded.executor, *collective,
-                   {options_.parallel, options_.max_prompt_tokens}, prompts_, wake, events_.event);
-        BatchCounts counted;
-        for (;;) {
-            std::set<JobId> cancelled;
-            {
-                std::unique_lock lock(mutex_);
-                const bool go = changed_.wait(lock, ending, [&] {
-                    return !loop.idle() || !inbox_.empty() || !cancelled_.empty();
-                });
-                if (!go || ending.stop_requested()) break;
-                for (Job& job : inbox_) loop.add(std::move(job));
-                inbox_.clear();
-                cancelled.swap(cancelled_);
-            }
-            for (const JobId job : cancelled) loop.cancel(job);
-            status = loop.step();
-            if (status != exec::Status::ok) break;
-            count(loop, counted);
-        }
+        const Batch::Limits limits{options_.parallel, options_.max_prompt_tokens};
+        held.batch = std::make_unique<Batch>(held.spec, *held.executor, collective, limits,
+                                             prompts_, wake, events_.event);
     }
-    if (ending.stop_requested() || status == exec::Status::ok) return {};
-    // Memory is this device's own; what others did, they say.
-    if (status == exec::Status::no_memory) return {reason(status), Fault::own, {}};
-    return outcome_of(exchange ? exchange->failure() : mesh::ExchangeFailure(), reason(status));
+    Batch& batch = *held.batch;
+    BatchCounts counted = batch.counts();
+    for (;;) {
+        std::set<JobId> cancelled;
+        bool park = false;
+        {
+            std::unique_lock lock(mutex_);
+            const bool go = changed_.wait(lock, ending, [&] {
+                return !batch.idle() || !inbox_.empty() || !cancelled_.empty() || park_;
+            });
+            if (!go || ending.stop_requested()) return exec::Status::ok;
+            park = park_;
+            for (Job& job : inbox_) batch.add(std::move(job));
+            inbox_.clear();
+            cancelled.swap(cancelled_);
+        }
+        for (const JobId job : cancelled) batch.cancel(job);
+        if (park) return batch.park();
+        if (const auto status = batch.step(); status != exec::Status::ok) return status;
+        count(batch, counted);
+    }
 }
 
 }  // namespace shoal

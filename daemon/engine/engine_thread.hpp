@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "daemon/engine/engine.hpp"
+#include "daemon/exec/collective.hpp"
 #include "daemon/exec/thread_pool.hpp"
 #include "daemon/loop/worker.hpp"
 #include "kernels/kernels.hpp"
@@ -51,7 +52,8 @@ class EngineThread final : public Engine {
     ~EngineThread() override;
 
     void load(PlanSpec spec) override;
-    void start(mesh::PlanId plan) override;
+    void start(mesh::PlanId plan, std::uint32_t run) override;
+    void park(mesh::PlanId plan) override;
     void end(mesh::PlanId plan) override;
     void submit(Job job) override;
     void cancel(JobId job) override;
@@ -63,14 +65,23 @@ class EngineThread final : public Engine {
     std::uint16_t data_port() const noexcept override { return data_port_; }
 
   private:
-    struct Loaded;
+    struct Held;
+    struct Start {
+        mesh::PlanId plan;
+        std::uint32_t run;
+    };
 
     void main(const std::stop_token& stop);
-    void carry_out(const PlanSpec& spec, const std::stop_token& ending);
-    std::unique_ptr<Loaded> load_slice(const PlanSpec& spec, const std::stop_token& ending);
-    bool wait_for_start(mesh::PlanId plan, const std::stop_token& ending);
+    void load_slice(PlanSpec spec, const std::stop_token& ending);
+    std::unique_ptr<Held> make_held(PlanSpec spec, const std::stop_token& ending);
+    void carry_out(const Start& start, const std::stop_token& ending);
+    PlanOutcome serve(Held& held, std::uint32_t run, const std::stop_token& ending, bool& parked);
+    exec::Status lead(Held& held, exec::Collective& collective, const std::stop_token& ending);
     void count(const Batch& batch, BatchCounts& counted);
-    PlanOutcome serve(const PlanSpec& spec, Loaded& loaded, const std::stop_token& ending);
+    std::vector<std::unique_ptr<Held>>::iterator find(mesh::PlanId plan);
+    void let_go(mesh::PlanId plan, PlanOutcome outcome);
+    void tell_end(mesh::PlanId plan, PlanOutcome outcome);
+    void forget_jobs();
 
     const kernels::Table& kernels_;
     const Options options_;
@@ -80,11 +91,13 @@ class EngineThread final : public Engine {
     mutable std::mutex mutex_;
     std::condition_variable_any changed_;
     // Guarded by mutex_:
-    std::optional<PlanSpec> next_;         // to be loaded after the current plan
-    std::optional<mesh::PlanId> current_;  // being carried out
-    std::stop_source ending_;              // of the current plan
-    std::optional<mesh::PlanId> start_;    // may join
-    std::deque<Job> inbox_;                // jobs that the root loop has not taken
+    std::vector<std::unique_ptr<Held>> held_;  // that are loaded
+    std::optional<PlanSpec> next_;             // to be loaded
+    std::optional<Start> start_;               // to be carried out then
+    std::optional<mesh::PlanId> current_;      // being loaded or served
+    std::stop_source ending_;                  // of the current plan
+    bool park_ = false;                        // the current plan
+    std::deque<Job> inbox_;                    // jobs that the root loop has not taken
     std::set<JobId> cancelled_;
 
     EffortCounter effort_;

@@ -29,7 +29,7 @@ bool in_prompt(const Sequence& sequence) noexcept {
 }  // namespace
 
 Root::Root(Executor& executor, Collective& collective, const model::WeightSource& source)
-    : executor_(executor), collective_(collective), source_(source) {
+    : executor_(executor), collective_(&collective), source_(source) {
     const model::TensorInfo& table = source.header().tensor(model::tensor_name::kEmbedding);
     embedding_row_ = {table.name, 0, 1, 0, table.cols};
     embedding_bytes_ = kernels::row_bytes(table.type, table.cols);
@@ -181,8 +181,8 @@ Status Root::step(std::span<Sequence* const> sequences, std::vector<Chosen>& cho
     }
     encode_step(step_, message_);
     std::span<const std::byte> ignored;
-    if (const Status s = collective_.broadcast(message_, ignored); s != Status::ok) return s;
-    if (const Status s = executor_.run(step_, collective_); s != Status::ok) return s;
+    if (const Status s = collective_->broadcast(message_, ignored); s != Status::ok) return s;
+    if (const Status s = executor_.run(step_, *collective_); s != Status::ok) return s;
     if (!step_.outputs.empty()) {
         if (const Status s = choose_tokens(sequences, chosen); s != Status::ok) return s;
     }
@@ -205,7 +205,7 @@ void Root::pool_hidden(std::span<Sequence* const> sequences) {
 
 Status Root::gather(std::span<const Scores> mine, std::vector<std::vector<Scores>>& parts) {
     encode_scores(mine, scores_message_);
-    if (const Status s = collective_.gather(scores_message_, received_); s != Status::ok) return s;
+    if (const Status s = collective_->gather(scores_message_, received_); s != Status::ok) return s;
     parts.clear();
     for (const auto bytes : received_) {
         auto decoded = decode_scores(bytes);
@@ -262,7 +262,7 @@ Status Root::more_candidates(std::size_t output, std::uint32_t candidates,
                              std::vector<Scores>& parts) {
     encode_more(static_cast<std::uint32_t>(output), candidates, message_);
     std::span<const std::byte> ignored;
-    if (const Status s = collective_.broadcast(message_, ignored); s != Status::ok) return s;
+    if (const Status s = collective_->broadcast(message_, ignored); s != Status::ok) return s;
     const Scores& mine = executor_.rescore(static_cast<std::uint32_t>(output), candidates);
     std::vector<std::vector<Scores>> answers;
     if (const Status s = gather({&mine, 1}, answers); s != Status::ok) return s;
@@ -274,7 +274,8 @@ Status Root::more_candidates(std::size_t output, std::uint32_t candidates,
 Status Root::stop() {
     encode_stop(message_);
     std::span<const std::byte> ignored;
-    return collective_.broadcast(message_, ignored);
+    if (const Status s = collective_->broadcast(message_, ignored); s != Status::ok) return s;
+    return collective_->all_gather({}, received_);
 }
 
 Status follow(Executor& executor, Collective& collective) {
@@ -287,8 +288,8 @@ Status follow(Executor& executor, Collective& collective) {
         const auto order = decode_order(received, executor.hparams().dim);
         if (!order) return Status::malformed;
         switch (order->command) {
-            case Command::stop:
-                return Status::ok;
+            case Command::stop:  // Who leaves before all have come so far would stop the others.
+                return collective.all_gather({}, ignored);
             case Command::sequence_step:
             case Command::step: {
                 if (const Status s = executor.run(order->step, collective); s != Status::ok) {

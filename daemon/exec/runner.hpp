@@ -68,6 +68,8 @@ class Root {
   public:
     /// `source` holds the embedding table. Throws model::ModelError when it does not.
     Root(Executor& executor, Collective& collective, const model::WeightSource& source);
+    /// Another way to the same devices, all of which stand where the last stop() left them.
+    void use(Collective& collective) noexcept { collective_ = &collective; }
 
     /// One step: the tokens not computed yet, as many rows as fit, sequences in order. Prompts of
     /// ExecutorOptions::sequence_rows tokens and more have steps of their own, in turns with those
@@ -94,7 +96,9 @@ class Root {
     /// kMaxStepChanges, of releases as of forks, between two steps.
     void release(SequenceId id) { step_.releases.push_back(id); }
 
-    /// Tell the others that the plan ends.
+    /// The others leave follow(), and all have done so when this returns ok: their caches are as
+    /// after the last step, also for a later Root::use. What the next step was to fork and release
+    /// is kept for it.
     Status stop();
 
   private:
@@ -115,7 +119,7 @@ class Root {
                            std::vector<Scores>& parts);
 
     Executor& executor_;
-    Collective& collective_;
+    Collective* collective_;
     const model::WeightSource& source_;
     model::Piece embedding_row_;
     std::size_t embedding_bytes_;
@@ -132,7 +136,7 @@ class Root {
     std::vector<std::span<const std::byte>> received_;
 };
 
-/// Another device's side: runs steps until the root ends the plan (ok) or it fails.
+/// Another device's side: runs steps until the root stops (ok) or a step fails.
 Status follow(Executor& executor, Collective& collective);
 
 }  // namespace shoal::exec

@@ -19,6 +19,25 @@ std::vector<JobId> JobQueue::waiting_ids() const {
     return out;
 }
 
+bool JobQueue::wants(const mesh::ModelHash& model) const noexcept {
+    return std::ranges::any_of(jobs_, [&](const Queued& q) { return q.model.hash == model; });
+}
+
+std::uint64_t JobQueue::served(const mesh::ModelHash& model) const noexcept {
+    const auto it = served_.find(model);
+    return it == served_.end() ? 0 : it->second;
+}
+
+const KnownModel* JobQueue::next_model(const mesh::ModelHash& but) const noexcept {
+    const KnownModel* next = nullptr;
+    for (const Queued& queued : jobs_) {
+        const mesh::ModelHash& hash = queued.model.hash;
+        if (queued.running || hash == but) continue;
+        if (next == nullptr || served(hash) < served(next->hash)) next = &queued.model;
+    }
+    return next;
+}
+
 void JobQueue::add(Job job, const KnownModel& model, bool load_only) {
     jobs_.push_back({.job = std::move(job), .model = model, .load_only = load_only});
 }
@@ -38,8 +57,10 @@ JobQueue::Next JobQueue::next(const mesh::ModelHash& model, std::uint32_t parall
                               const LoadingTime& loading) {
     Next next;
     std::uint32_t together = running();
+    served_[model] = ++serves_;
+    std::erase_if(served_, [&](const auto& s) { return s.first != model && !wants(s.first); });
     for (Queued& queued : jobs_) {
-        if (queued.model.hash != model) break;
+        if (queued.model.hash != model) continue;
         const bool alone = queued.strikes >= kStrikesAlone;
         if (queued.running && alone) break;
         if (queued.running) continue;

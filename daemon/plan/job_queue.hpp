@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <set>
 #include <span>
 #include <string>
@@ -21,9 +22,9 @@ struct LoadingTime {
     Clock::time_point begun, loaded;
 };
 
-/// Jobs in order of arrival. The first decides which model is loaded; those of another model, and
-/// whatever is behind them, wait until none of that model runs. A job waits, or it runs; one that
-/// runs waits again when its plan is over. Externally synchronised.
+/// Jobs in order of arrival. Those of one model run at a time; which is for the owner to say. A job
+/// waits, or it runs; one that runs waits again when its plan is over or parked. Externally
+/// synchronised.
 class JobQueue {
   public:
     /// A job that met so many failing plans in a row runs alone, so that the one to blame is found.
@@ -33,8 +34,11 @@ class JobQueue {
 
     bool empty() const noexcept { return jobs_.empty(); }
     std::size_t size() const noexcept { return jobs_.size(); }
-    /// The first job's. Requires: not empty().
-    const KnownModel& wanted() const noexcept { return jobs_.front().model; }
+    /// Some job of this model waits or runs.
+    bool wants(const mesh::ModelHash& model) const noexcept;
+    /// Of the models but this one that jobs wait for, the one whose jobs were started longest ago;
+    /// null: there is none.
+    const KnownModel* next_model(const mesh::ModelHash& but) const noexcept;
     std::uint32_t running() const noexcept;
     std::uint32_t waiting() const noexcept {
         return static_cast<std::uint32_t>(jobs_.size()) - running();
@@ -83,11 +87,14 @@ class JobQueue {
         std::set<mesh::DeviceId> struck{};  // who was blamed for those
     };
 
+    std::uint64_t served(const mesh::ModelHash& model) const noexcept;
     template <typename Which>
     std::vector<JobId> drop_if(Which which);
     std::deque<Queued>::iterator find(JobId id);
 
     std::deque<Queued> jobs_;
+    std::map<mesh::ModelHash, std::uint64_t> served_;  // when jobs were started, counting
+    std::uint64_t serves_ = 0;
 };
 
 }  // namespace shoal

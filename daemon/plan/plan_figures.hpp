@@ -6,10 +6,11 @@
 
 namespace shoal {
 
-/// Why a plan is made.
+/// Why a plan is made, or goes on.
 enum class PlanCause : std::uint8_t {
     first,    ///< of this root
-    model,    ///< another one is asked for
+    model,    ///< another one is asked for, or this one was unloaded
+    turn,     ///< of a model that stayed in memory: its plan goes on
     devices,  ///< others than before can take part
     lost,     ///< a device of the plan before was
     failure,  ///< of the plan before
@@ -18,8 +19,8 @@ enum class PlanCause : std::uint8_t {
     links,    ///< were measured
     rules,    ///< are other ones
 };
-inline constexpr std::array kPlanCauses = {"first", "model",  "devices", "lost", "failure",
-                                           "files", "speeds", "links",   "rules"};
+inline constexpr std::array kPlanCauses = {"first",   "model", "turn",   "devices", "lost",
+                                           "failure", "files", "speeds", "links",   "rules"};
 
 struct PlanFigures {
     std::array<std::uint64_t, kPlanCauses.size()> made{};  ///< by PlanCause

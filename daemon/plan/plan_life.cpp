@@ -11,6 +11,7 @@ void PlanLife::open(const KnownModel& model, Time now) {
     state_ = State::opening;
     model_ = model;
     begun_ = now;
+    used_ = now;
 }
 
 void PlanLife::offer(mesh::messages::PlanOffer offer, std::set<mesh::DeviceId> made_for, Time now) {
@@ -53,6 +54,23 @@ bool PlanLife::on_started(const mesh::PlanId& plan, Time now) {
     state_ = State::running;
     running_ = now;
     return true;
+}
+
+void PlanLife::park() noexcept {
+    assert(state_ == State::running);
+    state_ = State::parking;
+}
+
+bool PlanLife::on_parked(const mesh::PlanId& plan) noexcept {
+    if (state_ != State::parking || offer_.plan.id() != plan) return false;
+    state_ = State::parked;
+    return true;
+}
+
+void PlanLife::start_again(Time now) noexcept {
+    assert(state_ == State::parked);
+    state_ = State::starting;
+    begun_ = now;
 }
 
 void PlanLife::end() {

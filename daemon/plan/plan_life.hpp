@@ -25,18 +25,20 @@ struct PlanDeviceState {
     Loop::Time heard;  ///< its latest report
 };
 
-/// One plan at a time.
+/// One plan.
 ///
 ///        open          offer         last on_loaded         on_started
 ///   none ----> opening -----> loading ------------> starting ----------> running
-///    ^            |              |                     |                    |
-///    +--- end ----+--------------+---------------------+--------------------+
+///    ^            |              |                   |    ^                 | park
+///    +--- end ----+--------------+---- ...  ---------+    |                 v
+///    |                                                    +--- parked <- parking
+///    +---------------------------------------------------------- +
 ///
 /// What devices say of another plan, or when it is too late, changes nothing.
 class PlanLife {
   public:
     using Time = Loop::Time;
-    enum class State { none, opening, loading, starting, running };
+    enum class State { none, opening, loading, starting, running, parking, parked };
 
     State state() const noexcept { return state_; }
     /// Its devices know of it.
@@ -50,6 +52,9 @@ class PlanLife {
     /// memory.
     const std::set<mesh::DeviceId>& made_for() const noexcept { return made_for_; }
     LoadingTime loading() const noexcept { return {begun_, running_}; }
+    /// When somebody last wanted something of its model.
+    Time used() const noexcept { return used_; }
+    void use(Time now) noexcept { used_ = now; }
 
     bool takes_part(const mesh::DeviceId& id) const noexcept { return devices_.contains(id); }
     /// A device speaks of this plan, and has a part in it.
@@ -68,6 +73,12 @@ class PlanLife {
     bool on_loaded(const mesh::DeviceId& from, const mesh::messages::PlanLoaded& loaded);
     /// By this device's engine. True: it takes jobs now.
     bool on_started(const mesh::PlanId& plan, Time now);
+    /// Its engines are to stop between two steps. Requires: it runs.
+    void park() noexcept;
+    /// By this device's engine. True: it takes none any more, until it is started again.
+    bool on_parked(const mesh::PlanId& plan) noexcept;
+    /// Requires: it is parked.
+    void start_again(Time now) noexcept;
     void end();
 
     /// Of all devices together, for people.
@@ -81,7 +92,7 @@ class PlanLife {
     mesh::messages::PlanOffer offer_;
     std::map<mesh::DeviceId, PlanDeviceState> devices_;
     std::set<mesh::DeviceId> made_for_;
-    Time begun_, running_;
+    Time begun_, running_, used_;
 };
 
 }  // namespace shoal

@@ -1,10 +1,11 @@
-// This device's part in the plan that the root offers: get the model, load the slice, start.
+// This device's part in the plans that the root offers: get the model, load the slice, start.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "daemon/engine/engine.hpp"
 #include "daemon/loop/loop.hpp"
@@ -13,7 +14,8 @@
 
 namespace shoal {
 
-/// Owned by the control thread. The root is a member of its plan as well.
+/// Owned by the control thread. The root is a member of its plans as well. One is loaded or at
+/// work; others, whose slices the engine holds, are parked.
 class PlanMember {
   public:
     struct Links {
@@ -39,30 +41,45 @@ class PlanMember {
     void on_loaded(mesh::PlanId plan, const HeldBytes& held);
     void on_ended(mesh::PlanId plan, const PlanOutcome& outcome);
 
-    /// The plan that this device takes part in, if any.
-    const std::optional<mesh::messages::PlanOffer>& offer() const noexcept { return offer_; }
-    const HeldBytes& held() const noexcept { return held_; }
+    /// Of plans whose slices this device holds at the same time; one more is refused.
+    static constexpr std::size_t kMaxPlans = 64;
+
+    /// The plan that this device loads or works for, or did last; null: none.
+    const mesh::messages::PlanOffer* offer() const noexcept {
+        return parts_.empty() ? nullptr : &parts_.back().offer;
+    }
     /// A slice is being fetched or loaded.
-    bool loading() const noexcept { return offer_ && !loaded_; }
-    /// The plan's model, when this device could do more of it if it had the file.
+    bool loading() const noexcept { return !parts_.empty() && !parts_.back().loaded; }
+    /// Models whose slices it holds, or is about to; the one of that plan is the last.
+    std::vector<mesh::ModelHash> models() const;
+    /// The model of that plan, when this device could do more of it if it had the file.
     std::optional<KnownModel> wanted_file() const;
 
   private:
+    struct Part {
+        mesh::messages::PlanOffer offer;
+        bool loaded = false;    // what the offer says
+        std::string warning{};  // of its vocabulary
+    };
+
     void get_model();
     void load(std::shared_ptr<const OpenModel> model);
     void report_waiting();
     void report_progress(const char* what, std::uint64_t done, std::uint64_t total);
-    void refuse(const PlanOutcome& outcome);
-    std::uint32_t rank() const;
+    void refuse(const mesh::messages::PlanRef& plan, const PlanOutcome& outcome);
+    void drop(std::vector<Part>::iterator part);
+    std::vector<Part>::iterator find(const mesh::PlanId& plan);
+    bool loads(const mesh::PlanId& plan) const noexcept {
+        return loading() && parts_.back().offer.plan.id() == plan;
+    }
+    std::uint32_t rank_in(const mesh::messages::PlanOffer& offer) const;
 
     Loop& loop_;
     Models& models_;
     Engine& engine_;
     const Links links_;
-    std::optional<mesh::messages::PlanOffer> offer_;
-    mesh::DeviceId root_;
-    HeldBytes held_;
-    bool loaded_ = false;  // what the offer says
+    std::vector<Part> parts_;  // the one that was offered or started last is the last
+    mesh::DeviceId root_;      // of them all
     std::uint64_t reported_percent_ = 0;
     Loop::Time reported_at_;
 };

@@ -51,6 +51,10 @@ void PlanRoot::become_root(mesh::Term term) {
 
 void PlanRoot::resign() {
     end_plan();
+    end_parked(parked_.take_if([](const PlanLife&) { return true; }));
+    parked_.clear();
+    keep_.clear();
+    unload_due_.reset();
     jobs_.clear();
     term_.reset();
     failures_.clear();
@@ -60,6 +64,13 @@ void PlanRoot::resign() {
     stepping_aside_.reset();
     no_room_.clear();
     show_left_out({});
+}
+
+void PlanRoot::set_rules(PlanRules rules) {
+    rules_ = std::move(rules);
+    reshape(PlanCause::rules);
+    end_parked(parked_.take_if([](const PlanLife&) { return true; }));
+    unload_what_is_due();
 }
 
 bool PlanRoot::submit(Job job, const KnownModel& model, bool load_only) {
@@ -83,37 +94,28 @@ void PlanRoot::cancel(JobId id) {
 
 // ---- from the queue to a plan that runs its jobs ----
 
-// The queue's first job decides which model is loaded.
 void PlanRoot::advance() {
+    using State = PlanLife::State;
     if (!term_ || jobs_.empty() || stepping_aside_) return;
-    const KnownModel wanted = jobs_.wanted();
+    if (plan_.state() == State::parking || failures_.reported()) return;
+    const KnownModel wanted = whose_turn();
     const bool same_model = plan_.model().hash == wanted.hash;
-    switch (plan_.state()) {
-        case PlanLife::State::none:
-            return wait_to_settle() ? void() : begin(wanted);
-        case PlanLife::State::opening:
-        case PlanLife::State::loading:
-        case PlanLife::State::starting:
-            if (same_model) return;
-            break;
-        case PlanLife::State::running: {
-            if (!same_model) break;
-            if (failures_.reported()) return;  // It is failing.
-            // Devices that failed before are tried again when nothing runs; jobs that could run
-            // now do not wait for them.
-            const Choice choice = choose(situation());
-            if (jobs_.running() == 0 &&
-                (reshape_ || files_came(choice) || !same_devices(choice, plan_.made_for(), true))) {
-                if (!reshape_) {
-                    next_cause_ = files_came(choice) ? PlanCause::files : PlanCause::devices;
-                }
-                break;
-            }
+    if (plan_.state() == State::none) return wait_to_settle() ? void() : begin(wanted);
+    if (plan_.state() != State::running) {
+        if (same_model) return;
+    } else {
+        // Devices that failed before are tried again when nothing runs; jobs that could run now do
+        // not wait for them.
+        const Choice choice = choose(situation());
+        const bool outdated =
+            reshape_ || files_came(choice) || !same_devices(choice, plan_.made_for(), true);
+        if (!outdated || jobs_.running() != 0) {
+            if (!same_model) return park_plan();
             if (same_devices(choice, plan_.made_for(), false)) dispatch();
             return;
         }
+        if (!reshape_) next_cause_ = files_came(choice) ? PlanCause::files : PlanCause::devices;
     }
-    if (jobs_.running() != 0) return;
     if (!same_model) next_cause_ = PlanCause::model;
     end_plan();
     begin(wanted);
@@ -136,6 +138,7 @@ bool PlanRoot::wait_to_settle() {
 }
 
 void PlanRoot::begin(const KnownModel& model) {
+    if (start_again(model)) return;
     plan_.open(model, loop_.now());
     Models::Want want;
     want.owner = this;
@@ -187,7 +190,7 @@ bool PlanRoot::step_aside(const OpenModel& model, const std::string& why) {
 
 void PlanRoot::offer(const OpenModel& model) {
     const Choice choice = choose(situation());
-    Planned planned = plan_model(model, rules_, choice.taking);
+    Planned planned = plan_beside_others(model, choice.taking);
     no_room_ = std::move(planned.left_out);
     planned.offer.plan = PlanRef::of({*term_, next_plan_++});
     planned.offer.model = plan_.model().hash.bytes;
@@ -197,7 +200,7 @@ void PlanRoot::offer(const OpenModel& model) {
     for (const Candidate& c : choice.taking.devices) made_for.insert(c.member.id);
     plan_.offer(std::move(planned.offer), std::move(made_for), loop_.now());
     reshape_ = false;
-    links_->planned(next_cause_);
+    links_->planned(std::exchange(next_cause_, PlanCause::model));
     show_left_out(choice);
     const mesh::messages::PlanOffer& offer = plan_.offer();
     log::info("plan {}: {} on {} devices, context {}", offer.plan.number, offer.model_name,
@@ -252,6 +255,7 @@ void PlanRoot::on_started(mesh::PlanId plan) {
             static_cast<double>(it->second.held.weights) * c.slower / c.member.description.speed;
     }
     speeds_.begin(std::move(expected));
+    turn_began_ = loop_.now();
     const auto [begun, loaded] = plan_.loading();
     links_->plan_runs(loaded - begun);
     log::info("plan {} runs after {:.2f} s", plan_.offer().plan.number,
@@ -274,19 +278,32 @@ void PlanRoot::dispatch() {
 void PlanRoot::on_job_event(JobId id, const Event& event) {
     if (!jobs_.record(id, event, loop_.now())) return;
     failures_.plan_works();
+    plan_.use(loop_.now());
     links_->emit(id, event);
-    if (mesh::messages::is_final(event)) advance();
+    if (!mesh::messages::is_final(event)) return;
+    advance();
+    unload_what_is_due();
 }
 
 void PlanRoot::end_plan() {
     models_.cancel(this);
     models_.cancel(&links_reviewed_);
-    const PlanEnd end{plan_.offer().plan, ""};
-    for (const auto& [id, device] : plan_.devices()) links_->send(id, end);
+    end(plan_);
     plan_.end();
+    plan_over();
+}
+
+void PlanRoot::end(const PlanLife& plan) {
+    const PlanEnd end{plan.offer().plan, ""};
+    for (const auto& [id, device] : plan.devices()) links_->send(id, end);
+}
+
+// The plan at hand is over, or parked.
+void PlanRoot::plan_over() {
     failures_.plan_over();
     verdict_due_.reset();
     loading_watch_.reset();
+    turn_due_.reset();
     fail(jobs_.plan_over(), ErrorCode::cancelled, "cancelled");
 }
 
@@ -340,7 +357,7 @@ void PlanRoot::on_links_measured() {
             return out;
         };
         try {
-            const Planned now = plan_model(*model, rules_, choose(situation()).taking);
+            const Planned now = plan_model(*model, rules_, beside_parked(choose(situation())));
             if (ids(now.offer) == ids(plan_.offer())) return;
             log::info(
                 "by its links the cluster would be planned otherwise, and is before the next job");

@@ -1,5 +1,5 @@
 // The root's part: queue jobs, plan for the devices at hand, have the plan loaded, run the jobs
-// under it, and plan again when a device is lost.
+// under it, give each model its turn, and plan again when a device is lost.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@
 #include "daemon/plan/failure_policy.hpp"
 #include "daemon/plan/forecast.hpp"
 #include "daemon/plan/job_queue.hpp"
+#include "daemon/plan/parked_plans.hpp"
 #include "daemon/plan/plan_life.hpp"
 #include "daemon/plan/plan_links.hpp"
 #include "daemon/plan/planner.hpp"
@@ -35,10 +36,7 @@ class PlanRoot {
              std::unique_ptr<PlanLinks> links, PlanPatience patience = {});
 
     /// Other rules from now on. A plan that was made by the old ones ends before the next job.
-    void set_rules(PlanRules rules) {
-        rules_ = std::move(rules);
-        reshape(PlanCause::rules);
-    }
+    void set_rules(PlanRules rules);
 
     void become_root(mesh::Term term);
     /// Another device is root now, or none: jobs are forgotten, their requesters resubmit.
@@ -47,6 +45,8 @@ class PlanRoot {
     /// False when the queue is full. `load_only`: the job ends when its model is ready.
     [[nodiscard]] bool submit(Job job, const KnownModel& model, bool load_only);
     void cancel(JobId job);
+    /// How long a model stays when nobody uses it, instead of what the settings say.
+    void keep(const mesh::ModelHash& model, std::int32_t seconds);
 
     void on_member_joined(const mesh::DeviceId& device);
     void on_member_lost(const mesh::DeviceId& device);
@@ -61,6 +61,7 @@ class PlanRoot {
     void compare_speeds();
     /// From this device's engine.
     void on_started(mesh::PlanId plan);
+    void on_parked(mesh::PlanId plan);
     void on_job_event(JobId job, const mesh::messages::Event& event);
 
     /// What plans of this model for the devices at hand would do now.
@@ -79,6 +80,8 @@ class PlanRoot {
     const std::map<mesh::DeviceId, PlanDeviceState>& devices() const noexcept {
         return plan_.devices();
     }
+    /// What is in the devices' memory, the model at work first.
+    std::vector<mesh::messages::LoadedModel> loaded() const;
 
   private:
     // From the queue to a plan that runs its jobs.
@@ -95,6 +98,19 @@ class PlanRoot {
         reshape_ = true;
         if (plan_.offered()) next_cause_ = cause;
     }
+    void end(const PlanLife& plan);
+    void plan_over();
+
+    // Models that take turns, and what of them stays in memory (plan_root_models.cpp).
+    KnownModel whose_turn();
+    void park_plan();
+    bool start_again(const KnownModel& model);
+    Planned plan_beside_others(const OpenModel& model, const Situation& taking);
+    Situation beside_parked(Choice choice) const;
+    void end_parked(std::vector<PlanLife> plans);
+    bool pinned(const mesh::ModelHash& model) const;
+    std::optional<Loop::Time> kept_until(const PlanLife& plan) const;
+    void unload_what_is_due();
 
     // What the devices come to.
     Situation situation(const mesh::ModelHash& model) const;
@@ -125,7 +141,10 @@ class PlanRoot {
     std::uint32_t next_plan_ = 1;
     PlanCause next_cause_ = PlanCause::first;
     JobQueue jobs_;
-    PlanLife plan_;
+    PlanLife plan_;  // the one that is made or works
+    ParkedPlans parked_;
+    Loop::Time turn_began_;
+    std::map<mesh::ModelHash, std::int32_t> keep_;  // seconds, where somebody said
     FailurePolicy failures_;
     SpeedWatch speeds_;
     bool reshape_ = false;     // the plan does not fit speeds, links or rules any more
@@ -134,6 +153,7 @@ class PlanRoot {
     LeftOutDevices left_out_;  // as shown
     bool stepped_aside_ = false;
     Timer settling_, review_due_, retry_;
+    Timer turn_due_, unload_due_;
     Timer stepping_aside_;               // while another one may take over
     Timer verdict_due_, loading_watch_;  // of the plan at hand
 };

@@ -12,6 +12,7 @@ using mesh::messages::Progress;
 
 void PlanRoot::on_member_lost(const mesh::DeviceId& device) {
     review_soon();
+    end_parked(parked_.take_if([&](const PlanLife& plan) { return plan.takes_part(device); }));
     if (!plan_.takes_part(device)) return;
     failures_.lost(device, loop_.now());
     plan_failed(links_->name(device) + " was lost", {device});
@@ -30,6 +31,8 @@ void PlanRoot::review() {
 }
 
 void PlanRoot::on_plan_end(const mesh::DeviceId& from, const PlanEnd& end) {
+    end_parked(
+        parked_.take_if([&](const PlanLife& plan) { return plan.concerns(end.plan, from); }));
     if (!plan_.concerns(end.plan, from)) return;
     log::warn("plan {} ends on {}: {}", end.plan.number, links_->name(from),
               end.error.empty() ? "it left" : end.error);

@@ -23,6 +23,7 @@ using mesh::messages::PlanRequest;
 using mesh::messages::Progress;
 using mesh::messages::Request;
 using mesh::messages::StatusRequest;
+using mesh::messages::UnloadRequest;
 
 namespace {
 
@@ -128,14 +129,22 @@ void Desk::run(const Origin& origin, Request request, const KnownModel& model) {
     if (const auto* plan = std::get_if<PlanRequest>(&request)) {
         return answer_plan(origin, *plan, model);
     }
+    if (std::holds_alternative<UnloadRequest>(request)) {
+        ports_.keep(model.hash, 0);
+        mesh::messages::Done done;
+        done.model = model.name;
+        return replies_.send(origin, done);
+    }
     Job job;
     job.id = next_job_++;
     job.queued_at = loop_.now();
-    const bool load_only = std::holds_alternative<LoadRequest>(request);
-    if (!load_only) job.request = std::get<Generate>(std::move(request));
+    const auto* const load = std::get_if<LoadRequest>(&request);
+    const std::int32_t keep =
+        load != nullptr ? load->keep_alive : std::get<Generate>(request).keep_alive;
+    if (load == nullptr) job.request = std::get<Generate>(std::move(request));
     const JobId id = job.id;
     jobs_[id] = origin;  // before its first event
-    if (ports_.submit(std::move(job), model, load_only)) return;
+    if (ports_.submit(std::move(job), model, load != nullptr)) return ports_.keep(model.hash, keep);
     jobs_.erase(id);
     refuse(origin, ErrorCode::busy, "the queue is full; try again later");
 }

@@ -83,7 +83,7 @@ FoundModel find_model(const ModelsReply& known, const std::string& name) {
         }
     };
     if (name.empty()) {
-        find([](const ModelInfo& info) { return info.loaded; });
+        find([](const ModelInfo& info) { return info.at_work; });
         find([](const ModelInfo&) { return true; });
     } else {
         find([&](const ModelInfo& i) { return i.name == name || i.name + ".gguf" == name; });

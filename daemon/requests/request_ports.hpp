@@ -76,6 +76,8 @@ class RequestPorts {
     /// A job for the plan, whose events then come; as in PlanRoot.
     [[nodiscard]] virtual bool submit(Job job, const KnownModel& model, bool load_only) = 0;
     virtual void cancel(JobId job) = 0;
+    /// As in PlanRoot.
+    virtual void keep(const mesh::ModelHash& model, std::int32_t seconds) = 0;
 
     /// Measures this device, or says what it measured: progress, then one final event, perhaps
     /// before this returns.

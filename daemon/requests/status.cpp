@@ -148,6 +148,7 @@ mesh::messages::StatusReply cluster_status(const StatusParts& parts) {
     reply.prompt_tokens = parts.speed.prompt_tokens;
     reply.cached_tokens = parts.speed.cached_tokens;
     reply.cache_use = parts.speed.cache_use;
+    reply.loaded = parts.loaded;
     return reply;
 }
 
@@ -203,7 +204,7 @@ mesh::messages::Announcement announcement_of(const mesh::Member& member) {
 }
 
 mesh::messages::ModelsReply cluster_models(const std::vector<mesh::Member>& members,
-                                           const mesh::messages::PlanOffer* offer) {
+                                           const std::vector<mesh::ModelHash>& loaded) {
     mesh::messages::ModelsReply reply;
     std::map<std::pair<std::string, std::string>, mesh::messages::ModelInfo> by_name;
     std::vector<mesh::messages::ModelInfo> unusable;
@@ -226,7 +227,9 @@ mesh::messages::ModelsReply cluster_models(const std::vector<mesh::Member>& memb
             info.file_bytes = model.file_bytes;
             info.parameters = model.parameters;
             info.context = model.context;
-            info.loaded = offer != nullptr && offer->model == model.hash;
+            const auto it = std::ranges::find(loaded, mesh::ModelHash{model.hash});
+            info.loaded = it != loaded.end();
+            info.at_work = info.loaded && it + 1 == loaded.end();
             info.devices.push_back(member.id.hex());
         }
     }

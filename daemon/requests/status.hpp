@@ -36,6 +36,7 @@ struct StatusParts {
     std::uint32_t parallel = 0;
     std::uint32_t queued = 0;
     const KnownLinks* links = nullptr;  ///< known to the root
+    std::vector<mesh::messages::LoadedModel> loaded{};
 };
 mesh::messages::StatusReply cluster_status(const StatusParts& parts);
 
@@ -55,8 +56,8 @@ std::map<mesh::DeviceId, Effort> efforts_in(const std::vector<mesh::Member>& mem
 /// What a member announced; nothing when it cannot be decoded.
 mesh::messages::Announcement announcement_of(const mesh::Member& member);
 
-/// Every model of the cluster, by name.
+/// Every model of the cluster, by name. `loaded`: the one at work is the last.
 mesh::messages::ModelsReply cluster_models(const std::vector<mesh::Member>& members,
-                                           const mesh::messages::PlanOffer* offer);
+                                           const std::vector<mesh::ModelHash>& loaded);
 
 }  // namespace shoal

@@ -74,6 +74,7 @@ void fields(F&& f, S& s) {
 template <typename F, Of<PlanStart> S>
 void fields(F&& f, S& s) {
     f(0, "plan", s.plan);
+    f(1, "run", s.run);
 }
 
 template <typename F, Of<PlanEnd> S>

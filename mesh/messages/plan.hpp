@@ -78,9 +78,11 @@ struct PlanLoaded {
     PlanRef plan;
     std::uint64_t weight_bytes = 0, planned_weight_bytes = 0, kv_bytes = 0, buffer_bytes = 0;
 };
-/// Everyone has loaded: join the data plane.
+/// Everyone has loaded: join the data plane. `run` is another number each time, which no plan of
+/// the term has, but the first: 0, for the plan's own.
 struct PlanStart {
     PlanRef plan;
+    std::uint32_t run = 0;
 };
 /// Whose fault it is that a plan ends, as its sender sees it.
 enum class Fault : std::uint8_t {

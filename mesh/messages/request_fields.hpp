@@ -72,6 +72,7 @@ void fields(F&& f, S& s) {
     f(11, "task", s.task);
     f(12, "logprobs", s.logprobs);
     f(13, "prompt_logprobs", s.prompt_logprobs);
+    f(70, "keep_alive", s.keep_alive);
 }
 
 template <typename F, Of<TokenizeRequest> S>
@@ -101,6 +102,12 @@ template <typename F, Of<ModelsRequest> S>
 void fields(F&&, S&) {}
 
 template <typename F, Of<LoadRequest> S>
+void fields(F&& f, S& s) {
+    f(0, "model", s.model, kMaxModelBytes);
+    f(70, "keep_alive", s.keep_alive);
+}
+
+template <typename F, Of<UnloadRequest> S>
 void fields(F&& f, S& s) {
     f(0, "model", s.model, kMaxModelBytes);
 }
@@ -275,6 +282,7 @@ void fields(F&& f, S& s) {
     f(8, "devices", s.devices, kMaxListedDevices, kMaxRequestBytes);
     f(64, "problem", s.problem, kMaxRequestBytes);
     f(65, "path", s.path, kMaxRequestBytes);
+    f(66, "at_work", s.at_work);
 }
 
 template <typename F, Of<Metadata> S>
@@ -366,6 +374,18 @@ void fields(F&& f, S& s) {
     f(9, "cipher", s.cipher, kMaxRequestBytes);
 }
 
+template <typename F, Of<LoadedModel> S>
+void fields(F&& f, S& s) {
+    f(0, "name", s.name, kMaxRequestBytes);
+    f(1, "hash", s.hash, kMaxRequestBytes);
+    f(2, "weight_bytes", s.weight_bytes);
+    f(3, "kv_bytes", s.kv_bytes);
+    f(4, "context", s.context);
+    f(5, "at_work", s.at_work);
+    f(6, "pinned", s.pinned);
+    f(7, "unloads_after", s.unloads_after);
+}
+
 template <typename F, Of<StatusReply> S>
 void fields(F&& f, S& s) {
     f(0, "version", s.version, kMaxRequestBytes);
@@ -393,6 +413,7 @@ void fields(F&& f, S& s) {
     f(69, "prompt_tokens", s.prompt_tokens);
     f(70, "cached_tokens", s.cached_tokens);
     f(71, "cache_use", s.cache_use);
+    f(80, "loaded", s.loaded, kMaxListedModels);
 }
 
 template <typename F, Of<BenchReply> S>

@@ -10,8 +10,8 @@ namespace shoal::mesh::messages {
 namespace {
 
 constexpr std::array kRequestNames{
-    "generate", "tokenize", "detokenize", "status", "models", "load",    "cancel", "bench",
-    "plan",     "describe", "invite",     "join",   "leave",  "devices", "rename", "forget"};
+    "generate", "tokenize", "detokenize", "status", "models",  "load",   "cancel", "bench", "plan",
+    "describe", "invite",   "join",       "leave",  "devices", "rename", "forget", "unload"};
 constexpr std::array kEventNames{"progress",     "token",         "done",          "failed",
                                  "tokens",       "text",          "models_reply",  "status_reply",
                                  "bench_reply",  "plan_reply",    "prompt_tokens", "describe_reply",

@@ -77,6 +77,11 @@ enum class Task : std::uint8_t {
     embed = 3,  ///< the prompt as a vector
 };
 
+/// A value of keep_alive, in seconds for which a model stays in the devices' memory when nobody
+/// uses it: as models.keep_alive_seconds says. 0: it leaves as soon as its requests are over; other
+/// negative values: it stays also when others want its room.
+inline constexpr std::int32_t kKeepAsSet = INT32_MIN;
+
 /// Generate text. `model` is a name or hash; a path only over the local control socket.
 struct Generate {
     std::string model;  ///< empty: the model loaded now, or the only one known
@@ -97,6 +102,7 @@ struct Generate {
     bool prompt_logprobs = false;  ///< those of the prompt's tokens, too
     /// A generation that moves here: the ids generated so far; events continue after them.
     std::vector<std::int32_t> resume_ids;
+    std::int32_t keep_alive = kKeepAsSet;  ///< of the model, from now on
 };
 struct TokenizeRequest {
     std::string model, text;
@@ -115,6 +121,11 @@ struct StatusRequest {};
 struct ModelsRequest {};
 /// Make a model ready without generating. Not over HTTP.
 struct LoadRequest {
+    std::string model;
+    std::int32_t keep_alive = kKeepAsSet;  ///< from now on
+};
+/// A model leaves the devices' memory as soon as the requests are over that want it.
+struct UnloadRequest {
     std::string model;
 };
 /// Stop a running request of the same requester.
@@ -152,7 +163,7 @@ struct ForgetRequest {
 using Request = std::variant<Generate, TokenizeRequest, DetokenizeRequest, StatusRequest,
                              ModelsRequest, LoadRequest, CancelRequest, BenchRequest, PlanRequest,
                              DescribeRequest, InviteRequest, JoinRequest, LeaveRequest,
-                             DevicesRequest, RenameRequest, ForgetRequest>;
+                             DevicesRequest, RenameRequest, ForgetRequest, UnloadRequest>;
 
 /// Why something was refused or failed; the text says what, where and what to do.
 enum class ErrorCode : std::uint8_t {
@@ -240,8 +251,9 @@ struct ModelInfo {
     std::uint32_t context = 0;
     bool loaded = false;
     std::vector<std::string> devices;  ///< ids (hex) of the devices that hold the file
-    std::string problem;  ///< why it is no usable model; only name, devices and path are not empty
-    std::string path;     ///< of the answering device's file, or of the first; empty: it has none
+    std::string problem;   ///< why it is no usable model; only name, devices and path are not empty
+    std::string path;      ///< of the answering device's file, or of the first; empty: it has none
+    bool at_work = false;  ///< of those that are loaded, the one that requests run for, or ran last
 };
 /// A value of a model file's metadata, as text; long ones and arrays are left out.
 struct Metadata {
@@ -281,6 +293,15 @@ struct DeviceInfo {
     std::string state;  ///< "ready", "loading 42 %", "spare", ...
     LinkInfo link;      ///< from the answering device
 };
+/// A model that is in the devices' memory.
+struct LoadedModel {
+    std::string name, hash;
+    std::uint64_t weight_bytes = 0, kv_bytes = 0;  ///< on all of them; kv: the cache's capacity
+    std::uint32_t context = 0;
+    bool at_work = false;       ///< requests for it run; else it waits for its turn, or for some
+    bool pinned = false;        ///< it stays also when others want its room
+    double unloads_after = -1;  ///< seconds, if nobody uses it; negative: when others want its room
+};
 struct StatusReply {
     std::string version, cluster;  ///< cluster: short public fingerprint of the key
     std::string self, root;        ///< device ids, root empty while electing
@@ -301,7 +322,8 @@ struct StatusReply {
     std::uint32_t parallel = 0;       ///< requests that the root computes together at most
     std::uint64_t preemptions = 0;    ///< how often a request gave its room in the cache to others
     std::uint64_t prompt_tokens = 0, cached_tokens = 0;  ///< since the root's start
-    double cache_use = 0;  ///< part of the KV cache that is taken; kept texts apart
+    double cache_use = 0;             ///< part of the KV cache that is taken; kept texts apart
+    std::vector<LoadedModel> loaded;  ///< that at work first, then those used last
 };
 
 /// How a device came by its profile.

@@ -165,6 +165,11 @@ Problem check(const LoadRequest& l, Door door) {
     return check_model(l.model, door);
 }
 
+Problem check(const UnloadRequest& u, Door door) {
+    if (u.model.empty()) return bad("model is empty; name the model to unload");
+    return check_model(u.model, door);
+}
+
 Problem check(const PlanRequest& p, Door door) {
     if (door == Door::http) {
         return Failed{ErrorCode::forbidden,

@@ -229,8 +229,9 @@ TEST_SUITE("memory budget") {
         for (std::uint32_t plan = 1; plan <= 3; ++plan) {
             CAPTURE(plan);
             half = 0;
+            if (plan > 1) engine.end(plan_id(plan - 1));
             engine.load(solo_spec(model, plan_id(plan), 4096));
-            engine.start(plan_id(plan));
+            engine.start(plan_id(plan), plan);
             REQUIRE(says("started " + std::to_string(plan)));
             // At the least: malloc may give back meanwhile what was there before.
             CHECK(half + kTolerance > held.weights / 2);

@@ -183,6 +183,9 @@ EngineEvents SmallDaemon::engine_events() {
     events.started = [this](mesh::PlanId plan) {
         control.loop.post([=, this] { core.on_started(plan); });
     };
+    events.parked = [this](mesh::PlanId plan) {
+        control.loop.post([=, this] { core.on_parked(plan); });
+    };
     events.ended = [this](mesh::PlanId plan, const PlanOutcome& outcome) {
         control.loop.post([=, this] { core.on_ended(plan, outcome); });
     };

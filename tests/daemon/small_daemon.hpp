@@ -50,7 +50,8 @@ class SoloEngine final : public Engine {
     SoloEngine(const EngineThread::Options& options, bool carries, EngineEvents events);
 
     void load(PlanSpec spec) override;
-    void start(mesh::PlanId plan) override { engine_.start(plan); }
+    void start(mesh::PlanId plan, std::uint32_t run) override { engine_.start(plan, run); }
+    void park(mesh::PlanId plan) override { engine_.park(plan); }
     void end(mesh::PlanId plan) override { engine_.end(plan); }
     void submit(Job job) override { engine_.submit(std::move(job)); }
     void cancel(JobId job) override { engine_.cancel(job); }
@@ -138,7 +139,11 @@ class SmallDaemon {
     }
     /// The plan that this device takes part in.
     std::optional<mesh::messages::PlanOffer> plan() {
-        return control.call([&] { return core.member().offer(); });
+        return control.call([&]() -> std::optional<mesh::messages::PlanOffer> {
+            const auto* const offer = core.member().offer();
+            if (offer == nullptr) return std::nullopt;
+            return *offer;
+        });
     }
     /// What a warning of a kind says of a device; empty: there is none.
     std::string warning(const std::string& name, const mesh::DeviceId& device);

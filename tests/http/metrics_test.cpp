@@ -119,6 +119,11 @@ TEST_SUITE("metrics") {
         Warning warning;
         warning.severity = Severity::error;
         s.warnings = {warning, warning};
+        s.loaded.resize(2);
+        s.loaded[0].name = "tiny";
+        s.loaded[0].at_work = true;
+        s.loaded[1].name = "other";
+        s.loaded[1].hash = "3f2a";
 
         const Answer answer = metrics_of(s);
         CHECK(answer.status == 200);
@@ -151,6 +156,8 @@ TEST_SUITE("metrics") {
         CHECK(at.at("shoal_link_exchange_seconds{from=\"aa\",to=\"bb\"}") == 0.0002);
         CHECK(at.at("shoal_link_bytes_per_second{from=\"aa\",to=\"bb\"}") == 1e8);
         CHECK(at.at("shoal_link_bytes_per_second{from=\"bb\",to=\"aa\"}") == 9e7);
+        CHECK(at.at("shoal_model_at_work{model_name=\"tiny\",model_hash=\"\"}") == 1);
+        CHECK(at.at("shoal_model_at_work{model_name=\"other\",model_hash=\"3f2a\"}") == 0);
         CHECK(at.at("shoal_warnings{severity=\"error\"}") == 2);
         CHECK(at.at("shoal_warnings{severity=\"notice\"}") == 0);
     }

@@ -70,6 +70,7 @@ struct Fixture {
             note("loaded", id);
         };
         c.started = [this](mesh::PlanId id) { note("started", id); };
+        c.parked = [this](mesh::PlanId id) { note("parked", id); };
         c.ended = [this](mesh::PlanId id, const PlanOutcome& outcome) {
             note(outcome.error.empty() ? "ended" : "failed: " + outcome.error, id);
             const std::lock_guard lock(mutex);
@@ -99,7 +100,7 @@ struct Fixture {
     }
     void serve(std::uint32_t number, std::uint64_t positions = 1024) {
         engine->load(solo_spec(model, plan_id(number), positions));
-        engine->start(plan_id(number));
+        engine->start(plan_id(number), number);
         REQUIRE(says("started " + std::to_string(number)));
     }
 
@@ -123,7 +124,7 @@ TEST_SUITE("Engine") {
         CHECK(bytes.planned_weights > 100'000);
         CHECK(bytes.kv_cache == 1024 * 2 * 2 * 2 * 16 * 4);
         CHECK(count("started 1") == 0);
-        engine->start(plan_id(1));
+        engine->start(plan_id(1), 1);
         REQUIRE(says("started 1"));
         engine->submit(job_of(1, greedy("hello", 10)));
         REQUIRE(ends(1));
@@ -272,6 +273,7 @@ TEST_SUITE("Engine") {
         tokenizer.began = tokenizer.stopped = false;
         engine->submit(job_of(6, greedy("slow", 5)));
         REQUIRE(eventually([&] { return tokenizer.began.load(); }));
+        engine->end(plan_id(1));
         serve(2, 60'000);
         engine->submit(job_of(7, greedy("b", 5)));
         REQUIRE(ends(7));
@@ -297,21 +299,64 @@ TEST_SUITE("Engine") {
         CHECK(recorder.story(3).ids().size() == 5);
     }
 
-    TEST_CASE_FIXTURE(Fixture, "a new plan ends the one before it, whatever that is doing") {
-        engine->load(solo_spec(model, plan_id(1), 1024));
+    TEST_CASE_FIXTURE(Fixture, "a plan is parked, another serves, and it goes on where it was") {
+        serve(1);
+        auto request = greedy("hello", 300);
+        engine->submit(job_of(1, request));
+        REQUIRE(generates(1, 40));
+        engine->park(plan_id(1));
+        REQUIRE(says("parked 1"));
+        engine->load(solo_spec(open_model(tiny_model()), plan_id(2), 1024));
+        REQUIRE(says("loaded 2"));
+        CHECK_FALSE(recorder.story(1).over());
+        CHECK(engine->speed().running == 0);
+        engine->start(plan_id(2), 2);
+        REQUIRE(says("started 2"));
+        engine->submit(job_of(3, greedy("hello", 5)));
+        REQUIRE(ends(3));
+        engine->park(plan_id(2));
+        REQUIRE(says("parked 2"));
+
+        const auto so_far = recorder.story(1).ids();
+        const std::uint64_t cached = engine->speed().cached_tokens;
+        request.resume_ids = so_far;
+        engine->start(plan_id(1), 3);
+        REQUIRE(eventually([&] { return count("started 1") == 2; }));
+        engine->submit(job_of(4, request));
+        engine->submit(job_of(5, greedy("hello", 300)));
+        REQUIRE(ends(4));
+        REQUIRE(ends(5));
+        auto all = so_far;
+        for (const std::int32_t id : recorder.story(4).ids()) all.push_back(id);
+        CHECK(all == recorder.story(5).ids());
+        CHECK(all.size() == 300);
+        // What it had computed was still there, the prompt as well.
+        CHECK(engine->speed().cached_tokens > cached);
+        // A parked plan ends at once, whatever the engine is at.
+        engine->submit(job_of(6, greedy("a", 0)));
+        REQUIRE(generates(6, 2));
+        engine->end(plan_id(2));
+        CHECK(count("ended 2") == 1);
+        CHECK_FALSE(recorder.story(6).over());
+        CHECK(count("ended 1") == 0);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a plan that ends makes way for the next, whatever it is doing") {
         engine->load(solo_spec(model, plan_id(2), 1024));
         REQUIRE(says("loaded 2"));
+        engine->end(plan_id(2));
         engine->load(solo_spec(model, plan_id(3), 60'000));
-        engine->start(plan_id(3));
+        engine->start(plan_id(3), 3);
         REQUIRE(says("started 3"));
         engine->submit(job_of(1, greedy("a", 0)));
         REQUIRE(generates(1, 3));
+        engine->end(plan_id(3));
         serve(4);
         CHECK(count("ended 2") == 1);
         CHECK(count("ended 3") == 1);
         CHECK_FALSE(recorder.story(1).over());
         // A start or an end of an old plan is nothing to the new one.
-        engine->start(plan_id(2));
+        engine->start(plan_id(2), 2);
         engine->end(plan_id(3));
         engine->submit(job_of(2, greedy("a", 5)));
         CHECK(ends(2));
@@ -324,12 +369,14 @@ TEST_SUITE("Engine") {
         on_loading = [&, once = std::make_shared<bool>(false)] {
             if (!std::exchange(*once, true)) go.get_future().wait();
         };
+        engine->end(plan_id(1));
         engine->load(solo_spec(model, plan_id(2), 1024));
         REQUIRE(says("ended 1"));
+        engine->end(plan_id(2));
         engine->load(solo_spec(model, plan_id(3), 1024));
         engine->end(plan_id(3));
         engine->load(solo_spec(model, plan_id(4), 1024));
-        engine->start(plan_id(4));
+        engine->start(plan_id(4), 4);
         go.set_value();
         REQUIRE(says("started 4"));
         CHECK(count("loaded 2") == 0);
@@ -380,8 +427,9 @@ TEST_SUITE("Engine") {
         CHECK(says("failed: blk.1.ffn_up.weight is broken 1"));
         // The embedding is read as tokens need it.
         serve(2);
+        engine->end(plan_id(2));
         engine->load(solo_spec(open("token_embd.weight"), plan_id(3), 1024));
-        engine->start(plan_id(3));
+        engine->start(plan_id(3), 3);
         REQUIRE(says("loaded 3"));
         engine->submit(job_of(1, greedy("a", 5)));
         CHECK(eventually([&] {
@@ -410,7 +458,7 @@ TEST_SUITE("Engine") {
             std::filesystem::last_write_time(
                 path, std::filesystem::last_write_time(tiny_model()) - std::chrono::seconds(5));
             engine->load(solo_spec(open_model(path), plan_id(plan), 1024));
-            engine->start(plan_id(plan));
+            engine->start(plan_id(plan), plan);
             REQUIRE(says(fmt::format("started {}", plan)));
             overwrite(from, length);
             engine->submit(job_of(plan, greedy("a", 5)));
@@ -433,7 +481,7 @@ TEST_SUITE("Engine") {
         spec.peers.push_back({device_id(2), {}, "tcp://10.0.0.2:1"});
         spec.slices.push_back({});
         engine->load(spec);
-        engine->start(plan_id(1));
+        engine->start(plan_id(1), 1);
         CHECK(eventually([&] {
             const std::lock_guard lock(mutex);
             return std::any_of(said.begin(), said.end(), [](const std::string& s) {
@@ -460,13 +508,14 @@ TEST_SUITE("Engine") {
             said.clear();
             build();
             engine->load(solo_spec(model, plan_id(1), 60'000));
-            if (round % 3 != 0) engine->start(plan_id(1));
+            if (round % 3 != 0) engine->start(plan_id(1), 1);
             if (round % 3 == 2) {
                 REQUIRE(says("started 1"));
                 engine->submit(job_of(1, greedy("a", 0)));
                 if (round % 2 == 0) REQUIRE(generates(1, 2));
             }
-            // A plan that waits for the first one to end.
+            if (round % 7 == 0) engine->park(plan_id(1));
+            // A plan that waits for the first one to end, or to be parked.
             if (round % 4 != 0) engine->load(solo_spec(model, plan_id(2), 1024));
             if (round % 5 == 0)
                 std::this_thread::sleep_for(std::chrono::microseconds(random() % 999));
@@ -485,8 +534,12 @@ TEST_SUITE("Engine") {
                     std::mt19937 random(seed);
                     for (int i = 0; i < 150; ++i) {
                         const std::uint32_t latest = number;
-                        switch (random() % 8) {
+                        switch (random() % 9) {
+                            case 8:
+                                engine->park(plan_id(latest));
+                                break;
                             case 0:
+                                engine->end(plan_id(latest));
                                 engine->load(solo_spec(model, plan_id(++number), 1024));
                                 break;
                             case 1:
@@ -501,13 +554,14 @@ TEST_SUITE("Engine") {
                                                                              1 + random() % 20))));
                                 break;
                             default:
-                                engine->start(plan_id(latest));
+                                engine->start(plan_id(latest), latest);
                                 std::this_thread::sleep_for(std::chrono::microseconds(300));
                         }
                     }
                 });
             }
         }
+        for (std::uint32_t n = 1; n <= number; ++n) engine->end(plan_id(n));
         serve(++number);
         const JobId last = ++job;
         engine->submit(job_of(last, greedy("a", 5)));

@@ -73,15 +73,37 @@ TEST_SUITE("JobQueue") {
         CHECK(queue.waiting() == 1);
     }
 
-    TEST_CASE_FIXTURE(Fixture, "a job of another model holds up those behind it") {
+    TEST_CASE_FIXTURE(Fixture, "jobs of one model run, and the others' wait for their turn") {
         add(1);
         add(2, kOther);
         add(3);
-        CHECK(queue.wanted().name == "one");
-        CHECK(start() == Ids{1});
+        CHECK(queue.next_model({})->name == "one");
+        CHECK(queue.next_model(kModel.hash)->name == "two");
+        CHECK(start() == Ids{1, 3});
+        CHECK(queue.wants(kOther.hash));
+        CHECK(queue.next_model({})->name == "two");
         done(1);
+        done(3);
         CHECK(start().empty());
-        CHECK(queue.wanted().name == "two");
+        CHECK_FALSE(queue.wants(kModel.hash));
+        CHECK(queue.next_model(kOther.hash) == nullptr);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "of several models the one whose turn was longest ago is next") {
+        const KnownModel third{{{3}}, "three", 30};
+        add(1);
+        add(2, kOther);
+        add(3, third);
+        const auto turn = [&](const KnownModel& model) {
+            CHECK_FALSE(queue.next(model.hash, 4, kLoading).start.empty());
+            queue.plan_over();
+        };
+        turn(kModel);
+        CHECK(queue.next_model(kModel.hash)->name == "two");
+        turn(kOther);
+        CHECK(queue.next_model(kOther.hash)->name == "three");
+        turn(third);
+        CHECK(queue.next_model(third.hash)->name == "one");
     }
 
     TEST_CASE_FIXTURE(Fixture, "jobs that want the model alone are named until they are over") {

@@ -291,7 +291,6 @@ TEST_SUITE("PlanMember") {
         REQUIRE(eventually([&] { return loaded().size() == 1; }));
         node.tell(kRoot, PlanEnd{good(1).plan, ""});
         CHECK_FALSE(takes_part());
-        CHECK(node.control.call([&] { return node.core.member().held().weights; }) == 0);
         node.tell(kRoot, PlanStart{good(1).plan});
         node.control.call([&] { node.core.on_ended(good(1).plan.id(), {"late", Fault::own, {}}); });
         CHECK(ends().empty());

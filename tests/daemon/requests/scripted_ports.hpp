@@ -53,6 +53,9 @@ class ScriptedPorts final : public RequestPorts {
         return true;
     }
     void cancel(JobId job) override { cancelled.push_back(job); }
+    void keep(const mesh::ModelHash& model, std::int32_t seconds) override {
+        if (seconds != mesh::messages::kKeepAsSet) kept.emplace_back(model, seconds);
+    }
     void bench(const mesh::messages::BenchRequest& request, Told told) override {
         benches.emplace_back(request, std::move(told));
     }
@@ -98,6 +101,7 @@ class ScriptedPorts final : public RequestPorts {
     Forecast cluster;
     std::vector<Submitted> jobs;
     std::vector<JobId> cancelled;
+    std::vector<std::pair<mesh::ModelHash, std::int32_t>> kept;
     std::vector<std::pair<mesh::messages::BenchRequest, Told>> benches;
     int stopped_benches = 0;
     std::vector<std::pair<mesh::messages::Request, Told>> administered;

@@ -101,7 +101,7 @@ TEST_SUITE("status") {
         member.description.models = mesh::messages::encode(
             mesh::messages::PlanFrame{0, mesh::messages::PlanEnd{{}, "no announcement"}});
         CHECK(announcement_of(member).models.empty());
-        CHECK(cluster_models({member}, nullptr).models.empty());
+        CHECK(cluster_models({member}, {}).models.empty());
     }
 
     TEST_CASE("links are those of the device asked, to the devices of the plan") {

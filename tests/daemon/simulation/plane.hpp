@@ -18,8 +18,8 @@
 namespace shoal::tests::simulation {
 
 struct Packet {
-    enum class Kind : std::uint8_t { hello, answer, order, partial, abandon };
-    mesh::PlanId plan;
+    enum class Kind : std::uint8_t { hello, answer, order, partial, stop, stopped, abandon };
+    mesh::PlanId plan;  ///< with the number of its run
     std::size_t from = 0;
     Kind kind = Kind::hello;
     std::uint64_t step = 0;

@@ -120,19 +120,30 @@ void StandInEngine::wake(Loop::Clock::duration after) {
 }
 
 void StandInEngine::load(PlanSpec spec) {
-    if (current_) current_->ending = true;
     next_ = std::move(spec);
     wake(up_to(milliseconds(2)));
 }
 
-void StandInEngine::start(mesh::PlanId plan) {
-    start_ = plan;
+void StandInEngine::start(mesh::PlanId plan, std::uint32_t run) {
+    start_ = {plan, run};
+    wake(up_to(milliseconds(2)));
+}
+
+void StandInEngine::park(mesh::PlanId plan) {
+    if (current_ && current_->spec.id == plan) current_->park = true;
     wake(up_to(milliseconds(2)));
 }
 
 void StandInEngine::end(mesh::PlanId plan) {
-    if (next_ && next_->id == plan) next_.reset();
-    if (current_ && current_->spec.id == plan) current_->ending = true;
+    if (start_ && start_->first == plan) start_.reset();
+    if (next_ && next_->id == plan) {
+        next_.reset();
+    } else if (current_ && current_->spec.id == plan) {
+        current_->ending = true;
+    } else {
+        const auto is_it = [&](const Carried& held) { return held.spec.id == plan; };
+        if (std::erase_if(held_, is_it) != 0) events_.ended(plan, {});
+    }
     wake(up_to(milliseconds(2)));
 }
 
@@ -153,25 +164,34 @@ EngineSpeed StandInEngine::speed() const noexcept {
 // Everything that is due; what is not wakes the engine again.
 void StandInEngine::turn() {
     if (around_.time.now() < around_.faults.frozen_until) return wake({});
+    if (current_ && current_->ending) return leave({});
     if (!current_) {
-        if (!next_) return;
-        current_ = Carried{};
-        current_->spec = std::move(*next_);
-        next_.reset();
+        if (next_) {
+            current_ = Carried{};
+            current_->spec = *std::exchange(next_, {});
+        } else if (start_) {
+            const auto [plan, run] = *std::exchange(start_, {});
+            const auto it = std::ranges::find_if(
+                held_, [&, id = plan](const Carried& held) { return held.spec.id == id; });
+            if (it == held_.end()) return;
+            current_ = std::move(*it);
+            held_.erase(it);
+            begin_run(run);
+        } else {
+            return;
+        }
     }
-    if (current_->ending) return leave({});
     switch (current_->stage) {
         case Stage::loading:
             return load_on();
-        case Stage::waiting:
-            if (start_ != current_->spec.id) return;
-            current_->stage = Stage::joining;
-            current_->since = around_.time.now();
-            return join();
+        case Stage::loaded:
+            return;
         case Stage::joining:
             return join();
         case Stage::serving:
             return serve();
+        case Stage::stopping:
+            return stand_still();
     }
 }
 
@@ -187,22 +207,56 @@ void StandInEngine::load_on() {
         return wake(kLoading);
     }
     events_.loaded(current_->spec.id, {held_bytes(), held_bytes(), 1, 1});
-    current_->stage = Stage::waiting;
+    current_->stage = Stage::loaded;
+    held_.push_back(*std::exchange(current_, {}));
     wake({});
+}
+
+void StandInEngine::begin_run(std::uint32_t run) {
+    Carried& c = *current_;
+    c.stage = Stage::joining;
+    c.since = around_.time.now();
+    c.run = run;
+    c.park = false;
+    c.met.clear();
+    c.stopped.clear();
+    c.steps = 0;
+    c.parts.clear();
+    c.orders.clear();
+}
+
+std::vector<mesh::DeviceId> StandInEngine::without(const std::set<std::size_t>& devices) const {
+    std::vector<mesh::DeviceId> missing;
+    for (const mesh::Peer& peer : current_->spec.peers) {
+        const std::size_t index = around_.index_of(peer.id);
+        if (index != around_.device && !devices.contains(index)) missing.push_back(peer.id);
+    }
+    return missing;
+}
+
+// Between two steps, until all do.
+void StandInEngine::stand_still() {
+    if (current_->stopped.size() + 1 < current_->spec.peers.size()) {
+        if (around_.time.now() - current_->since < kPartnerPatience) {
+            return wake(kPartnerPatience - (around_.time.now() - current_->since));
+        }
+        return leave({"a device stayed silent", Fault::peers, without(current_->stopped)});
+    }
+    const mesh::PlanId plan = current_->spec.id;
+    running_.clear();
+    inbox_.clear();
+    cancelled_.clear();
+    current_->stage = Stage::loaded;
+    held_.push_back(*std::exchange(current_, {}));
+    events_.parked(plan);
+    wake(up_to(milliseconds(2)));
 }
 
 void StandInEngine::join() {
     const std::size_t others = current_->spec.peers.size() - 1;
     if (current_->met.size() < others) {
         if (around_.time.now() - current_->since > kPartnerPatience) {
-            PlanOutcome outcome{"some devices did not join", Fault::peers, {}};
-            for (const mesh::Peer& peer : current_->spec.peers) {
-                const std::size_t index = around_.index_of(peer.id);
-                if (index != around_.device && !current_->met.contains(index)) {
-                    outcome.missing.push_back(peer.id);
-                }
-            }
-            return leave(std::move(outcome));
+            return leave({"some devices did not join", Fault::peers, without(current_->met)});
         }
         tell(Packet::Kind::hello);
         return wake(kHello);
@@ -238,6 +292,12 @@ void StandInEngine::serve() {
     if (around_.faults.runs_to_fail != 0 && current_->steps >= around_.faults.good_steps) {
         --around_.faults.runs_to_fail;
         return leave({"a step threw", Fault::own, {}});
+    }
+    if (current_->park && !current_->step) {
+        tell(current_->spec.rank == 0 ? Packet::Kind::stop : Packet::Kind::stopped);
+        current_->stage = Stage::stopping;
+        current_->since = around_.time.now();
+        return stand_still();
     }
     if (current_->spec.rank == 0 && !current_->step) {
         take_jobs();
@@ -395,7 +455,8 @@ void StandInEngine::leave(PlanOutcome outcome) {
 }
 
 void StandInEngine::tell(Packet::Kind kind, std::vector<std::uint64_t> payload) {
-    Packet packet{current_->spec.id, around_.device, kind, current_->steps, 0, std::move(payload)};
+    const mesh::PlanId run{current_->spec.id.term, current_->run};
+    Packet packet{run, around_.device, kind, current_->steps, 0, std::move(payload)};
     if (current_->step) packet.collective = current_->step->collective;
     for (const mesh::Peer& peer : current_->spec.peers) {
         const std::size_t to = around_.index_of(peer.id);
@@ -405,7 +466,8 @@ void StandInEngine::tell(Packet::Kind kind, std::vector<std::uint64_t> payload) 
 
 // Comes in while the engine is frozen as well, and is looked at when it goes on.
 void StandInEngine::receive(const Packet& packet) {
-    if (!current_ || packet.plan != current_->spec.id || current_->stage < Stage::joining) return;
+    if (!current_ || current_->stage < Stage::joining) return;
+    if (packet.plan != mesh::PlanId{current_->spec.id.term, current_->run}) return;
     switch (packet.kind) {
         case Packet::Kind::hello: {
             Packet answer{packet.plan, around_.device, Packet::Kind::answer, 0, 0, {}};
@@ -421,6 +483,13 @@ void StandInEngine::receive(const Packet& packet) {
             break;
         case Packet::Kind::partial:
             current_->parts[{packet.step, packet.collective}][packet.from] = packet.payload;
+            break;
+        case Packet::Kind::stop:
+            current_->park = true;
+            current_->stopped.insert(packet.from);
+            break;
+        case Packet::Kind::stopped:
+            current_->stopped.insert(packet.from);
             break;
         case Packet::Kind::abandon:
             if (around_.time.now() < around_.faults.frozen_until) {

@@ -58,7 +58,8 @@ class StandInEngine final : public Engine {
     ~StandInEngine() override;
 
     void load(PlanSpec spec) override;
-    void start(mesh::PlanId plan) override;
+    void start(mesh::PlanId plan, std::uint32_t run) override;
+    void park(mesh::PlanId plan) override;
     void end(mesh::PlanId plan) override;
     void submit(Job job) override;
     void cancel(JobId job) override;
@@ -71,7 +72,7 @@ class StandInEngine final : public Engine {
     bool idle() const noexcept { return !current_ && !next_; }
 
   private:
-    enum class Stage : std::uint8_t { loading, waiting, joining, serving };
+    enum class Stage : std::uint8_t { loading, loaded, joining, serving, stopping };
     struct Running {
         Job job;
         std::uint64_t context = 0;
@@ -89,8 +90,11 @@ class StandInEngine final : public Engine {
         Stage stage = Stage::loading;
         bool ending = false;
         std::uint32_t chunks = 0;
-        std::set<std::size_t> met;  // who joined
-        Loop::Time since;           // of joining, or of the wait for others in a step
+        std::uint32_t run = 0;
+        bool park = false;              // as soon as no step is under way
+        std::set<std::size_t> met;      // who joined
+        std::set<std::size_t> stopped;  // who stands still to be parked
+        Loop::Time since;               // of joining, or of the wait for others in a step
         std::optional<Step> step;
         std::uint64_t steps = 0;
         std::map<std::pair<std::uint64_t, std::uint32_t>,
@@ -102,7 +106,10 @@ class StandInEngine final : public Engine {
     void wake(Loop::Clock::duration after);
     void turn();
     void load_on();
+    void begin_run(std::uint32_t run);
     void join();
+    void stand_still();
+    std::vector<mesh::DeviceId> without(const std::set<std::size_t>& devices) const;
     void serve();
     void take_jobs();
     void begin_step();
@@ -121,7 +128,8 @@ class StandInEngine final : public Engine {
     const EngineEvents events_;
     std::optional<PlanSpec> next_;
     std::optional<Carried> current_;
-    std::optional<mesh::PlanId> start_;
+    std::vector<Carried> held_;  // loaded, and not at work
+    std::optional<std::pair<mesh::PlanId, std::uint32_t>> start_;
     std::deque<Job> inbox_;
     std::set<JobId> cancelled_;
     std::vector<Running> running_;

@@ -111,6 +111,9 @@ EngineEvents Life::engine_events() {
     events.started = [this](mesh::PlanId plan) {
         loop.post([this, plan] { core.on_started(plan); });
     };
+    events.parked = [this](mesh::PlanId plan) {
+        loop.post([this, plan] { core.on_parked(plan); });
+    };
     events.ended = [this](mesh::PlanId plan, const PlanOutcome& outcome) {
         world_.count(outcome.error.empty() ? "engine: asked to end" : "engine: " + outcome.error);
         loop.post([this, plan, outcome] { core.on_ended(plan, outcome); });
@@ -193,7 +196,8 @@ bool World::run_until(const std::function<bool()>& done, std::chrono::millisecon
 
 // Counts how plans go from state to state, and why devices are left out of them.
 void World::observe() {
-    static constexpr const char* kStates[] = {"none", "opening", "loading", "starting", "running"};
+    static constexpr const char* kStates[] = {"none",    "opening", "loading", "starting",
+                                              "running", "parking", "parked"};
     for (std::size_t i = 0; i < lives_.size(); ++i) {
         if (!lives_[i]) continue;
         observe_left_out(*lives_[i], seen_[i]);

@@ -60,7 +60,10 @@ class GenerationAnswer : public ModelExchange {
           form_(form),
           model_(asked_.model.shown) {}
 
-    Request request(std::size_t) const override { return asked_.generate; }
+    Request request(std::size_t) const override {
+        if (unloads()) return UnloadRequest{asked_.generate.model};
+        return asked_.generate;
+    }
     bool generates() const noexcept override { return true; }
 
     Written event(std::size_t, const Event& event) override {
@@ -95,7 +98,7 @@ class GenerationAnswer : public ModelExchange {
     /// The end of the answer, with what was not said before.
     Json last(Piece piece) const {
         Json out = part(std::move(piece), true);
-        if (asked_.load) return out["done_reason"] = "load", out;
+        if (asked_.load) return out["done_reason"] = unloads() ? "unload" : "load", out;
         out["done_reason"] = done_.reason == StopReason::length ? "length" : "stop";
         add_timings(done_, out);
         return out;
@@ -104,6 +107,8 @@ class GenerationAnswer : public ModelExchange {
 
   private:
     virtual std::string said(Piece piece) = 0;
+
+    bool unloads() const noexcept { return asked_.load && asked_.generate.keep_alive == 0; }
 
     /// A client finds the name that it knows; one that gave none learns it.
     void name(const std::string& name) {

@@ -54,9 +54,8 @@ Problem check_options(const std::string& name, const Json& value, Embedding&) {
     return take_options(name, value, ignored);
 }
 
-Problem check_keep_alive(const std::string& name, const Json& value, Embedding&) {
-    bool ignored = false;
-    return take_keep_alive(name, value, ignored);
+Problem take_embedding_keep(const std::string& name, const Json& value, Embedding& out) {
+    return take_keep_alive(name, value, out.keep_alive);
 }
 
 Problem take_embedding_model(const std::string& name, const Json& value, Embedding& out) {
@@ -71,14 +70,14 @@ constexpr Field<Embedding> kEmbedFields[] = {
     {"dimensions", take_dimensions},
     {"truncate", [](const auto& name, const Json& v, auto&) { return accept_bool(name, v); }},
     {"options", check_options},
-    {"keep_alive", check_keep_alive},
+    {"keep_alive", take_embedding_keep},
 };
 
 constexpr Field<Embedding> kOldFields[] = {
     {"model", take_embedding_model},
     {"prompt", take_prompt},
     {"options", check_options},
-    {"keep_alive", check_keep_alive},
+    {"keep_alive", take_embedding_keep},
 };
 
 template <std::size_t kCount>
@@ -112,10 +111,15 @@ class Vectors : public ModelExchange {
     explicit Vectors(Embedding asked)
         : ModelExchange(asked.model),
           asked_(std::move(asked.asked)),
+          keep_alive_(asked.keep_alive),
           vectors_(asked_.inputs.size()) {}
 
     std::size_t parts() const noexcept override { return asked_.inputs.size(); }
-    Request request(std::size_t part) const override { return asked_.input(part); }
+    Request request(std::size_t part) const override {
+        Generate request = asked_.input(part);
+        request.keep_alive = keep_alive_;
+        return request;
+    }
     bool generates() const noexcept override { return true; }
 
     Written event(std::size_t part, const Event& event) override {
@@ -137,6 +141,7 @@ class Vectors : public ModelExchange {
 
   private:
     const openai::EmbeddingRequest asked_;
+    const std::int32_t keep_alive_;
     std::vector<std::vector<float>> vectors_;
     Done total_;
 };

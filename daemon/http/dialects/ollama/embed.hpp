@@ -13,6 +13,7 @@ namespace shoal::http::ollama {
 struct Embedding {
     ModelName model;
     openai::EmbeddingRequest asked;  ///< maybe of nothing
+    std::int32_t keep_alive = mesh::messages::kKeepAsSet;
 };
 
 /// {"input": a text or several, "dimensions"?, ...}

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -66,14 +68,43 @@ constexpr Field<Generation> kCommonFields[] = {
     {"options", [](const auto& name, const Json& v, auto& g) { return take_options(name, v, g); }},
     {"format", take_format},
     {"think", take_think},
-    {"keep_alive",
-     [](const auto& name, const Json& v, auto& g) { return take_keep_alive(name, v, g.unload); }},
+    {"keep_alive", [](const auto& name, const Json& v,
+                      auto& g) { return take_keep_alive(name, v, g.generate.keep_alive); }},
     {"logprobs",
      [](const auto& name, const Json& v, auto& g) { return take(name, v, g.logprobs); }},
     {"top_logprobs", take_top_logprobs},
     {"truncate", skip_flag},
     {"shift", skip_flag},
 };
+
+constexpr double kLongest = 315360000;  // seconds
+
+// As Go writes durations: "1h30m", "-1s", "1.5m"; or seconds alone. Nothing: it is none.
+std::optional<double> seconds_of(std::string_view text) {
+    static constexpr std::pair<std::string_view, double> kUnits[] = {
+        {"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"h", 3600}, {"m", 60}, {"s", 1}};
+    const bool negative = text.starts_with('-');
+    if (negative || text.starts_with('+')) text.remove_prefix(1);
+    if (text.empty()) return std::nullopt;
+    double sum = 0;
+    for (bool alone = true; !text.empty(); alone = false) {
+        double number = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number,
+                                                  std::chars_format::fixed);
+        if (error != std::errc() || number < 0) return std::nullopt;
+        text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+        const auto* unit =
+            std::ranges::find_if(kUnits, [&](const auto& u) { return text.starts_with(u.first); });
+        if (unit == std::end(kUnits)) {
+            if (!alone || !text.empty()) return std::nullopt;
+            sum = number;
+        } else {
+            sum += number * unit->second;
+            text.remove_prefix(unit->first.size());
+        }
+    }
+    return negative ? -sum : sum;
+}
 
 }  // namespace
 
@@ -83,11 +114,12 @@ bool take_common(const std::string& name, const Json& value, Generation& out, Pr
     return field != nullptr;
 }
 
-Problem take_keep_alive(const std::string& name, const Json& value, bool& zero) {
-    if (value.is_number()) return zero = value == 0, Problem{};
-    if (!value.is_string()) return wrong(name, value, "a duration as \"5m\", or seconds");
-    const auto& text = value.get_ref<const std::string&>();
-    zero = text.starts_with('0') && text.find_first_of("123456789") == std::string::npos;
+Problem take_keep_alive(const std::string& name, const Json& value, std::int32_t& seconds) {
+    std::optional<double> said;
+    if (value.is_number()) said = value.get<double>();
+    if (value.is_string()) said = seconds_of(value.get_ref<const std::string&>());
+    if (!said) return wrong(name, value, "a duration as \"5m\" or \"1h30m\", or seconds");
+    seconds = *said < 0 ? -1 : static_cast<std::int32_t>(std::ceil(std::min(*said, kLongest)));
     return {};
 }
 
@@ -99,14 +131,9 @@ Problem use_conversation(chat::Conversation conversation, Generation& out) {
 }
 
 Problem use_load(Generation& out) {
-    if (out.unload) {
-        return bad_field("keep_alive",
-                         "keep_alive is 0 and there is no prompt: a model is not unloaded by "
-                         "request; it leaves the memory when another is asked for");
-    }
-    const std::string model = out.model.wanted;
+    const std::int32_t keep_alive = out.generate.keep_alive;
     out.generate = {};
-    out.generate.model = model;
+    out.generate.keep_alive = keep_alive;
     out.generate.prompt = kAnyPrompt;
     out.generate.task = Task::read;
     out.load = true;

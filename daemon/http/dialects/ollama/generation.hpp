@@ -16,8 +16,7 @@ struct Generation : Sampled {
 
     ModelName model;
     bool stream = true;
-    bool unload = false;          ///< keep_alive is 0
-    bool load = false;            ///< nothing is to be answered: the model is made ready
+    bool load = false;            ///< nothing is to be answered: the model is made ready, or goes
     std::string template_kwargs;  ///< of "think"
     bool logprobs = false;
     std::optional<std::uint32_t> top_logprobs;
@@ -27,12 +26,12 @@ struct Generation : Sampled {
 /// these.
 bool take_common(const std::string& name, const Json& value, Generation& out, Problem& problem);
 
-/// A duration as "5m" or in seconds. `zero`: none at all.
-Problem take_keep_alive(const std::string& name, const Json& value, bool& zero);
+/// A duration as "5m" or in seconds; `seconds` is rounded up, or -1 of a negative one.
+Problem take_keep_alive(const std::string& name, const Json& value, std::int32_t& seconds);
 
 /// Makes the request one for an answer in the conversation.
 Problem use_conversation(chat::Conversation conversation, Generation& out);
-/// Makes the request one that only has the model loaded.
+/// Makes the request one that only has the model loaded, or unloaded where keep_alive is 0.
 Problem use_load(Generation& out);
 /// What concerns several fields; `here` is what the prompt is called in the body.
 Problem check_common(Generation& out, std::string_view on_wire, std::string_view here);

@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <vector>
 
+#include "daemon/http/dialects/ollama/timings.hpp"
 #include "daemon/http/json_output.hpp"
 
 namespace shoal::http::ollama {
@@ -65,7 +68,34 @@ class Tags : public Models {
     }
 };
 
+// What the models are, then how they stay.
 class Loaded : public Models {
+  public:
+    std::size_t parts() const noexcept override { return 2; }
+    Request request(std::size_t part) const override {
+        if (part == 0) return ModelsRequest{};
+        return StatusRequest{};
+    }
+    Written event(std::size_t part, const Event& event) override {
+        if (part == 0) return Models::event(part, event);
+        const auto* status = std::get_if<StatusReply>(&event);
+        if (status == nullptr) return unexpected_event();
+        loaded_ = status->loaded;
+        return {};
+    }
+    Answer end() override {
+        for (Json& one : list_) {
+            const auto it = std::ranges::find_if(
+                loaded_, [&](const LoadedModel& l) { return one["digest"] == l.hash; });
+            if (it == loaded_.end()) continue;
+            one["context_length"] = it->context;
+            one["size"] = it->weight_bytes + it->kv_bytes;
+            if (it->unloads_after >= 0) one["expires_at"] = timestamp_in(it->unloads_after);
+        }
+        return Models::end();
+    }
+
+  private:
     void add(const ModelInfo& m) override {
         if (!m.loaded) return;
         Json one = entry(m);
@@ -74,6 +104,8 @@ class Loaded : public Models {
         one["context_length"] = m.context;
         list_.push_back(std::move(one));
     }
+
+    std::vector<LoadedModel> loaded_;
 };
 
 }  // namespace

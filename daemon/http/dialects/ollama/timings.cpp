@@ -17,8 +17,14 @@ std::int64_t nanoseconds(double seconds) {
 }  // namespace
 
 std::string timestamp() {
+    return timestamp_in(0);
+}
+
+std::string timestamp_in(double later) {
     using namespace std::chrono;
-    const auto now = duration_cast<microseconds>(system_clock::now().time_since_epoch()).count();
+    const auto now = duration_cast<microseconds>(system_clock::now().time_since_epoch() +
+                                                 std::chrono::duration<double>(later))
+                         .count();
     const std::time_t seconds = now / 1'000'000;
     std::tm parts{};
     gmtime_r(&seconds, &parts);

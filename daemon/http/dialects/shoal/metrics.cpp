@@ -95,6 +95,13 @@ void add_links(Exposition& out, const StatusReply& s) {
     }
 }
 
+void add_models(Exposition& out, const StatusReply& s) {
+    out.metric("shoal_model_at_work", "gauge", "1: it has its turn; 0: it is loaded and waits.");
+    for (const LoadedModel& m : s.loaded) {
+        out.sample(m.at_work ? 1 : 0, {{"model_name", m.name}, {"model_hash", m.hash}});
+    }
+}
+
 void add_warnings(Exposition& out, const StatusReply& s) {
     out.metric("shoal_warnings", "gauge",
                "What is wrong, by severity; /v1/cluster says what to do.");
@@ -121,6 +128,7 @@ class Metrics : public Exchange {
         add_requests(out_, *s);
         add_devices(out_, *s);
         add_links(out_, *s);
+        add_models(out_, *s);
         add_warnings(out_, *s);
         if (figures_) add_device(out_, *figures_, *s);
         return {};

@@ -1,0 +1,202 @@
+// Models that take turns with the devices, and what of them stays in memory.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "daemon/log/log.hpp"
+#include "daemon/plan/plan_root.hpp"
+
+namespace shoal {
+
+using mesh::messages::LoadedModel;
+using mesh::messages::PlanStart;
+
+namespace {
+
+// So that times stay within their range.
+constexpr std::int32_t kLongestKeep = 10 * 365 * 86'400;  // seconds
+
+}  // namespace
+
+// The model at work goes on while jobs want it, until others have waited for the rest of its turn.
+// One that took long to load has a longer one. Requires: there are jobs.
+KnownModel PlanRoot::whose_turn() {
+    const bool none = plan_.state() == PlanLife::State::none;
+    const mesh::ModelHash here = none ? mesh::ModelHash() : plan_.model().hash;
+    const KnownModel* const other = jobs_.next_model(here);
+    if (none || !jobs_.wants(here)) return *other;
+    if (other == nullptr || plan_.state() != PlanLife::State::running) return plan_.model();
+    const auto [begun, loaded] = plan_.loading();
+    const Loop::Time over =
+        turn_began_ + std::max<Loop::Clock::duration>(
+                          std::chrono::milliseconds(rules_.models.turn_ms), 2 * (loaded - begun));
+    if (loop_.now() >= over) return *other;
+    turn_due_ = loop_.at(
+        over, [this] { advance(); }, "another model's turn");
+    return plan_.model();
+}
+
+void PlanRoot::park_plan() {
+    plan_.park();
+    engine_.park(plan_.offer().plan.id());
+}
+
+// Jobs that ran wait for its next turn, with the tokens they have; caches keep their beginnings.
+void PlanRoot::on_parked(mesh::PlanId plan) {
+    if (!plan_.on_parked(plan)) return;
+    log::info("plan {} ({}) is parked", plan.number, plan_.model().name);
+    PlanLife parked = std::exchange(plan_, {});
+    plan_over();
+    next_cause_ = PlanCause::model;
+    reshape_ ? end(parked) : parked_.add(std::move(parked));
+    unload_what_is_due();
+    advance();
+}
+
+// As long as the plan would be made for the same devices.
+bool PlanRoot::start_again(const KnownModel& model) {
+    auto parked = parked_.take(model.hash);
+    if (!parked) return false;
+    plan_ = *std::move(parked);
+    const Choice choice = choose(situation());
+    if (files_came(choice) || !same_devices(choice, plan_.made_for(), true)) {
+        next_cause_ = files_came(choice) ? PlanCause::files : PlanCause::devices;
+        end_plan();
+        return false;
+    }
+    plan_.start_again(loop_.now());
+    links_->planned(PlanCause::turn);
+    const PlanStart start{plan_.offer().plan, next_plan_++};
+    for (const auto& [id, device] : plan_.devices()) links_->send(id, start);
+    return true;
+}
+
+Situation PlanRoot::beside_parked(Choice choice) const {
+    parked_.reserve(choice.taking.devices, plan_.model().hash, ParkedPlans::Beside::parked,
+                    loop_.now());
+    return std::move(choice.taking);
+}
+
+// With as much context as alone, or a roomy one, beside the others; else those make room that were
+// not used for longest.
+Planned PlanRoot::plan_beside_others(const OpenModel& model, const Situation& taking) {
+    using Beside = ParkedPlans::Beside;
+    const std::uint32_t most = model.hparams.n_context;
+    const std::uint64_t enough = std::min<std::uint64_t>(
+        ParkedPlans::kRoomy,
+        rules_.models.context == 0 ? most : std::min(rules_.models.context, most));
+    const auto plan = [&](Beside beside) {
+        Situation left = taking;
+        parked_.reserve(left.devices, plan_.model().hash, beside, loop_.now());
+        return plan_model(model, rules_, left);
+    };
+    for (;;) {
+        for (const Beside beside : {Beside::displaced, Beside::parked}) {
+            try {
+                if (Planned planned = plan(beside); planned.offer.kv_positions >= enough) {
+                    return planned;
+                }
+            } catch (const std::runtime_error&) {
+                if (parked_.empty() && beside == Beside::parked) throw;
+            }
+            if (parked_.empty()) return plan(Beside::parked);
+        }
+        const auto displaced = parked_.displace(
+            [&](const PlanLife& parked) { return !pinned(parked.model().hash); }, loop_.now());
+        if (!displaced) break;
+        log::info("{} leaves the memory to {}", displaced->model().name, plan_.model().name);
+        end(*displaced);
+    }
+    try {
+        return plan(Beside::parked);
+    } catch (const std::runtime_error& e) {
+        throw std::runtime_error(
+            fmt::format("{}; others were asked to stay in memory (keep_alive): unload {}", e.what(),
+                        parked_.plans().front().model().name));
+    }
+}
+
+void PlanRoot::end_parked(std::vector<PlanLife> plans) {
+    for (const PlanLife& plan : plans) end(plan);
+}
+
+// ---- what stays ----
+
+void PlanRoot::keep(const mesh::ModelHash& model, std::int32_t seconds) {
+    const auto is_it = [&](const PlanLife& plan) {
+        return plan.state() != PlanLife::State::none && plan.model().hash == model;
+    };
+    if (seconds == mesh::messages::kKeepAsSet) return;
+    // One that is not there cannot go.
+    if (seconds == 0 && !jobs_.wants(model) && !is_it(plan_) &&
+        std::ranges::none_of(parked_.plans(), is_it)) {
+        return;
+    }
+    keep_[model] = std::clamp(seconds, -1, kLongestKeep);
+    unload_what_is_due();
+}
+
+bool PlanRoot::pinned(const mesh::ModelHash& model) const {
+    const auto said = keep_.find(model);
+    return said != keep_.end() && said->second < 0;
+}
+
+std::optional<Loop::Time> PlanRoot::kept_until(const PlanLife& plan) const {
+    const auto said = keep_.find(plan.model().hash);
+    const std::int32_t seconds =
+        said != keep_.end() ? said->second : rules_.models.keep_alive_seconds;
+    if (seconds < 0) return std::nullopt;
+    return plan.used() + std::chrono::seconds(seconds);
+}
+
+void PlanRoot::unload_what_is_due() {
+    const Loop::Time now = loop_.now();
+    std::optional<Loop::Time> next;
+    const auto due = [&](const PlanLife& plan) {
+        if (jobs_.wants(plan.model().hash)) return false;
+        const auto until = kept_until(plan);
+        if (!until) return false;
+        if (*until <= now) {
+            log::info("{} leaves the memory", plan.model().name);
+            keep_.erase(plan.model().hash);
+            return true;
+        }
+        next = std::min(next.value_or(*until), *until);
+        return false;
+    };
+    end_parked(parked_.take_if(due));
+    if (plan_.state() == PlanLife::State::running && due(plan_)) end_plan();
+    unload_due_.reset();
+    if (!next) return;
+    unload_due_ = loop_.at(
+        *next, [this] { unload_what_is_due(); }, "models that leave the memory");
+}
+
+std::vector<LoadedModel> PlanRoot::loaded() const {
+    std::vector<LoadedModel> out;
+    const auto add = [&](const PlanLife& plan, bool at_work) {
+        LoadedModel& model = out.emplace_back();
+        model.name = plan.model().name;
+        model.hash = plan.model().hash.hex();
+        model.context = static_cast<std::uint32_t>(plan.offer().kv_positions);
+        model.at_work = at_work;
+        for (const auto& [id, device] : plan.devices()) {
+            model.weight_bytes += device.held.weights;
+            model.kv_bytes += device.held.kv_cache;
+        }
+        const auto until = kept_until(plan);
+        model.pinned = pinned(plan.model().hash);
+        if (until) {
+            const auto left = std::max(*until, loop_.now()) - loop_.now();
+            model.unloads_after = std::chrono::duration<double>(left).count();
+        }
+    };
+    if (plan_.state() > PlanLife::State::loading) add(plan_, true);
+    for (auto it = parked_.plans().rbegin(); it != parked_.plans().rend(); ++it) add(*it, false);
+    return out;
+}
+
+}  // namespace shoal
