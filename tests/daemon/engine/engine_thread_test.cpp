@@ -17,6 +17,7 @@
 #include "daemon/device_facts.hpp"
 #include "mesh/exchange/data_plane.hpp"
 #include "tests/daemon/support.hpp"
+#include "tests/instrumented.hpp"
 
 namespace engine_thread_test {
 
@@ -300,8 +301,10 @@ TEST_SUITE("Engine") {
     }
 
     TEST_CASE_FIXTURE(Fixture, "a plan is parked, another serves, and it goes on where it was") {
-        serve(1);
-        auto request = greedy("hello", 300);
+        constexpr std::uint32_t kTokens = by_speed(3000, 300);
+        serve(1, 60'000);
+        auto request = greedy("hello", kTokens);
+        request.ignore_eos = true;
         engine->submit(job_of(1, request));
         REQUIRE(generates(1, 40));
         engine->park(plan_id(1));
@@ -323,13 +326,14 @@ TEST_SUITE("Engine") {
         engine->start(plan_id(1), 3);
         REQUIRE(eventually([&] { return count("started 1") == 2; }));
         engine->submit(job_of(4, request));
-        engine->submit(job_of(5, greedy("hello", 300)));
+        request.resume_ids.clear();
+        engine->submit(job_of(5, request));
         REQUIRE(ends(4));
         REQUIRE(ends(5));
         auto all = so_far;
         for (const std::int32_t id : recorder.story(4).ids()) all.push_back(id);
         CHECK(all == recorder.story(5).ids());
-        CHECK(all.size() == 300);
+        CHECK(all.size() == kTokens);
         // What it had computed was still there, the prompt as well.
         CHECK(engine->speed().cached_tokens > cached);
         // A parked plan ends at once, whatever the engine is at.

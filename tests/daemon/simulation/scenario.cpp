@@ -88,6 +88,7 @@ void Scenario::ask() {
     if (kind < 0.05) return ask(device, LoadRequest{by}, model, cancelled);
     if (kind < 0.10) return ask(device, TokenizeRequest{by, "Once upon a time"}, model, cancelled);
     if (kind < 0.15) return ask(device, StatusRequest{}, model, cancelled);
+    if (kind < 0.17) return ask(device, UnloadRequest{by}, model, cancelled);
     Generate request;
     request.model = by;
     request.prompt = std::string("prompt ").append(std::to_string(world_.below(1000)));
@@ -98,6 +99,7 @@ void Scenario::ask() {
     request.max_tokens = static_cast<std::uint32_t>(1 + world_.below(40));
     request.sampling.temperature = 0;
     request.ignore_eos = world_.chance(0.5);
+    if (world_.chance(0.2)) request.keep_alive = static_cast<std::int32_t>(world_.below(6)) - 1;
     ask(device, request, model, cancelled);
 }
 
