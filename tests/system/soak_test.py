@@ -194,7 +194,8 @@ class Soak:
 
 def soak_test(options):
     # One device's sums are another's in any batch only when nothing is rounded on the way.
-    with Cluster(2, **{"models.collectives": "f32", "models.kv": "f32", "models.parallel": 4,
+    with Cluster(2, **{"cluster.suspect_ms": 5000, "cluster.dead_ms": 20000,
+                       "models.collectives": "f32", "models.kv": "f32", "models.parallel": 4,
                        "models.queue": 256, "models.context": CONTEXT}) as cluster:
         for device in cluster.devices:
             make_model(device.models / "tiny.gguf", shape="tiny", type="f32", context=CONTEXT)
@@ -216,8 +217,9 @@ def soak_test(options):
             soak.faults.append("requests are missing")
         if set(outcomes) - {"length", "cancelled"}:
             soak.faults.append("requests ended otherwise than in a whole answer or cancelled")
-        # A device may see that its client left before it has begun the request.
-        if outcomes.get("length", 0) != soak.ended:
+        # That a client has left is seen before its request began, or after its answer was whole.
+        more = outcomes.get("length", 0) - soak.ended
+        if not 0 <= more <= soak.cancelled // 10:
             soak.faults.append("other answers are counted than came")
         if outcomes.get("cancelled", 0) < soak.cancelled // 2 or early < soak.cancelled // 10:
             soak.faults.append("hardly any request was cancelled, or none that waited")
