@@ -155,7 +155,20 @@ Json measured(const messages::MeasuredLink& l) {
             {"cipher", l.cipher}};
 }
 
+Json loaded(const messages::LoadedModel& m) {
+    return {{"name", m.name},
+            {"hash", m.hash},
+            {"weight_bytes", m.weight_bytes},
+            {"kv_bytes", m.kv_bytes},
+            {"context", m.context},
+            {"at_work", m.at_work},
+            {"pinned", m.pinned},
+            {"unloads_after", m.unloads_after < 0 ? Json() : Json(m.unloads_after)}};
+}
+
 Json body(const messages::StatusReply& s) {
+    Json models = Json::array();
+    for (const auto& m : s.loaded) models.push_back(loaded(m));
     Json devices = Json::array();
     for (const auto& d : s.devices) devices.push_back(device(d));
     Json warnings = Json::array();
@@ -185,6 +198,7 @@ Json body(const messages::StatusReply& s) {
             {"cached_tokens", s.cached_tokens},
             {"cache_use", s.cache_use},
             {"reading_models", s.reading_models},
+            {"loaded", models},
             {"devices", devices},
             {"links", links},
             {"warnings", warnings}};

@@ -70,8 +70,8 @@ Table device_table(const messages::StatusReply& status, const Terminal& terminal
 std::string status_text(const messages::StatusReply& status, const Terminal& terminal) {
     constexpr std::size_t kIndent = 9;  // behind "Cluster  "
     std::string text;
-    for (const auto& line :
-         {cluster_line(status), model_line(status), work_line(status), links_line(status)}) {
+    for (const auto& line : {cluster_line(status), model_line(status), memory_line(status),
+                             work_line(status), links_line(status)}) {
         if (!line.empty()) text += wrapped(terminal, line, kIndent) + '\n';
     }
     text += '\n' + device_table(status, terminal).text(terminal);

@@ -112,6 +112,16 @@ std::string model_line(const messages::StatusReply& status) {
                                  : "Model    none loaded; `shoal models` lists what there is";
 }
 
+std::string memory_line(const messages::StatusReply& status) {
+    std::string text;
+    for (const auto& m : status.loaded) {
+        if (m.at_work) continue;
+        text += fmt::format("{}{} ({})", text.empty() ? "Memory   also " : ", ", one_line(m.name),
+                            bytes_text(m.weight_bytes));
+    }
+    return text;
+}
+
 std::string work_line(const messages::StatusReply& status) {
     std::string text = fmt::format("Work     {} running, {} waiting; {} tokens so far",
                                    status.running, status.queued, status.generated_tokens);

@@ -25,6 +25,8 @@ std::string link_text(const mesh::messages::DeviceInfo& device);
 /// Lines without their ends: "Cluster  3f2a-91c0-77de, 2 devices, ..."
 std::string cluster_line(const mesh::messages::StatusReply& status);
 std::string model_line(const mesh::messages::StatusReply& status);
+/// Models that wait in memory; empty: none does.
+std::string memory_line(const mesh::messages::StatusReply& status);
 std::string work_line(const mesh::messages::StatusReply& status);
 /// What the links were measured to do, all together; empty while none was.
 std::string links_line(const mesh::messages::StatusReply& status);

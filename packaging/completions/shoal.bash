@@ -53,7 +53,7 @@ _shoal() {
         mapfile -t COMPREPLY < <(compgen -W "$(_shoal_devices)" -- "$current")
     elif [[ ${given[0]} == help && ${#given[@]} -eq 1 ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_shoal_words 4)" -- "$current")
-    elif [[ ${#given[@]} -eq 1 && ${given[0]} =~ ^(run|chat|load|plan|bench|tokenize|detokenize|rm)$ ]]; then
+    elif [[ ${#given[@]} -eq 1 && ${given[0]} =~ ^(run|chat|load|unload|plan|bench|tokenize|detokenize|rm)$ ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_shoal_models)" -- "$current"; compgen -f -- "$current")
     else
         mapfile -t COMPREPLY < <(compgen -f -- "$current")

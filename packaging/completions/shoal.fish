@@ -45,5 +45,5 @@ complete -c shoal -n 'contains -- (__shoal_given)[1] devices; and test (count (_
     -a '(__shoal_commands devices)'
 complete -c shoal -n 'contains -- (__shoal_given)[1] devices; and test (count (__shoal_given)) -eq 2' -f \
     -a '(__shoal_devices)'
-complete -c shoal -n 'contains -- (__shoal_given)[1] run chat load plan bench tokenize detokenize rm; and test (count (__shoal_given)) -eq 1' \
+complete -c shoal -n 'contains -- (__shoal_given)[1] run chat load unload plan bench tokenize detokenize rm; and test (count (__shoal_given)) -eq 1' \
     -a '(__shoal_models)'

@@ -206,8 +206,8 @@ TEST_CASE("what is no command, option or argument is named, with what is near") 
     const std::string talk = error({"converse"});
     CHECK(talk.starts_with("shoal: there is no command \"converse\".\n"));
     CHECK(contains(talk,
-                   "chat, run, status, plan, bench, doctor, logs, models, load, add, rm, tokenize, "
-                   "detokenize, invite, join, leave, devices, key, help"));
+                   "chat, run, status, plan, bench, doctor, logs, models, load, unload, add, rm, "
+                   "tokenize, detokenize, invite, join, leave, devices, key, help"));
     CHECK(error({"-q", "lod", "m"})
               .starts_with("shoal: there is no command \"lod\"; did you mean `shoal load`?"));
     CHECK(contains(error({"key", "mew"}), "no command \"mew\"; did you mean `shoal key new`?"));

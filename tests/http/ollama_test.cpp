@@ -258,10 +258,38 @@ TEST_SUITE("ollama answers") {
         ExchangeDriver d(ollama::generate, R"({"model":"tiny","prompt":""})");
         d.emit(done_of());
         CHECK(d.end()["response"] == "");
-        CHECK(refusal_of(ollama::generate, R"({"model":"tiny","keep_alive":0})").param ==
-              "keep_alive");
-        CHECK(refusal_of(ollama::chat, R"({"model":"tiny","keep_alive":"0s"})").param ==
-              "keep_alive");
+        // Nor does it stay.
+        const auto request_of = [](Understand understand, const std::string& body) {
+            return ExchangeDriver(understand, body).exchange().request(0);
+        };
+        CHECK(std::get<UnloadRequest>(
+                  request_of(ollama::generate, R"({"model":"tiny:latest","keep_alive":0})"))
+                  .model == "tiny");
+        CHECK(std::get<UnloadRequest>(
+                  request_of(ollama::chat, R"({"model":"tiny","keep_alive":"0s"})"))
+                  .model == "tiny");
+        const auto keep = [&](const std::string& value) {
+            const auto request = request_of(
+                ollama::generate, R"({"model":"m","prompt":"a","keep_alive":)" + value + "}");
+            return std::get<Generate>(request).keep_alive;
+        };
+        CHECK(keep("300") == 300);
+        CHECK(keep("\"5m\"") == 300);
+        CHECK(keep("\"1h1m1.5s\"") == 3662);
+        CHECK(keep("\"250ms\"") == 1);
+        CHECK(keep("\"-1\"") == -1);
+        CHECK(keep("-1.5") == -1);
+        CHECK(keep("0") == 0);
+        CHECK(keep("1e300") == 315'360'000);
+        for (const char* wrong : {"\"\"", "\"5x\"", "\"m\"", "\"5m5\"", "\"5 m\"", "\"--5\"",
+                                  "\"nan\"", "\"inf\"", "\"-\"", "true", "[]"}) {
+            CAPTURE(wrong);
+            CHECK(refusal_of(ollama::generate, std::string(R"({"model":"m","prompt":"a",)")
+                                                   .append(R"("keep_alive":)")
+                                                   .append(wrong)
+                                                   .append("}"))
+                      .param == "keep_alive");
+        }
     }
 
     TEST_CASE("errors are one text, a line of it in a stream, and name a model that is missing") {

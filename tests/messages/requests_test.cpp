@@ -100,7 +100,7 @@ std::vector<Request> all_requests() {
             DetokenizeRequest{"m", {3, 2, 1}},
             StatusRequest{},
             ModelsRequest{},
-            LoadRequest{"/models/tiny.gguf"},
+            LoadRequest{"/models/tiny.gguf", 60},
             CancelRequest{77},
             BenchRequest{true},
             PlanRequest{"tiny", 3},
@@ -110,7 +110,8 @@ std::vector<Request> all_requests() {
             LeaveRequest{},
             DevicesRequest{},
             RenameRequest{"desk", "kitchen"},
-            ForgetRequest{"desk"}};
+            ForgetRequest{"desk"},
+            UnloadRequest{"tiny"}};
 }
 
 DeviceProfile full_profile() {
@@ -340,7 +341,8 @@ TEST_SUITE("requests") {
     TEST_CASE(
         "who is in the cluster is decided over the control socket alone, by names in bounds") {
         for (const Request& request : all_requests()) {
-            const bool about_devices = request.index() >= Request(InviteRequest{}).index();
+            const bool about_devices = request.index() >= Request(InviteRequest{}).index() &&
+                                       !std::holds_alternative<UnloadRequest>(request);
             if (!about_devices) continue;
             CAPTURE(request.index());
             CHECK_FALSE(validate(request, Door::control));
@@ -793,6 +795,10 @@ TEST_SUITE("requests_validate") {
         CHECK(path->code == ErrorCode::forbidden);
         for (Door door : {Door::control, Door::mesh}) {
             CHECK(refusal(LoadRequest{""}, door).find("model is empty") == 0);
+        }
+        for (Door door : {Door::control, Door::http, Door::mesh}) {
+            CHECK_FALSE(validate(UnloadRequest{"tiny"}, door));
+            CHECK(refusal(UnloadRequest{""}, door).find("model is empty") == 0);
         }
     }
 

@@ -90,6 +90,7 @@ function parameters(count) {
 
 export function modelCard(m, now) {
     const loaded = now.model?.hash === m.hash;
+    const parked = now.loaded.find(({ hash, at_work }) => hash === m.hash && !at_work);
     const loading = loaded && now.devices.find((d) => d.state.startsWith('loading'));
     const holders = now.devices
         .filter(({ id }) => m.devices.includes(id))
@@ -100,7 +101,7 @@ export function modelCard(m, now) {
         m.quantisation,
         parameters(m.parameters),
         bytes(m.file_bytes),
-        `context ${loaded ? now.model.context : m.context}`,
+        `context ${loaded ? now.model.context : (parked?.context ?? m.context)}`,
     ];
     return el(
         'li',
@@ -110,6 +111,7 @@ export function modelCard(m, now) {
             {},
             m.id,
             loaded && el('span', { class: 'badge' }, loading ? loading.state : 'loaded'),
+            !loaded && parked && el('span', { class: 'badge' }, 'in memory'),
         ),
         el('p', { class: 'note' }, facts.join(' · ')),
         el(

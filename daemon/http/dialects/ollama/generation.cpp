@@ -91,7 +91,7 @@ std::optional<double> seconds_of(std::string_view text) {
         double number = 0;
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number,
                                                   std::chars_format::fixed);
-        if (error != std::errc() || number < 0) return std::nullopt;
+        if (error != std::errc() || !(number >= 0) || std::isinf(number)) return std::nullopt;
         text.remove_prefix(static_cast<std::size_t>(end - text.data()));
         const auto* unit =
             std::ranges::find_if(kUnits, [&](const auto& u) { return text.starts_with(u.first); });

@@ -69,6 +69,20 @@ Json links(const std::vector<MeasuredLink>& list) {
     return out;
 }
 
+Json loaded(const std::vector<LoadedModel>& models) {
+    Json out = Json::array();
+    for (const LoadedModel& m : models) {
+        out.push_back({{"name", m.name},
+                       {"hash", m.hash},
+                       {"weight_bytes", m.weight_bytes},
+                       {"kv_bytes", m.kv_bytes},
+                       {"context", m.context},
+                       {"at_work", m.at_work},
+                       {"pinned", m.pinned}});
+    }
+    return out;
+}
+
 Json warnings(const std::vector<Warning>& list) {
     Json out = Json::array();
     for (const Warning& w : list) {
@@ -98,6 +112,7 @@ Json cluster_json(const StatusReply& s) {
                 {"tokens_per_second", s.tokens_per_second},
                 {"prefill_tokens_per_second", s.prefill_tokens_per_second},
                 {"reading_models", s.reading_models},
+                {"loaded", loaded(s.loaded)},
                 {"devices", std::move(devices)},
                 {"links", links(s.links)},
                 {"warnings", warnings(s.warnings)}};
