@@ -5,7 +5,9 @@ Each client streams one chat after another for a while. Printed are tokens a sec
 time to the first token, and the longest gap between two tokens of a stream, each as median, 90th
 percentile and extreme. Prompts differ from client to client and from turn to turn, unless --shared
 gives them a common beginning; --intruder sends one long prompt in the middle, whose effect the gaps
-show. With several --url the servers take turns, and medians are told at the end.
+show. With --turns each chat goes on for so many, and the first token's time is told of each turn; what
+the other side is said to have answered is a text of ours, as random weights write what no tokenizer
+would read again. With several --url the servers take turns, and medians are told at the end.
 
     tests/bench/load.py --url http://localhost:8090 --clients 16 --seconds 30
     tests/bench/load.py --url http://localhost:8090 --url http://localhost:8080 --rounds 3 \\
@@ -31,16 +33,17 @@ def words(count, seed):
 class Stream:
     """One chat: when it was sent, and when each token came."""
 
-    def __init__(self, options, url, prompt, tokens):
+    def __init__(self, options, url, messages, tokens):
         self.sent = time.monotonic()
+        self.turn = (len(messages) + 1) // 2
         self.times = []
         self.tokens = 0
         self.cached = None
         url = urllib.parse.urlsplit(url)
         kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         connection = kind(url.hostname, url.port, timeout=options.patience)
-        body = {"model": options.model, "messages": [{"role": "user", "content": prompt}],
-                "max_tokens": tokens, "stream": True, "stream_options": {"include_usage": True}}
+        body = {"model": options.model, "messages": messages, "max_tokens": tokens,
+                "stream": True, "stream_options": {"include_usage": True}}
         headers = {"Content-Type": "application/json"}
         if options.key:
             headers["Authorization"] = f"Bearer {options.key}"
@@ -99,9 +102,9 @@ class Round:
         self.took = time.monotonic() - began
         self.streams = [s for s in self.done if s.times]
 
-    def take(self, prompt, tokens, to):
+    def take(self, messages, tokens, to):
         try:
-            stream = Stream(self.options, self.url, prompt, tokens)
+            stream = Stream(self.options, self.url, messages, tokens)
             with self.lock:
                 to.append(stream)
         except (OSError, RuntimeError, http.client.HTTPException) as error:
@@ -111,16 +114,22 @@ class Round:
 
     def client(self, number, seed):
         shared = words(self.options.shared, 3)
-        turn = 0
+        turn, chat = 0, []
         while time.monotonic() < self.end:
             turn += 1
             length = self.options.prompt[(number + turn) % len(self.options.prompt)]
             text = words(length, 100000 * seed + 1000 * number + turn)
-            self.take(f"{shared}\n{seed}.{number}.{turn}: {text}", self.options.tokens, self.done)
+            if len(chat) >= 2 * self.options.turns:
+                chat = []
+            text = f"{'' if chat else shared}\n{seed}.{number}.{turn}: {text}"
+            chat.append({"role": "user", "content": text})
+            self.take(chat, self.options.tokens, self.done)
+            chat = chat + [{"role": "assistant", "content": words(self.options.tokens, turn)}]
 
     def intrude(self, seed):
         time.sleep(self.options.seconds / 3)
-        self.take(words(self.options.intruder, 99 + seed), 8, self.intruded)
+        text = words(self.options.intruder, 99 + seed)
+        self.take([{"role": "user", "content": text}], 8, self.intruded)
 
     def figures(self):
         """What is compared: tokens a second, and seconds."""
@@ -142,6 +151,10 @@ class Round:
                      [max(s.gaps()) for s in self.streams if s.gaps()]))
         if self.intruded and self.intruded[0].times:
             print(f"{'the long prompt':24} first token after {self.intruded[0].first():.3f} s")
+        if self.options.turns > 1:
+            for turn in sorted({s.turn for s in self.streams}):
+                print(spread(f"first token, turn {turn}",
+                             [s.first() for s in self.streams if s.turn == turn]))
         cached = [s.cached for s in self.streams if s.cached is not None]
         if cached:
             print(f"{'cached tokens':24} {sum(cached)} of all prompts")
@@ -161,6 +174,7 @@ def main():
     parser.add_argument("--prompt", type=lambda text: [int(n) for n in text.split(",")],
                         default=[60], help="words of a prompt, or of one after another: 20,100,500")
     parser.add_argument("--shared", type=int, default=0, help="words that all prompts begin with")
+    parser.add_argument("--turns", type=int, default=1, help="of a chat")
     parser.add_argument("--tokens", type=int, default=128, help="of an answer, at most")
     parser.add_argument("--intruder", type=int, default=0,
                         help="words of a long prompt that comes in the middle")
