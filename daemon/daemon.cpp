@@ -88,7 +88,8 @@ Daemon::Daemon(config::Settings settings)
       control_(std::make_unique<ControlSocket>(context_.zmq(), settings_.control.socket,
                                                settings_.control.group, core_.service())) {
     if (settings_.http.enabled) {
-        http_ = std::make_unique<http::HttpServer>(http_options(settings_.http), core_.service());
+        http_ = std::make_unique<http::HttpServer>(http_options(settings_.http), core_.service(),
+                                                   [this] { return figures(); });
     }
 }
 

@@ -25,6 +25,7 @@
 #include "daemon/pieces/model_provider.hpp"
 #include "daemon/pieces/whole_file_store.hpp"
 #include "daemon/requests/control_socket.hpp"
+#include "daemon/requests/figures.hpp"
 #include "daemon/stored_links.hpp"
 #include "daemon/stored_measurement.hpp"
 #include "daemon/strain.hpp"
@@ -84,6 +85,7 @@ class Daemon {
     ModelProvider::Links model_links();
     FirstContact::Links contact_links();
     DaemonCore::Device device();
+    DeviceFigures figures() const;
     void add_sources(const Supervisor& supervisor);
     void stay_alive(const Supervisor& supervisor);
     void warn_of_setup();
@@ -93,6 +95,7 @@ class Daemon {
     std::vector<Watchdog::Watched> watched();
     Watchdog::Reports stall_reports();
 
+    const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
     // What is live of it changes, on the control thread, which alone reads that.
     config::Settings settings_;
     std::atomic<bool> reload_wanted_{false};

@@ -1,8 +1,16 @@
 // What of the daemon must go on, and what is told when it does not.
 #include <fmt/format.h>
+#include <sys/resource.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <iterator>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 #include "daemon/daemon.hpp"
@@ -20,6 +28,22 @@ constexpr auto kStallShown = std::chrono::minutes(10);
 
 double seconds_of(std::chrono::milliseconds time) {
     return std::chrono::duration<double>(time).count();
+}
+
+ProcessFigures process_figures() {
+    ProcessFigures out;
+    out.resident_bytes = resident_bytes();
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) out.max_descriptors = limit.rlim_cur;
+    std::error_code error;
+    const std::filesystem::directory_iterator open("/proc/self/fd", error);
+    const auto count = std::distance(begin(open), end(open));
+    // Without the one that reads this.
+    out.open_descriptors = static_cast<std::uint64_t>(std::max<std::ptrdiff_t>(1, count) - 1);
+    timespec used{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    out.cpu_seconds = static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) * 1e-9;
+    return out;
 }
 
 }  // namespace
@@ -54,6 +78,19 @@ void Daemon::watch_strain() {
     }
     strain_due_ = loop_.after(
         StrainWatch::kInterval, [this] { watch_strain(); }, "looking at what strains the device");
+}
+
+// By the HTTP server's thread.
+DeviceFigures Daemon::figures() const {
+    DeviceFigures out;
+    out.requests = core_.router().figures();
+    out.plans = core_.plan_figures();
+    out.effort = engine_->effort();
+    out.links = engine_->links();
+    out.loop_delays = loop_.delays();
+    out.process = process_figures();
+    out.process.started = std::chrono::duration<double>(started_.time_since_epoch()).count();
+    return out;
 }
 
 Watchdog::Reports Daemon::stall_reports() {

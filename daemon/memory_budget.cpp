@@ -74,6 +74,17 @@ Memory system_memory(const fs::path& root) {
     return memory;
 }
 
+struct Resident {
+    std::uint64_t all = 0, shared = 0;
+};
+
+Resident resident(const fs::path& root) {
+    static const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+    std::ifstream file(root / "proc/self/statm");
+    std::uint64_t size = 0, all = 0, shared = 0;
+    return file >> size >> all >> shared ? Resident{all * page, shared * page} : Resident{};
+}
+
 }  // namespace
 
 Memory read_memory(const fs::path& root) {
@@ -93,10 +104,12 @@ Memory read_memory(const fs::path& root) {
 }
 
 std::uint64_t private_bytes(const fs::path& root) {
-    static const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-    std::ifstream file(root / "proc/self/statm");
-    std::uint64_t size = 0, resident = 0, shared = 0;
-    return file >> size >> resident >> shared ? above(resident, shared) * page : 0;
+    const Resident now = resident(root);
+    return above(now.all, now.shared);
+}
+
+std::uint64_t resident_bytes(const fs::path& root) {
+    return resident(root).all;
 }
 
 MemoryBudget::MemoryBudget(std::uint64_t limit_bytes, fs::path root)

@@ -19,6 +19,9 @@ Memory read_memory(const std::filesystem::path& root = "/");
 /// Bytes that this process holds in memory of its own, files and swap left out.
 std::uint64_t private_bytes(const std::filesystem::path& root = "/");
 
+/// Bytes of memory that this process has, of files as well.
+std::uint64_t resident_bytes(const std::filesystem::path& root = "/");
+
 /// The memory that this daemon can give to plans. Thread-safe.
 class MemoryBudget {
   public:

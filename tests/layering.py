@@ -39,7 +39,9 @@ ALLOWED = {
     # Of a grammar a step knows the mask alone: which tokens may be chosen.
     "daemon/exec": ["kernels", "daemon/model", "daemon/shard", "daemon/grammar"],
     "daemon/measure": MODEL,
-    "daemon/loop": [],
+    # What is counted, wherever that is, until /metrics shows it.
+    "daemon/metrics": [],
+    "daemon/loop": ["daemon/metrics"],
     "daemon/log": [],
     "daemon/links": ["mesh/wire", "mesh/exchange", "daemon/loop"],
     "daemon/pieces": ["mesh/disk", "mesh/wire", "mesh/messages", "daemon/model", "daemon/grammar", "daemon/loop",
@@ -48,15 +50,15 @@ ALLOWED = {
                                     "daemon/pieces"],
     "daemon/plan": ["config"] + MESH + MODEL + ["daemon/loop", "daemon/log", "daemon/pieces",
                                                 "daemon/engine"],
-    "daemon/requests": MESH + ["daemon/model", "daemon/chat", "daemon/loop", "daemon/log", "daemon/pieces",
+    "daemon/requests": MESH + ["daemon/model", "daemon/chat", "daemon/metrics", "daemon/loop", "daemon/log", "daemon/pieces",
                                "daemon/engine", "daemon/plan"],
     # What decides, over ports: neither mesh/transport nor anything else with a socket.
     "daemon/core": ["config", "mesh/wire", "mesh/messages", "mesh", "daemon/loop", "daemon/log", "daemon/links",
                     "daemon/pieces", "daemon/engine", "daemon/plan", "daemon/requests"],
     "daemon/contact": ["mesh/disk", "config"] + MESH + ["daemon/loop", "daemon/log", "daemon/requests"],
     # The request messages are what the HTTP API translates.
-    "daemon/http": ["config", "mesh/wire", "mesh/messages", "daemon/chat", "daemon/requests"],
-    "daemon": ["mesh/disk", "config"] + MESH + MODEL + ["daemon/measure", "daemon/loop", "daemon/log", "daemon/links", "daemon/pieces",
+    "daemon/http": ["config", "mesh/wire", "mesh/messages", "daemon/chat", "daemon/metrics", "daemon/requests"],
+    "daemon": ["mesh/disk", "config"] + MESH + MODEL + ["daemon/measure", "daemon/metrics", "daemon/loop", "daemon/log", "daemon/links", "daemon/pieces",
                                            "daemon/engine", "daemon/plan", "daemon/requests",
                                            "daemon/core", "daemon/contact", "daemon/http"],
     "cli": ["mesh/disk", "config", "daemon/model", "daemon/shard", "daemon/planner"] + MESH,

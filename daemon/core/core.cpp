@@ -254,6 +254,11 @@ mesh::messages::StatusReply DaemonCore::status() const {
     return cluster_status(parts);
 }
 
+PlanFigures DaemonCore::plan_figures() const {
+    const std::lock_guard lock(figures_mutex_);
+    return plan_figures_;
+}
+
 PlanMember::Links DaemonCore::member_links() {
     PlanMember::Links links;
     links.self = self_;
@@ -297,6 +302,14 @@ struct DaemonCore::RootLinks final : PlanLinks {
     }
     void left_out(const LeftOutDevices& devices) override { core.warn_left_out(devices); }
     void slow(const std::map<mesh::DeviceId, double>& devices) override { core.warn_slow(devices); }
+    void planned(PlanCause cause) override {
+        const std::lock_guard lock(core.figures_mutex_);
+        ++core.plan_figures_.made[static_cast<std::size_t>(cause)];
+    }
+    void plan_runs(std::chrono::duration<double> loading) override {
+        const std::lock_guard lock(core.figures_mutex_);
+        core.plan_figures_.loading_seconds = loading.count();
+    }
     void abdicate(Unfit why, const std::string& reason) override { core.abdicate(why, reason); }
 
     DaemonCore& core;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <span>
@@ -83,6 +84,8 @@ class DaemonCore {
     const PlanRoot& root() const noexcept { return root_; }
     const PlanMember& member() const noexcept { return member_; }
     const RequestRouter& router() const noexcept { return router_; }
+    /// Of this device as the root. Thread-safe.
+    PlanFigures plan_figures() const;
 
     // Events of the mesh; see mesh::Node::Callbacks.
     void on_joined(const mesh::Member& member);
@@ -160,6 +163,8 @@ class DaemonCore {
     WholeFetch fetch_;
     std::unique_ptr<RequestPorts> router_ports_;
     RequestRouter router_;
+    mutable std::mutex figures_mutex_;
+    PlanFigures plan_figures_;  // guarded by figures_mutex_
     std::optional<Unfit> unfit_;
     Timer refreshing_, watching_, abdication_;
 };

@@ -142,8 +142,13 @@ std::vector<mesh::LinkReport> EngineThread::links() const {
 }
 
 Effort EngineThread::effort() const noexcept {
-    return {effort_.steps, static_cast<double>(effort_.nanoseconds) * 1e-9, effort_.exchanges,
-            effort_.in_step};
+    return {effort_.steps,
+            static_cast<double>(effort_.nanoseconds) * 1e-9,
+            effort_.exchanges,
+            effort_.in_step,
+            effort_.all_steps,
+            effort_.collectives,
+            static_cast<double>(effort_.collective_nanoseconds) * 1e-9};
 }
 
 // A plan that is to start is loaded by then.

@@ -35,12 +35,13 @@ class ExchangeCollective final : public exec::Collective {
     using Clock = std::chrono::steady_clock;
 
     void computed() noexcept;
+    exec::Status exchanged(mesh::ExchangeStatus status) noexcept;
 
     mesh::Exchange& exchange_;
     EffortCounter& effort_;
-    Clock::time_point left_;       // the last collective
-    Clock::duration computing_{};  // in this step so far
-    bool uneven_ = false;          // this step is
+    Clock::time_point entered_, left_;  // the last collective
+    Clock::duration computing_{};       // in this step so far
+    bool uneven_ = false;               // this step is
 };
 
 }  // namespace shoal

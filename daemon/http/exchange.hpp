@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -12,9 +13,16 @@
 #include "daemon/http/api_error.hpp"
 #include "mesh/messages/requests.hpp"
 
+namespace shoal {
+struct DeviceFigures;
+}
+
 namespace shoal::http {
 
 class KeptTexts;
+
+/// What this device counts of itself, now. Thread-safe.
+using Figures = std::function<DeviceFigures()>;
 
 inline constexpr char kJsonType[] = "application/json";
 inline constexpr char kEventStreamType[] = "text/event-stream";
@@ -112,6 +120,7 @@ struct Call {
     /// What answers leave for later requests; null: nothing is kept.
     std::shared_ptr<KeptTexts> kept = nullptr;
     std::string_view accept = {};  ///< the header; empty: whatever there is
+    Figures figures = nullptr;     ///< null: it counts nothing
 };
 
 /// A field that cannot be honoured is an error that names it, never ignored. The requests of an

@@ -159,9 +159,10 @@ Headers headers_of(MHD_Connection* connection) {
 
 class HttpServer::Impl {
   public:
-    Impl(HttpOptions options, Service& service)
+    Impl(HttpOptions options, Service& service, Figures figures)
         : options_(std::move(options)),
           service_(service),
+          figures_(std::move(figures)),
           guard_(std::make_shared<const Guard>(options_)),
           listener_(options_),
           connections_(options_) {
@@ -204,6 +205,7 @@ class HttpServer::Impl {
 
     const HttpOptions options_;
     Service& service_;
+    const Figures figures_;
     mutable std::mutex guard_mutex_;
     std::shared_ptr<const Guard> guard_;  ///< guarded by guard_mutex_
     const std::shared_ptr<KeptTexts> kept_ =
@@ -323,7 +325,8 @@ MHD_Result HttpServer::Impl::respond(MHD_Connection* connection, Incoming& in) {
         return queue_preflight(connection, in.origin);
     }
     if (!in.reply) {
-        Understood understood = in.endpoint->understand({in.body, in.name, kept_, in.accept});
+        Understood understood =
+            in.endpoint->understand({in.body, in.name, kept_, in.accept, figures_});
         body_bytes_ -= in.body.size();
         std::string().swap(in.body);
         if (auto* error = std::get_if<ApiError>(&understood)) {
@@ -356,7 +359,7 @@ void HttpServer::Impl::completed(MHD_Connection* connection, void** state) noexc
     connections_.answered(id_of(connection));
 }
 
-HttpServer::HttpServer(HttpOptions options, Service& service) {
+HttpServer::HttpServer(HttpOptions options, Service& service, Figures figures) {
     if (!is_loopback(options.listen) && options.api_key.empty()) {
         throw HttpError(
             fmt::format("http.listen is {}, which others can reach: set an API key "
@@ -364,7 +367,7 @@ HttpServer::HttpServer(HttpOptions options, Service& service) {
                         options.listen));
     }
     if (sodium_init() < 0) throw HttpError("libsodium cannot be initialised");
-    impl_ = std::make_unique<Impl>(std::move(options), service);
+    impl_ = std::make_unique<Impl>(std::move(options), service, std::move(figures));
 }
 
 HttpServer::~HttpServer() = default;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/http/exchange.hpp"
 #include "daemon/http/options.hpp"
 #include "daemon/requests/service.hpp"
 
@@ -17,8 +18,8 @@ namespace shoal::http {
 class HttpServer {
   public:
     /// Listens at once. Throws HttpError when that is not possible or not allowed: beyond
-    /// loopback there must be an API key. `service` outlives the server.
-    HttpServer(HttpOptions options, Service& service);
+    /// loopback there must be an API key. `service` outlives the server. `figures` may be null.
+    HttpServer(HttpOptions options, Service& service, Figures figures = nullptr);
     ~HttpServer();
     HttpServer(const HttpServer&) = delete;
     HttpServer& operator=(const HttpServer&) = delete;

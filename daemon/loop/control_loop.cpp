@@ -51,7 +51,13 @@ void ControlLoop::stop() noexcept {
     wake();
 }
 
+Histogram ControlLoop::delays() const {
+    const std::lock_guard lock(mutex_);
+    return delays_;
+}
+
 void ControlLoop::run() {
+    auto due = Clock::now();
     while (!stopping_) {
         ++turns_;
         run_posted();
@@ -62,7 +68,14 @@ void ControlLoop::run() {
         }
         if (stopping_) return;
         doing_ = "waiting for something to do";
-        poll_until(deadline());
+        const auto over = Clock::now();
+        {
+            const std::lock_guard lock(mutex_);
+            delays_.add(std::chrono::duration<double>(over - due).count());
+        }
+        const auto wanted = std::max(over, deadline());
+        poll_until(wanted);
+        due = std::min(wanted, Clock::now());
     }
 }
 

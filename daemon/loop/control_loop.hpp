@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "daemon/loop/loop.hpp"
+#include "daemon/metrics/histogram.hpp"
 
 namespace shoal {
 
@@ -47,6 +48,9 @@ class ControlLoop final : public Loop {
     /// Thread-safe: how often it turned, and the name of what it is in.
     std::uint64_t turns() const noexcept { return turns_; }
     const char* doing() const noexcept { return doing_; }
+    /// Thread-safe: seconds from when each turn was due until it was over, which is what a message
+    /// or a timer waits at most.
+    Histogram delays() const;
 
   private:
     struct Named {
@@ -62,8 +66,9 @@ class ControlLoop final : public Loop {
 
     std::vector<Source> sources_;
     std::multimap<Clock::time_point, std::weak_ptr<const Named>> timers_;
-    std::mutex mutex_;
-    std::vector<Named> posted_;  // guarded by mutex_
+    mutable std::mutex mutex_;
+    std::vector<Named> posted_;        // guarded by mutex_
+    Histogram delays_{kSecondBounds};  // as well
     std::atomic<std::uint64_t> turns_{0};
     std::atomic<const char*> doing_{"nothing yet"};
     std::atomic<bool> stopping_{false};

@@ -1,6 +1,7 @@
 // What the root's part asks of the daemon around it.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <set>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "daemon/engine/effort.hpp"
 #include "daemon/engine/generation.hpp"
+#include "daemon/plan/plan_figures.hpp"
 #include "daemon/plan/situation.hpp"
 #include "mesh/messages/plan.hpp"
 #include "mesh/messages/requests.hpp"
@@ -49,6 +51,9 @@ class PlanLinks {
     virtual void left_out(const LeftOutDevices& devices) = 0;
     /// Devices that are so many times slower than they said, whenever that changes.
     virtual void slow(const std::map<mesh::DeviceId, double>& devices) = 0;
+    /// A plan was made, and later runs. To be counted.
+    virtual void planned(PlanCause cause) = 0;
+    virtual void plan_runs(std::chrono::duration<double> loading) = 0;
     /// This device cannot do a root's part; another one should lead.
     virtual void abdicate(Unfit why, const std::string& reason) = 0;
 };

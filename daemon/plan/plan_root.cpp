@@ -46,6 +46,7 @@ void PlanRoot::become_root(mesh::Term term) {
     term_ = term;
     changed_ = loop_.now();
     next_plan_ = 1;
+    next_cause_ = PlanCause::first;
 }
 
 void PlanRoot::resign() {
@@ -67,7 +68,7 @@ void PlanRoot::resign() {
 
 void PlanRoot::set_rules(PlanRules rules) {
     rules_ = std::move(rules);
-    reshape_ = true;
+    reshape(PlanCause::rules);
     end_parked(parked_.take_if([](const PlanLife&) { return true; }));
     unload_what_is_due();
 }
@@ -113,7 +114,9 @@ void PlanRoot::advance() {
             if (same_devices(choice, plan_.made_for(), false)) dispatch();
             return;
         }
+        if (!reshape_) next_cause_ = files_came(choice) ? PlanCause::files : PlanCause::devices;
     }
+    if (!same_model) next_cause_ = PlanCause::model;
     end_plan();
     begin(wanted);
 }
@@ -168,7 +171,10 @@ bool PlanRoot::files_came(const Choice& choice) const {
 // What will have the plan made anew before the next job does so now, when nobody waits for it.
 void PlanRoot::plan_ahead() {
     if (plan_.state() != PlanLife::State::running || !jobs_.empty() || failures_.reported()) return;
-    if (!reshape_ && !files_came(choose(situation()))) return;
+    if (!reshape_) {
+        if (!files_came(choose(situation()))) return;
+        next_cause_ = PlanCause::files;
+    }
     const KnownModel model = plan_.model();
     end_plan();
     begin(model);
@@ -206,6 +212,7 @@ void PlanRoot::offer(const OpenModel& model) {
     for (const Candidate& c : choice.taking.devices) made_for.insert(c.member.id);
     plan_.offer(std::move(planned.offer), std::move(made_for), loop_.now());
     reshape_ = false;
+    links_->planned(std::exchange(next_cause_, PlanCause::model));
     show_left_out(choice);
     const mesh::messages::PlanOffer& offer = plan_.offer();
     log::info("plan {}: {} on {} devices, context {}", offer.plan.number, offer.model_name,
@@ -262,6 +269,7 @@ void PlanRoot::on_started(mesh::PlanId plan) {
     speeds_.begin(std::move(expected));
     turn_began_ = loop_.now();
     const auto [begun, loaded] = plan_.loading();
+    links_->plan_runs(loaded - begun);
     log::info("plan {} runs after {:.2f} s", plan_.offer().plan.number,
               std::chrono::duration<double>(loaded - begun).count());
     advance();
@@ -364,7 +372,7 @@ void PlanRoot::on_links_measured() {
             const Planned now = plan_model(*model, rules_, beside_parked(choose(situation())));
             if (ids(now.offer) == ids(plan_.offer())) return;
             log::info("by its links the cluster would be planned otherwise, and is before any job");
-            reshape_ = true;
+            reshape(PlanCause::links);
             loop_.post([this] { plan_ahead(); });
         } catch (const std::exception&) {
             // What a job is told when the plan at hand cannot be made again.
@@ -401,7 +409,7 @@ void PlanRoot::compare_speeds() {
         !speeds_.look(links_->efforts(plan_.offer().plan.id()))) {
         return;
     }
-    reshape_ = true;
+    reshape(PlanCause::speeds);
     std::map<mesh::DeviceId, double> slow;
     for (const auto& [id, device] : plan_.devices()) {
         if (speeds_.correction(id) >= SpeedWatch::kMuch) slow[id] = speeds_.correction(id);

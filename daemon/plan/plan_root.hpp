@@ -95,6 +95,10 @@ class PlanRoot {
     void watch_loading();
     void dispatch();
     void end_plan();
+    void reshape(PlanCause cause) {
+        reshape_ = true;
+        if (plan_.offered()) next_cause_ = cause;
+    }
     void end(const PlanLife& plan);
     void plan_over();
 
@@ -136,6 +140,7 @@ class PlanRoot {
     std::optional<mesh::Term> term_;  // while we are root
     Loop::Time changed_;              // elected, or joined by a device
     std::uint32_t next_plan_ = 1;
+    PlanCause next_cause_ = PlanCause::first;
     JobQueue jobs_;
     PlanLife plan_;  // the one that is made or works
     ParkedPlans parked_;

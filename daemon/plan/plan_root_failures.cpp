@@ -16,6 +16,7 @@ void PlanRoot::on_member_lost(const mesh::DeviceId& device) {
     if (!plan_.takes_part(device)) return;
     failures_.lost(device, loop_.now());
     plan_failed(links_->name(device) + " was lost", {device});
+    next_cause_ = PlanCause::lost;
 }
 
 void PlanRoot::review() {
@@ -57,6 +58,7 @@ void PlanRoot::plan_failed(const std::string& error, const std::vector<mesh::Dev
     const bool under_jobs = jobs_.running() != 0;
     if (under_jobs) strike_jobs(error, blamed);
     end_plan();
+    next_cause_ = PlanCause::failure;
     const auto pause = failures_.next_try(!blamed.empty(), under_jobs);
     if (!pause) {
         return fail_jobs("the cluster cannot " + what + " the model: " + error,

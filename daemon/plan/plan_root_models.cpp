@@ -50,6 +50,7 @@ void PlanRoot::on_parked(mesh::PlanId plan) {
     log::info("plan {} ({}) is parked", plan.number, plan_.model().name);
     PlanLife parked = std::exchange(plan_, {});
     plan_over();
+    next_cause_ = PlanCause::model;
     reshape_ ? end(parked) : parked_.add(std::move(parked));
     unload_what_is_due();
     advance();
@@ -62,10 +63,12 @@ bool PlanRoot::start_again(const KnownModel& model) {
     plan_ = *std::move(parked);
     const Choice choice = choose(situation());
     if (files_came(choice) || !same_devices(choice, plan_.made_for(), true)) {
+        next_cause_ = files_came(choice) ? PlanCause::files : PlanCause::devices;
         end_plan();
         return false;
     }
     plan_.start_again(loop_.now());
+    links_->planned(PlanCause::turn);
     const PlanStart start{plan_.offer().plan, next_plan_++};
     for (const auto& [id, device] : plan_.devices()) links_->send(id, start);
     return true;

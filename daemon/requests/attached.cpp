@@ -76,7 +76,11 @@ void Attached::cancel(Ticket ticket) noexcept {
 }
 
 void Attached::begin(Ticket ticket, Request request, Door door, Sink sink) {
-    if (auto failed = mesh::messages::validate(request, door)) return sink(*failed);
+    const bool generates = std::holds_alternative<Generate>(request);
+    if (auto failed = mesh::messages::validate(request, door)) {
+        if (generates) meter_.refuse(*failed);
+        return sink(*failed);
+    }
     if (std::holds_alternative<CancelRequest>(request)) {
         return sink(Failed{ErrorCode::bad_request, "nothing to cancel here"});
     }
@@ -94,7 +98,8 @@ void Attached::begin(Ticket ticket, Request request, Door door, Sink sink) {
     const bool path = model != nullptr && is_path(*model);
     const bool unknown =
         model != nullptr && !path && find_model(ports_.models(), *model).nobody_has_it;
-    records_[ticket] = {std::move(request), std::move(sink)};
+    Record& record = records_[ticket] = {std::move(request), std::move(sink)};
+    if (generates) record.course = meter_.begin(loop_.now());
     path ? read(ticket) : unknown ? look_for(ticket) : place(ticket);
 }
 
@@ -236,7 +241,9 @@ void Attached::deliver(Ticket ticket, const Event& event) {
         if (request == nullptr || token->index != request->resume_ids.size()) return;
         request->resume_ids.push_back(token->id);
         it->second.lost_roots = 0;
-        if (!it->second.first_token) it->second.first_token = loop_.now();
+        const Loop::Time now = loop_.now();
+        if (!it->second.first_token) it->second.first_token = now;
+        if (it->second.course) meter_.token(*it->second.course, *token, now);
     }
     if (const auto* tokens = std::get_if<PromptTokens>(&event)) {
         return show_prompt(it->second, *tokens);
@@ -245,6 +252,7 @@ void Attached::deliver(Ticket ticket, const Event& event) {
 
     const Record record = std::move(it->second);
     records_.erase(it);
+    if (record.course) meter_.end(*record.course, event, loop_.now());
     if (const auto* status = std::get_if<StatusReply>(&event)) {
         return record.sink(seen_from_here(*status));
     }

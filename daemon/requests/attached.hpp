@@ -11,6 +11,7 @@
 
 #include "daemon/loop/loop.hpp"
 #include "daemon/requests/desk.hpp"
+#include "daemon/requests/request_meter.hpp"
 #include "daemon/requests/request_ports.hpp"
 #include "daemon/requests/service.hpp"
 
@@ -48,6 +49,8 @@ class Attached {
     void on_member_lost(const mesh::DeviceId& device);
     /// Requests that are not over.
     std::size_t pending() const noexcept { return records_.size(); }
+    /// Of requests for text. Thread-safe.
+    RequestMeter::Reading figures() const { return meter_.read(); }
 
   private:
     //  begin --> reading --> waiting <--> asked --> over
@@ -74,8 +77,9 @@ class Attached {
         std::uint32_t lost_roots = 0;
         bool cancelled = false;
         std::optional<Loop::Time> first_token{};
-        std::size_t prompt_shown = 0;  // tokens of the prompt
-        bool moved = false;            // goes on at another root than it began at
+        std::size_t prompt_shown = 0;                  // tokens of the prompt
+        bool moved = false;                            // goes on at another root than it began at
+        std::optional<RequestMeter::Course> course{};  // of a request for text
     };
 
     void begin(Ticket ticket, mesh::messages::Request request, mesh::messages::Door door,
@@ -101,6 +105,7 @@ class Attached {
     std::atomic<Ticket> next_ticket_{1};
     std::optional<mesh::DeviceId> root_;  // whom all are asked of that are asked
     std::map<Ticket, Record> records_;
+    RequestMeter meter_;
 };
 
 }  // namespace shoal

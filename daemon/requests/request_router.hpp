@@ -57,6 +57,8 @@ class RequestRouter final : public http::Service {
 
     /// Records of requests that are not over, those of others included.
     std::size_t pending() const noexcept { return attached_.pending() + desk_.pending(); }
+    /// Of this device's clients. Thread-safe.
+    RequestMeter::Reading figures() const { return attached_.figures(); }
 
   private:
     Desk desk_;

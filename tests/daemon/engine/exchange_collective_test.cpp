@@ -47,6 +47,11 @@ TEST_SUITE("ExchangeCollective") {
         CHECK_FALSE(effort.in_step);
         // The root says itself what it does.
         CHECK_FALSE(root_effort.in_step);
+        for (const EffortCounter* counted : {&root_effort, &effort}) {
+            CHECK(counted->all_steps == 2);
+            CHECK(counted->collectives == 1);
+            CHECK(counted->collective_nanoseconds > 0);
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <iterator>
 #include <thread>
 #include <vector>
 
@@ -153,6 +155,22 @@ TEST_SUITE("ControlLoop") {
             CHECK(turns == 1000);
             CHECK_FALSE(late);
         }
+    }
+
+    TEST_CASE("a turn is as late as what it did was long, and waiting is none of it") {
+        ControlLoop loop;
+        loop.post([] { std::this_thread::sleep_for(60ms); });
+        const Timer end = loop.after(150ms, [&] { loop.stop(); });
+        loop.run();
+        const Histogram delays = loop.delays();
+        REQUIRE(delays.count() >= 1);
+        CHECK(delays.sum() >= 0.06);
+        // 0.05 to 0.1, unless the machine lets us wait.
+        const auto bound = std::find(std::begin(kSecondBounds), std::end(kSecondBounds), 0.05);
+        const auto at = static_cast<std::size_t>(bound - std::begin(kSecondBounds));
+        std::uint64_t late = 0;
+        for (std::size_t i = at + 1; i < delays.counts().size(); ++i) late += delays.counts()[i];
+        CHECK(late >= 1);
     }
 
     TEST_CASE("a loop that is stopped before it runs does nothing") {

@@ -96,6 +96,9 @@ struct Fixture {
         node->memory = bytes;
         node->control.call([&] { node->core.describe(); });
     }
+    std::uint64_t made(PlanCause cause) const {
+        return node->core.plan_figures().made.at(static_cast<std::size_t>(cause));
+    }
     std::string left_out(const mesh::DeviceId& device) { return node->warning("left-out", device); }
     std::string abdicated() { return node->warning("cannot-lead", node->self); }
     // What a job gives that nothing disturbs.
@@ -159,6 +162,8 @@ TEST_SUITE("PlanRoot") {
         loaded(kTwo);
         node->lose(kThree);
         REQUIRE(offered(kTwo, 2));
+        CHECK(made(PlanCause::first) == 1);
+        CHECK(made(PlanCause::lost) == 1);
         CHECK(last_offer(kTwo).devices.size() == 2);
         CHECK(node->sent_to<PlanEnd>(kTwo).size() == 1);
         // What the old plan's devices say no longer counts.
@@ -215,6 +220,7 @@ TEST_SUITE("PlanRoot") {
         REQUIRE(offered(kTwo, 1));
         ends_plan(kTwo, "the disk is full", Fault::own);
         REQUIRE(offered(kThree, 2));
+        CHECK(made(PlanCause::failure) == 1);
         CHECK(planned() == std::vector{node->self, kThree});
         CHECK(left_out(kTwo).find("the disk is full") != std::string::npos);
         loaded(kThree);
@@ -265,6 +271,8 @@ TEST_SUITE("PlanRoot") {
         node->control.call([&] { node->core.set({}, without); });
         const std::uint64_t second = submit(greedy("hello", 5));
         REQUIRE(ends(second));
+        CHECK(made(PlanCause::rules) == 1);
+        CHECK(node->core.plan_figures().loading_seconds > 0);
         CHECK(planned() == std::vector{node->self});
         CHECK(offers(kTwo) == 1);
         CHECK(story(second).ids() == story(first).ids());
@@ -291,6 +299,7 @@ TEST_SUITE("PlanRoot") {
         CHECK(offers(kTwo) == 1);
         REQUIRE(offered(kTwo, 2));
         const PlanOffer after = last_offer(kTwo);
+        CHECK(made(PlanCause::files) == 1);
         CHECK_FALSE(after.devices[1].wants_file);
         CHECK(after.devices[1].row_share != 0);
         start_plan();
@@ -626,6 +635,11 @@ TEST_SUITE("PlanRoot") {
         CHECK(story(ids[0]).ids() == story(ids[3]).ids());
         CHECK(story(ids[2]).ids() == story(ids[4]).ids());
         CHECK(story(ids[0]).ids() != story(ids[2]).ids());
+        REQUIRE(ends(submit(greedy("hello", 3), 0)));
+        // Both stay in memory.
+        CHECK(made(PlanCause::first) == 1);
+        CHECK(made(PlanCause::model) == 1);
+        CHECK(made(PlanCause::turn) >= 1);
     }
 
     TEST_CASE_FIXTURE(Fixture, "loading without a job ends when the model is ready") {
@@ -656,6 +670,7 @@ TEST_SUITE("PlanRoot") {
         CHECK(story(second).ids().empty());
         node->cancel(first);
         REQUIRE(offered(kTwo, 1));
+        CHECK(made(PlanCause::devices) == 1);
         CHECK(story(first).over());
         loaded(kTwo);
         CHECK(ends(second));

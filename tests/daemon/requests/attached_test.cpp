@@ -261,6 +261,35 @@ TEST_SUITE("Attached") {
         CHECK(story(ticket).events.size() == 4);
     }
 
+    TEST_CASE_FIXTURE(Fixture, "requests for text are counted, by what was shown of them") {
+        router.on_root_changed(kTwo);
+        const auto ticket = start(generate("tiny"));
+        start(StatusRequest{});
+        CHECK(router.figures().active == 1);
+        time.pass(milliseconds(300));
+        for (const std::uint32_t index : {0, 0, 2, 1}) {
+            event(kTwo, ticket, token(index));
+            time.pass(milliseconds(20));
+        }
+        Done done;
+        done.model = "tiny";
+        event(kTwo, ticket, done);
+        event(kTwo, ticket, done);
+        Generate wrong = generate("tiny");
+        wrong.sampling.temperature = -1;
+        start(wrong);
+        auto figures = router.figures();
+        CHECK(figures.active == 0);
+        const RequestFigures& told = figures.models.at("");  // tokens of these tests name no model
+        CHECK(told.first_token.sum() == doctest::Approx(0.3));
+        CHECK(told.next_token.count() == 1);
+        CHECK(told.next_token.sum() == doctest::Approx(0.06));
+        CHECK(std::string(kOutcomes[3]) == "bad_request");
+        CHECK(told.outcomes[3] == 1);
+        CHECK(figures.models.at("tiny").outcomes[0] == 1);
+        CHECK(figures.models.at("tiny").whole.sum() == doctest::Approx(0.38));
+    }
+
     TEST_CASE_FIXTURE(Fixture, "a prompt that is told anew is shown from where it was") {
         router.on_root_changed(kTwo);
         const auto ticket = start(generate("tiny"));

@@ -1,9 +1,12 @@
-// GET /metrics: what StatusReply says, for Prometheus. What llama.cpp's server or vLLM count as
-// well has their names, so that their dashboards show it.
+// GET /metrics: what StatusReply says, and the answering device of itself, for Prometheus. What
+// llama.cpp's server or vLLM count as well has their names, so that their dashboards show it.
 #include <algorithm>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "daemon/http/dialects/openai/openai.hpp"
+#include "daemon/http/dialects/shoal/device_metrics.hpp"
 #include "daemon/http/dialects/shoal/exposition.hpp"
 #include "daemon/http/dialects/shoal/shoal.hpp"
 
@@ -14,6 +17,8 @@ using namespace mesh::messages;
 
 void add_requests(Exposition& out, const StatusReply& s) {
     const auto model = [&](double value) { out.sample(value, {{"model_name", s.model}}); };
+    out.metric("llamacpp:prompt_tokens_total", "counter", "Tokens of prompts that were computed.");
+    out.sample(s.prompt_tokens - std::min(s.prompt_tokens, s.cached_tokens));
     out.metric("llamacpp:tokens_predicted_total", "counter", "Tokens that were generated.");
     out.sample(static_cast<double>(s.generated_tokens));
     out.metric("llamacpp:predicted_tokens_seconds", "gauge",
@@ -26,6 +31,8 @@ void add_requests(Exposition& out, const StatusReply& s) {
     out.sample(s.running);
     out.metric("llamacpp:requests_deferred", "gauge", "Requests that wait.");
     out.sample(s.queued);
+    out.metric("vllm:prompt_tokens_total", "counter", "Tokens of prompts that were begun.");
+    model(static_cast<double>(s.prompt_tokens));
     out.metric("vllm:generation_tokens_total", "counter", "Tokens that were generated.");
     model(static_cast<double>(s.generated_tokens));
     out.metric("vllm:num_requests_running", "gauge", "Requests that are computed.");
@@ -88,6 +95,13 @@ void add_links(Exposition& out, const StatusReply& s) {
     }
 }
 
+void add_models(Exposition& out, const StatusReply& s) {
+    out.metric("shoal_model_at_work", "gauge", "1: it has its turn; 0: it is loaded and waits.");
+    for (const LoadedModel& m : s.loaded) {
+        out.sample(m.at_work ? 1 : 0, {{"model_name", m.name}, {"model_hash", m.hash}});
+    }
+}
+
 void add_warnings(Exposition& out, const StatusReply& s) {
     out.metric("shoal_warnings", "gauge",
                "What is wrong, by severity; /v1/cluster says what to do.");
@@ -100,7 +114,8 @@ void add_warnings(Exposition& out, const StatusReply& s) {
 
 class Metrics : public Exchange {
   public:
-    Metrics() : Exchange(openai::kDialect) {}
+    explicit Metrics(std::optional<DeviceFigures> figures)
+        : Exchange(openai::kDialect), figures_(std::move(figures)) {}
 
     Request request(std::size_t) const override { return StatusRequest{}; }
     Written event(std::size_t, const Event& event) override {
@@ -113,19 +128,24 @@ class Metrics : public Exchange {
         add_requests(out_, *s);
         add_devices(out_, *s);
         add_links(out_, *s);
+        add_models(out_, *s);
         add_warnings(out_, *s);
+        if (figures_) add_device(out_, *figures_, *s);
         return {};
     }
     Answer end() override { return {200, out_.text(), false, kExpositionType}; }
 
   private:
+    const std::optional<DeviceFigures> figures_;
     Exposition out_;
 };
 
 }  // namespace
 
-Understood metrics(const Call&) {
-    return std::make_unique<Metrics>();
+Understood metrics(const Call& call) {
+    std::optional<DeviceFigures> figures;
+    if (call.figures) figures = call.figures();
+    return std::make_unique<Metrics>(std::move(figures));
 }
 
 }  // namespace shoal::http::native
