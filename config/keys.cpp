@@ -243,7 +243,9 @@ constexpr std::array kKeys = {
             "Requests that are computed together, as far as the KV cache has room. More write more "
             "tokens a second in all, and each of them fewer. The root's choice counts."),
     integer("models.queue", models<&M::queue>, "requests", 1, 4096,
-            "Requests that may wait; further ones are refused as busy."),
+            "Requests that may wait; further ones are refused as busy. One client may have three "
+            "times as many there as places stay free, so three quarters at most. The root's choice "
+            "counts."),
     integer("models.max_prompt_tokens", models<&M::max_prompt_tokens>, "tokens", 0, 1 << 20,
             "Longest prompt that is taken. 0: as long as the context."),
     boolean("models.guess_pretokenizer", models<&M::guess_pretokenizer>,
@@ -278,6 +280,10 @@ constexpr std::array kKeys = {
          "\"http://host:port\" or \"chrome-extension://id\". Empty: none but this device's own."),
     integer("http.max_connections", http<&H::max_connections>, "connections", 1, 4096,
             "Connections at a time; further ones wait."),
+    integer("http.client_requests", http<&H::client_requests>, "requests", 0, 4096,
+            "Requests for answers that one client (an address, and the key that it shows) may have "
+            "at this device, running or waiting; further ones are refused (429). 0: as many as "
+            "find room in the queue."),
     bytes("http.max_body_bytes", http<&H::max_body_bytes>, 1024, std::int64_t{16} << 20,
           "Largest request body."),
     integer("http.header_timeout_ms", http<&H::header_timeout>, "ms", 100, 600'000,

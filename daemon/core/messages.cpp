@@ -140,6 +140,9 @@ struct DaemonCore::RouterPorts final : RequestPorts {
         return core.root_.submit(std::move(job), model, load_only);
     }
     void cancel(JobId job) override { core.root_.cancel(job); }
+    std::optional<Clock::duration> expected_wait() const override {
+        return core.root_.expected_wait();
+    }
     void bench(const mesh::messages::BenchRequest& request, Told told) override {
         core.measuring_.ask(request, std::move(told));
     }

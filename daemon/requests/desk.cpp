@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <utility>
 #include <variant>
 
@@ -28,6 +29,13 @@ namespace {
 
 // Models that were not known are looked for this often.
 constexpr auto kLook = std::chrono::milliseconds(100);
+
+// All clients of a device that does not tell them apart.
+std::uint64_t client_of(const mesh::DeviceId& device) {
+    std::uint64_t client = 0;
+    std::memcpy(&client, device.bytes.data(), sizeof client);
+    return client;
+}
 
 }  // namespace
 
@@ -133,11 +141,19 @@ void Desk::run(const Origin& origin, Request request, const KnownModel& model) {
     job.queued_at = loop_.now();
     const bool load_only = std::holds_alternative<LoadRequest>(request);
     if (!load_only) job.request = std::get<Generate>(std::move(request));
+    if (job.request.client == 0) job.request.client = client_of(origin.device);
     const JobId id = job.id;
     jobs_[id] = origin;  // before its first event
     if (ports_.submit(std::move(job), model, load_only)) return;
     jobs_.erase(id);
-    refuse(origin, ErrorCode::busy, "the queue is full; try again later");
+    Failed busy{ErrorCode::busy,
+                "too many requests wait, of all clients or of this one; try again later"};
+    if (const auto wait = ports_.expected_wait()) {
+        const auto seconds = std::chrono::ceil<std::chrono::seconds>(*wait).count();
+        busy.message += ", in about " + std::to_string(seconds) + " s";
+        busy.retry_seconds = static_cast<std::uint32_t>(seconds);
+    }
+    replies_.send(origin, busy);
 }
 
 void Desk::answer_text(const Origin& origin, Request request, const KnownModel& model) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 
@@ -76,6 +77,8 @@ class RequestPorts {
     /// A job for the plan, whose events then come; as in PlanRoot.
     [[nodiscard]] virtual bool submit(Job job, const KnownModel& model, bool load_only) = 0;
     virtual void cancel(JobId job) = 0;
+    /// How long one that is submitted now would wait; nothing: that is not known.
+    virtual std::optional<Clock::duration> expected_wait() const = 0;
 
     /// Measures this device, or says what it measured: progress, then one final event, perhaps
     /// before this returns.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,6 +54,7 @@ class ScriptedPorts final : public RequestPorts {
         return true;
     }
     void cancel(JobId job) override { cancelled.push_back(job); }
+    std::optional<Clock::duration> expected_wait() const override { return wait; }
     void bench(const mesh::messages::BenchRequest& request, Told told) override {
         benches.emplace_back(request, std::move(told));
     }
@@ -90,6 +92,7 @@ class ScriptedPorts final : public RequestPorts {
     bool settled = true;  ///< folders have been looked through
     std::vector<std::function<void()>> settling;
     bool queue_is_full = false;
+    std::optional<Clock::duration> wait{};
     mesh::messages::ModelsReply known;
     std::vector<std::pair<mesh::DeviceId, mesh::messages::RequestFrame>> requests;
     std::vector<std::pair<mesh::DeviceId, mesh::messages::EventFrame>> events;
