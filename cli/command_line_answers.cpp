@@ -40,6 +40,9 @@ void add_answer(CLI::App& app, AnswerOptions& o) {
     app.add_option("--seed", o.seed, "The same seed gives the same answer; default: a random one");
     app.add_option("--stop", o.stop, "End before this text; may be given several times")
         ->allow_extra_args(false);
+    app.add_option("--priority", o.priority,
+                   "-100 to 100: where requests wait, lower numbers go first")
+        ->capture_default_str();
 }
 
 }  // namespace

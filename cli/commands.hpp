@@ -18,12 +18,13 @@ struct TextSource {
     std::string file;
 };
 
-/// How the tokens of an answer are chosen, and where it ends.
+/// How the tokens of an answer are chosen, where it ends, and when its turn is.
 struct AnswerOptions {
     mesh::messages::Sampling sampling;
     std::optional<std::uint64_t> seed;  ///< nothing: a random one
     std::uint32_t max_tokens = 0;       ///< 0: until the model ends
     std::vector<std::string> stop;
+    std::int32_t priority = 0;  ///< the lower, the earlier
 };
 
 struct RunOptions {

@@ -57,6 +57,7 @@ messages::Generate request_for(const AnswerOptions& options) {
     generate.sampling.seed =
         options.seed.value_or(std::uint64_t{random()} << 32 | std::uint64_t{random()});
     generate.stop = options.stop;
+    generate.priority = options.priority;
     return generate;
 }
 

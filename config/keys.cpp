@@ -243,7 +243,9 @@ constexpr std::array kKeys = {
             "Requests that are computed together, as far as the KV cache has room. More write more "
             "tokens a second in all, and each of them fewer. The root's choice counts."),
     integer("models.queue", models<&M::queue>, "requests", 1, 4096,
-            "Requests that may wait; further ones are refused as busy."),
+            "Requests that may wait; further ones are refused as busy. One client may have three "
+            "times as many there as places stay free, so three quarters at most. The root's choice "
+            "counts."),
     integer("models.keep_alive_seconds", models<&M::keep_alive_seconds>, "seconds", -1, 315'360'000,
             "How long a model stays in the devices' memory when nobody uses it. -1: until another "
             "one needs the room. A request may say otherwise (keep_alive)."),
@@ -284,6 +286,10 @@ constexpr std::array kKeys = {
          "\"http://host:port\" or \"chrome-extension://id\". Empty: none but this device's own."),
     integer("http.max_connections", http<&H::max_connections>, "connections", 1, 4096,
             "Connections at a time; further ones wait."),
+    integer("http.client_requests", http<&H::client_requests>, "requests", 0, 4096,
+            "Requests for answers that one client (an address, and the key that it shows) may have "
+            "at this device, running or waiting; further ones are refused (429). 0: as many as "
+            "find room in the queue."),
     bytes("http.max_body_bytes", http<&H::max_body_bytes>, 1024, std::int64_t{16} << 20,
           "Largest request body."),
     integer("http.header_timeout_ms", http<&H::header_timeout>, "ms", 100, 600'000,

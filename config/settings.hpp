@@ -102,6 +102,7 @@ struct HttpSettings {
     std::vector<std::string> allowed_hosts;    ///< beside loopback names and the listen address
     std::vector<std::string> allowed_origins;  ///< of web pages, "https://host"
     std::uint32_t max_connections = 256;
+    std::uint32_t client_requests = 0;  ///< for answers, of one client; 0: any number
     std::uint64_t max_body_bytes = 8u << 20;
     std::chrono::milliseconds header_timeout{10'000};
     std::chrono::milliseconds idle_timeout{60'000};

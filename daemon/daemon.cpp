@@ -23,6 +23,7 @@ http::HttpOptions http_options(const config::HttpSettings& s) {
     options.allowed_hosts = s.allowed_hosts;
     options.allowed_origins = s.allowed_origins;
     options.max_connections = s.max_connections;
+    options.client_requests = s.client_requests;
     options.max_body_bytes = s.max_body_bytes;
     options.header_timeout = s.header_timeout;
     options.idle_timeout = s.idle_timeout;

@@ -143,6 +143,9 @@ struct DaemonCore::RouterPorts final : RequestPorts {
     void keep(const mesh::ModelHash& model, std::int32_t seconds) override {
         core.root_.keep(model, seconds);
     }
+    std::optional<Clock::duration> expected_wait() const override {
+        return core.root_.expected_wait();
+    }
     void bench(const mesh::messages::BenchRequest& request, Told told) override {
         core.measuring_.ask(request, std::move(told));
     }

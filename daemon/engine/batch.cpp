@@ -118,8 +118,9 @@ void Batch::take_begun() {
             if (const Failed* failed = std::get_if<Failed>(&begun)) {
                 emit_(first.id, *failed);
             } else {
-                ready_.push_back(std::move(std::get<0>(begun)));
-                ready_.back()->set_place(++places_);
+                auto& generation = std::get<0>(begun);
+                generation->set_number(++begun_);
+                join(ready_, std::move(generation));
             }
         } catch (const std::exception& e) {
             // One text that cannot be tokenised must not end the plan for the others.
@@ -135,7 +136,7 @@ void Batch::join(Queue& queue, std::unique_ptr<Generation> generation) {
     queue.insert(behind, std::move(generation));
 }
 
-// Jobs start in order; one that does not fit now holds up those behind it, so that a long
+// Jobs start by their places; one that does not fit now holds up those behind it, so that a long
 // request is not overtaken for ever. One that waits for what is being computed does not: that
 // ends soon.
 void Batch::admit() {

@@ -43,7 +43,8 @@ class Batch {
     /// What has not begun is given up.
     ~Batch();
 
-    /// A job to be run as soon as there is room for its prompt, after those before it.
+    /// A job to be run as soon as there is room for its prompt, after those of its priority that
+    /// came before it.
     void add(Job job);
     void cancel(JobId job);
     /// Nothing to do until it is woken or told more.
@@ -106,18 +107,18 @@ class Batch {
     const Emit emit_;
 
     std::deque<Waiting> waiting_;
-    // All in order of arrival. Whoever runs came before whoever waits for room, and these before
-    // those that have not begun.
+    // By their places.
     Queue ready_;
     Queue running_;
-    std::uint64_t places_ = 0;  // given to those that begun
+    std::uint64_t begun_ = 0;  // so far
     // Who has which blocks, once the orders given so far are carried out; never fewer than the
     // devices' caches then have taken. Without memory.
     exec::KvCache blocks_;
     PrefixIndex prefixes_;  // of sequences that have blocks
     // What it knew of the one that was last to be seated: while it waits for room that is the same.
     struct {
-        std::uint64_t place = 0, version = 0;
+        Generation::Place place{};
+        std::uint64_t version = 0;
         PrefixIndex::Match match;
     } known_;
     exec::SequenceId next_sequence_ = 1;

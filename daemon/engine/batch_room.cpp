@@ -122,7 +122,8 @@ bool Batch::evict() {
     return true;
 }
 
-// Blocks for what the next step may compute: who came last gives up its own where there are none.
+// Blocks for what the next step may compute: whoever has the last place gives up
+// its own where there are none.
 void Batch::make_room() {
     for (std::size_t i = 0; i < running_.size(); ++i) {
         const exec::Sequence& s = running_[i]->sequence();

@@ -8,6 +8,7 @@
 #include <span>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -66,9 +67,11 @@ class Generation {
     /// The final event. Requires: finished() and not failed().
     mesh::messages::Done done(const std::string& model, std::uint32_t devices);
 
-    /// Where it came among those of a plan; its owner's to say.
-    void set_place(std::uint64_t place) noexcept { place_ = place; }
-    std::uint64_t place() const noexcept { return place_; }
+    /// Which of two has room first: by priority, then as they came.
+    using Place = std::pair<std::int32_t, std::uint64_t>;
+    /// It was the `number`th of its plan.
+    void set_number(std::uint64_t number) noexcept { place_ = {job_.request.priority, number}; }
+    const Place& place() const noexcept { return place_; }
 
     /// Its id is 0 until it has room in the cache.
     exec::Sequence& sequence() noexcept { return sequence_; }
@@ -111,7 +114,7 @@ class Generation {
     const model::Tokenizer& tokenizer_;
     exec::Sequence sequence_;
     std::optional<AnswerStream> answer_;  // once the prompt is known
-    std::uint64_t place_ = 0;
+    Place place_{};
     std::uint32_t prompt_tokens_ = 0;
     std::uint32_t cached_tokens_ = 0;
     std::uint32_t prompt_shown_ = 0;  // tokens of it that advance() gave

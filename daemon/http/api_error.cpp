@@ -1,15 +1,23 @@
 #include "daemon/http/api_error.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace shoal::http {
 namespace {
 
 constexpr char kContextLength[] = "context_length_exceeded";
+/// Nobody is sent away for longer: by then much may have ended.
+constexpr std::uint32_t kMaxRetrySeconds = 60;
 
 }  // namespace
 
 using mesh::messages::ErrorCode;
+
+unsigned retry_after(const ApiError& error) noexcept {
+    if (error.status != 429 && error.status != 503) return 0;
+    return std::clamp<std::uint32_t>(error.retry_seconds, 1, kMaxRetrySeconds);
+}
 
 ApiError api_error(const mesh::messages::Failed& failed) {
     switch (failed.code) {
@@ -18,7 +26,7 @@ ApiError api_error(const mesh::messages::Failed& failed) {
         case ErrorCode::not_found:
             return {404, "model_not_found", failed.message, "model"};
         case ErrorCode::busy:
-            return {503, "busy", failed.message, {}};
+            return {503, "busy", failed.message, {}, failed.retry_seconds};
         case ErrorCode::too_large:
             return {413, "too_large", failed.message, {}};
         case ErrorCode::unavailable:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,10 +16,14 @@ inline constexpr std::size_t kQuotedBytes = 100;
 
 struct ApiError {
     unsigned status = 500;
-    std::string code;     ///< for programs: "busy"
-    std::string message;  ///< for people: what, where, what to do
-    std::string param;    ///< the field at fault, if it is one
+    std::string code;                 ///< for programs: "busy"
+    std::string message;              ///< for people: what, where, what to do
+    std::string param;                ///< the field at fault, if it is one
+    std::uint32_t retry_seconds = 0;  ///< when to try again, as far as it is known
 };
+
+/// Seconds that the header Retry-After of such an answer says; 0: it has none.
+unsigned retry_after(const ApiError& error) noexcept;
 
 /// What the service's refusal is over HTTP.
 ApiError api_error(const mesh::messages::Failed& failed);

@@ -31,7 +31,7 @@ inline constexpr char kEventStreamType[] = "text/event-stream";
 struct Answer {
     unsigned status = 200;
     std::string body;
-    bool retry_after = false;
+    unsigned retry_after = 0;  ///< seconds, a header; 0: none
     const char* content_type = kJsonType;
     bool page = false;  ///< for a browser to show: goes with a policy of what it may load
 };

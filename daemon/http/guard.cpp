@@ -45,6 +45,15 @@ bool equal_caseless(std::string_view a, std::string_view b) noexcept {
                       [](char x, char y) { return lower(x) == lower(y); });
 }
 
+std::optional<std::string_view> shown_key(std::optional<std::string_view> authorization,
+                                          std::optional<std::string_view> api_key) noexcept {
+    constexpr std::string_view kScheme = "Bearer ";
+    if (authorization && equal_caseless(authorization->substr(0, kScheme.size()), kScheme)) {
+        return authorization->substr(kScheme.size());
+    }
+    return api_key;
+}
+
 bool is_loopback(const std::string& address) {
     in_addr v4{};
     if (inet_pton(AF_INET, address.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
@@ -109,10 +118,7 @@ bool Guard::lists_origin(std::string_view origin) const noexcept {
 std::optional<ApiError> Guard::check_key(std::optional<std::string_view> authorization,
                                          std::optional<std::string_view> api_key) const {
     if (!key_hash_) return std::nullopt;
-    constexpr std::string_view kScheme = "Bearer ";
-    if (authorization && equal_caseless(authorization->substr(0, kScheme.size()), kScheme)) {
-        api_key = authorization->substr(kScheme.size());
-    }
+    api_key = shown_key(authorization, api_key);
     if (!api_key) {
         return ApiError{401,
                         "api_key_missing",

@@ -43,6 +43,10 @@ class Guard {
     std::optional<Hash> key_hash_;
 };
 
+/// The key that a request shows, in either header; see Guard::check_key.
+std::optional<std::string_view> shown_key(std::optional<std::string_view> authorization,
+                                          std::optional<std::string_view> api_key) noexcept;
+
 /// Without regard to the case of ASCII letters.
 bool equal_caseless(std::string_view a, std::string_view b) noexcept;
 

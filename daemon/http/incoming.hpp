@@ -1,6 +1,7 @@
 // One request as it comes in: its headers are judged, its body is collected.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,6 +45,9 @@ struct Incoming {
     std::string body;
     std::size_t discarded_bytes = 0;
     std::shared_ptr<Reply> reply;
+    std::uint64_t client = 0;  ///< who asks, by Clients
+    /// When it entered among what its client has running.
+    std::optional<Reply::Clock::time_point> entered;
 
     bool takes_body() const noexcept {
         return !rejection && !preflight && endpoint->method == Method::post;

@@ -47,6 +47,20 @@ bool set(int socket, int level, int option, int value) noexcept {
     return setsockopt(socket, level, option, &value, sizeof value) == 0;
 }
 
+std::string text_of(const Address& address) {
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    const void* bytes = &address.v6.sin6_addr;
+    if (address.any.sa_family == AF_INET) bytes = &address.v4.sin_addr;
+    if (inet_ntop(address.any.sa_family, bytes, text.data(), text.size()) == nullptr) return {};
+    // An IPv4 client of a socket for both is shown as ::ffff:1.2.3.4.
+    constexpr std::string_view kMapped = "::ffff:";
+    std::string_view shown = text.data();
+    if (shown.starts_with(kMapped) && shown.find('.') != shown.npos) {
+        shown.remove_prefix(kMapped.size());
+    }
+    return std::string(shown);
+}
+
 }  // namespace
 
 Listener::Listener(const HttpOptions& options) {
@@ -76,18 +90,13 @@ Listener::~Listener() {
 std::string local_address(int socket) {
     Address address{};
     socklen_t size = sizeof address;
-    if (getsockname(socket, &address.any, &size) != 0) return {};
-    std::array<char, INET6_ADDRSTRLEN> text{};
-    const void* bytes = &address.v6.sin6_addr;
-    if (address.any.sa_family == AF_INET) bytes = &address.v4.sin_addr;
-    if (inet_ntop(address.any.sa_family, bytes, text.data(), text.size()) == nullptr) return {};
-    // An IPv4 client of a socket for both is shown as ::ffff:1.2.3.4.
-    constexpr std::string_view kMapped = "::ffff:";
-    std::string_view shown = text.data();
-    if (shown.starts_with(kMapped) && shown.find('.') != shown.npos) {
-        shown.remove_prefix(kMapped.size());
-    }
-    return std::string(shown);
+    return getsockname(socket, &address.any, &size) == 0 ? text_of(address) : "";
+}
+
+std::string peer_address(int socket) {
+    Address address{};
+    socklen_t size = sizeof address;
+    return getpeername(socket, &address.any, &size) == 0 ? text_of(address) : "";
 }
 
 }  // namespace shoal::http

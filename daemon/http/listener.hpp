@@ -26,7 +26,9 @@ class Listener {
     std::uint16_t port_ = 0;
 };
 
-/// The address that a connection came to, as text; empty when it is gone.
+/// The address that a connection came to, and the one that it came from, as text; empty when it is
+/// gone.
 std::string local_address(int socket);
+std::string peer_address(int socket);
 
 }  // namespace shoal::http

@@ -27,6 +27,10 @@ struct HttpOptions {
     /// where everybody has one address, else half of max_connections.
     std::uint32_t max_connections_per_ip = 0;
 
+    /// Requests for answers that a client may have here at a time, running or waiting; 0: any
+    /// number.
+    std::uint32_t client_requests = 0;
+
     std::size_t max_header_bytes = 16u << 10;       ///< request line and headers; about, see API.md
     std::size_t max_body_bytes = 8u << 20;          ///< of one request
     std::size_t max_body_bytes_in_all = 64u << 20;  ///< of all requests being received

@@ -58,9 +58,10 @@ ApiError unexpected_event() {
     return {500, "internal", "the service answered with something else than was asked", {}};
 }
 
-Reply::Reply(std::unique_ptr<Exchange> exchange, const HttpOptions& options, Service& service,
-             CancelLater cancel_later)
-    : options_(options),
+Reply::Reply(std::unique_ptr<Exchange> exchange, std::uint64_t client, const HttpOptions& options,
+             Service& service, CancelLater cancel_later)
+    : client_(client),
+      options_(options),
       service_(service),
       cancel_later_(std::move(cancel_later)),
       exchange_(std::move(exchange)),
@@ -82,9 +83,11 @@ void Reply::start_more() {
             if (started_ == parts_.size() || started_ - over_ >= kAtOnce || cancelled_) return;
             part = started_++;
         }
+        Request request = exchange_->request(part);
+        if (auto* generate = std::get_if<Generate>(&request)) generate->client = client_;
         // Without the mutex: the service may call the sink before it returns.
         const Service::Ticket ticket = service_.start(
-            exchange_->request(part), Door::http,
+            std::move(request), Door::http,
             [self = shared_from_this(), part](const Event& event) { self->on_event(part, event); });
         bool cancel = false;
         {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -31,9 +32,10 @@ class Reply : public std::enable_shared_from_this<Reply> {
     /// which others want a place, too.
     static constexpr std::size_t kAtOnce = 4;
 
-    /// `service` and what `cancel_later` refers to outlive the last call of close() or abort().
-    Reply(std::unique_ptr<Exchange> exchange, const HttpOptions& options, Service& service,
-          CancelLater cancel_later);
+    /// `client`: whose requests these are. `service` and what `cancel_later` refers to outlive the
+    /// last call of close() or abort().
+    Reply(std::unique_ptr<Exchange> exchange, std::uint64_t client, const HttpOptions& options,
+          Service& service, CancelLater cancel_later);
 
     /// HTTP thread. Starts the requests; their events come to this object.
     void start();
@@ -88,6 +90,7 @@ class Reply : public std::enable_shared_from_this<Reply> {
     void finish();
     void unpark();
 
+    const std::uint64_t client_;
     const HttpOptions& options_;
     Service& service_;
     const CancelLater cancel_later_;

@@ -12,6 +12,7 @@
 namespace shoal::http {
 namespace {
 
+using mesh::messages::kMaxPriority;
 using mesh::messages::kMaxStopStrings;
 
 Problem take_logit_bias(const std::string& name, const Json& value, Sampled& out) {
@@ -67,6 +68,10 @@ Problem take_ignore_eos(const std::string& name, const Json& value, Sampled& out
     return take(name, value, out.generate.ignore_eos);
 }
 
+Problem take_generate_priority(const std::string& name, const Json& value, Sampled& out) {
+    return take_priority(name, value, out.generate.priority);
+}
+
 using mesh::messages::Sampling;
 
 constexpr Field<Sampled> kSamplingFields[] = {
@@ -82,6 +87,7 @@ constexpr Field<Sampled> kSamplingFields[] = {
     {"penalty_last_n", take_plain<&Sampling::penalty_last_n>},
     {"logit_bias", take_logit_bias},
     {"ignore_eos", take_ignore_eos},
+    {"priority", take_generate_priority},
 };
 
 }  // namespace
@@ -95,6 +101,19 @@ void settle(Sampled& sampled) {
     // No part of the probability but the greatest: the likeliest token.
     if (sampling.top_p == 0) sampling.top_p = 1, sampling.temperature = 0;
     if (!sampled.seeded) sampling.seed = random_seed();
+}
+
+Problem take_priority(const std::string& name, const Json& value, std::int32_t& out) {
+    // Parsed text has a negative number, and only that, as a signed integer.
+    const bool allowed = value.is_number_unsigned()
+                             ? value.get<std::uint64_t>() <= std::uint64_t{kMaxPriority}
+                             : value.is_number_integer() && value >= -kMaxPriority;
+    if (!allowed) {
+        return wrong(name, value,
+                     fmt::format("an integer from {} to {}", -kMaxPriority, kMaxPriority));
+    }
+    out = value.get<std::int32_t>();
+    return {};
 }
 
 Problem take_stop(const std::string& name, const Json& value, Sampled& out) {

@@ -1,6 +1,7 @@
-// How tokens are to be drawn: the fields by which most APIs say it alike.
+// How tokens are to be drawn, and when: the fields by which most APIs say it alike.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "daemon/http/json_fields.hpp"
@@ -17,12 +18,15 @@ struct Sampled {
     bool seeded = false;  ///< false: the seed is drawn by settle()
 };
 
-/// temperature, top_p, top_k, min_p, seed, stop, the penalties, logit_bias, ignore_eos.
+/// temperature, top_p, top_k, min_p, seed, stop, the penalties, logit_bias, ignore_eos,
+/// priority.
 const Field<Sampled>* sampling_field(std::string_view name) noexcept;
 
 /// What concerns several of them: top_p 0 is the likeliest token, no seed is a random one.
 void settle(Sampled& sampled);
 
+/// As vLLM's server has it: the lower, the earlier.
+Problem take_priority(const std::string& name, const Json& value, std::int32_t& out);
 /// A string or an array of strings.
 Problem take_stop(const std::string& name, const Json& value, Sampled& out);
 

@@ -14,12 +14,14 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "daemon/http/clients.hpp"
 #include "daemon/http/connections.hpp"
 #include "daemon/http/guard.hpp"
 #include "daemon/http/incoming.hpp"
@@ -32,7 +34,6 @@ namespace {
 
 /// libmicrohttpd reads at most this much of a stream at once when it does not send chunks.
 constexpr std::size_t kStreamBlockBytes = 16u << 10;
-constexpr char kRetryAfterSeconds[] = "1";
 /// Of the page: it loads its own files and asks this device, and runs nothing that stands in it.
 constexpr char kPagePolicy[] =
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -103,7 +104,9 @@ MHD_Result queue(MHD_Connection* connection, const Answer& answer, const std::st
         add_header(response, "Cross-Origin-Opener-Policy", "same-origin");
     }
     if (answer.status == 401) add_header(response, "WWW-Authenticate", "Bearer");
-    if (answer.retry_after) add_header(response, "Retry-After", kRetryAfterSeconds);
+    if (answer.retry_after != 0) {
+        add_header(response, "Retry-After", std::to_string(answer.retry_after).c_str());
+    }
     if (close) add_header(response, "Connection", "close");
     return MHD_queue_response(connection, answer.status, response.get());
 }
@@ -143,6 +146,11 @@ int socket_of(MHD_Connection* connection) {
     return info == nullptr ? -1 : info->connect_fd;
 }
 
+/// Answers are made for it, and it ends by itself.
+bool is_counted(const Exchange& exchange) noexcept {
+    return exchange.generates() && exchange.repeats() == std::chrono::milliseconds(0);
+}
+
 Headers headers_of(MHD_Connection* connection) {
     Headers headers;
     MHD_get_connection_values(
@@ -164,6 +172,7 @@ class HttpServer::Impl {
           service_(service),
           figures_(std::move(figures)),
           guard_(std::make_shared<const Guard>(options_)),
+          clients_(options_.client_requests),
           listener_(options_),
           connections_(options_) {
         start();
@@ -210,6 +219,7 @@ class HttpServer::Impl {
     std::shared_ptr<const Guard> guard_;  ///< guarded by guard_mutex_
     const std::shared_ptr<KeptTexts> kept_ =
         std::make_shared<KeptTexts>(options_.max_kept_bytes, options_.kept_time);
+    Clients clients_;
     Listener listener_;
     Connections connections_;
     std::size_t body_bytes_ = 0;  ///< of all bodies being received; the HTTP thread's
@@ -282,10 +292,13 @@ MHD_Result HttpServer::Impl::handle(MHD_Connection* connection, const char* path
 MHD_Result HttpServer::Impl::begin(MHD_Connection* connection, const char* path, const char* method,
                                    void** state) {
     connections_.headers_came(id_of(connection));
-    auto in =
-        std::make_unique<Incoming>(judge(*guard(), options_, method, path, headers_of(connection),
-                                         local_address(socket_of(connection))));
+    const Headers headers = headers_of(connection);
+    const int socket = socket_of(connection);
+    auto in = std::make_unique<Incoming>(
+        judge(*guard(), options_, method, path, headers, local_address(socket)));
     Incoming& incoming = *in;
+    incoming.client = clients_.id_of(
+        peer_address(socket), shown_key(headers.authorization, headers.api_key).value_or(""));
     *state = in.release();  // completed() deletes it.
     return incoming.reject_now ? reject(connection, incoming) : MHD_YES;
 }
@@ -329,12 +342,20 @@ MHD_Result HttpServer::Impl::respond(MHD_Connection* connection, Incoming& in) {
             in.endpoint->understand({in.body, in.name, kept_, in.accept, figures_});
         body_bytes_ -= in.body.size();
         std::string().swap(in.body);
+        if (const auto* exchange = std::get_if<0>(&understood);
+            exchange && is_counted(**exchange)) {
+            if (auto error = clients_.enter(in.client)) {
+                understood = *std::move(error);
+            } else {
+                in.entered = Reply::Clock::now();
+            }
+        }
         if (auto* error = std::get_if<ApiError>(&understood)) {
             if (!connections_.answering(id, nullptr)) return MHD_NO;
             return queue(connection, in.dialect->refusal(*error), in.origin);
         }
         in.reply = std::make_shared<Reply>(
-            std::get<0>(std::move(understood)), options_, service_,
+            std::get<0>(std::move(understood)), in.client, options_, service_,
             [this](std::shared_ptr<Reply> reply) { connections_.cancel_later(std::move(reply)); });
         if (!connections_.answering(id, in.reply)) return MHD_NO;
         in.reply->start();
@@ -356,6 +377,7 @@ void HttpServer::Impl::completed(MHD_Connection* connection, void** state) noexc
     if (!in) return;
     body_bytes_ -= in->body.size();
     if (in->reply) in->reply->close();
+    if (in->entered) clients_.leave(in->client, Reply::Clock::now() - *in->entered);
     connections_.answered(id_of(connection));
 }
 

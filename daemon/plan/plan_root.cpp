@@ -74,9 +74,10 @@ void PlanRoot::set_rules(PlanRules rules) {
 }
 
 bool PlanRoot::submit(Job job, const KnownModel& model, bool load_only) {
-    if (!term_ || jobs_.waiting() >= rules_.models.queue) return false;
+    if (!term_ || !jobs_.has_room(job, rules_.models.queue)) return false;
     jobs_.add(std::move(job), model, load_only);
     advance();
+    tell_places();
     return true;
 }
 
@@ -276,7 +277,8 @@ void PlanRoot::on_started(mesh::PlanId plan) {
 }
 
 void PlanRoot::dispatch() {
-    const JobQueue::Next next = jobs_.next(plan_.model().hash, engine_.parallel(), plan_.loading());
+    const JobQueue::Next next =
+        jobs_.next(plan_.model().hash, engine_.parallel(), plan_.loading(), loop_.now());
     for (const Job& job : next.start) engine_.submit(job);
     mesh::messages::Done done;
     done.model = plan_.model().name;

@@ -42,7 +42,7 @@ class PlanRoot {
     /// Another device is root now, or none: jobs are forgotten, their requesters resubmit.
     void resign();
 
-    /// False when the queue is full. `load_only`: the job ends when its model is ready.
+    /// False when the queue has no room for it. `load_only`: the job ends when its model is ready.
     [[nodiscard]] bool submit(Job job, const KnownModel& model, bool load_only);
     void cancel(JobId job);
     /// How long a model stays when nobody uses it, instead of what the settings say.
@@ -68,6 +68,10 @@ class PlanRoot {
     Forecast forecast(const mesh::ModelHash& model) const { return {rules_, situation(model)}; }
     PlanLife::State state() const noexcept { return plan_.state(); }
     std::uint32_t queued() const noexcept { return jobs_.waiting(); }
+    /// How long one that came now would wait; nothing: that is not known.
+    std::optional<Clock::duration> expected_wait() const noexcept {
+        return jobs_.expected_wait(jobs_.waiting() + std::size_t{1});
+    }
     /// Those that the engine has; not all of them run.
     std::uint32_t submitted() const noexcept { return jobs_.running(); }
     /// Nothing is computed, nor loaded.
@@ -128,6 +132,7 @@ class PlanRoot {
     void fail(const std::vector<JobId>& jobs, mesh::messages::ErrorCode code,
               const std::string& error);
     void tell_waiting(const mesh::messages::Progress& progress);
+    void tell_places();
 
     Loop& loop_;
     Models& models_;
@@ -156,6 +161,7 @@ class PlanRoot {
     Timer settling_, review_due_, retry_;
     Timer turn_due_, unload_due_;
     Timer stepping_aside_;               // while another one may take over
+    Timer places_told_;                  // lately
     Timer verdict_due_, loading_watch_;  // of the plan at hand
 };
 

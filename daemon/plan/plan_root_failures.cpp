@@ -1,9 +1,15 @@
-// How a plan of the root fails, and what is done then.
+// How a plan of the root fails, and what is done then; what jobs are told that wait.
 
 #include "daemon/log/log.hpp"
 #include "daemon/plan/plan_root.hpp"
 
 namespace shoal {
+namespace {
+
+// Who waits hears of another place no sooner than this after the last one.
+constexpr auto kTellPlaces = std::chrono::seconds(1);
+
+}  // namespace
 
 using mesh::messages::ErrorCode;
 using mesh::messages::Failed;
@@ -93,6 +99,23 @@ void PlanRoot::fail(const std::vector<JobId>& jobs, ErrorCode code, const std::s
 
 void PlanRoot::tell_waiting(const Progress& progress) {
     for (const JobId id : jobs_.waiting_ids()) links_->emit(id, progress);
+}
+
+// While a model loads, all that wait hear of that.
+void PlanRoot::tell_places() {
+    if (places_told_ || jobs_.waiting() == 0) return;
+    if (plan_.state() == PlanLife::State::running) {
+        for (const auto& [job, place] : jobs_.moved(plan_.model().hash)) {
+            links_->emit(job, progress_of(place, jobs_.expected_wait(place)));
+        }
+    }
+    places_told_ = loop_.after(
+        kTellPlaces,
+        [this] {
+            places_told_.reset();
+            tell_places();
+        },
+        "places in the queue");
 }
 
 }  // namespace shoal

@@ -46,7 +46,7 @@ class ControlSocket {
         std::size_t bytes = 0;  // of the request
     };
 
-    void take(const Client& client, const void* data, std::size_t size);
+    void take(const Client& client, const std::string& user, const void* data, std::size_t size);
     /// Why a request of that size cannot be taken now; empty: it can.
     std::string too_much(const Key& key, std::size_t size) const;
     void forget(const Key& key);
@@ -59,6 +59,7 @@ class ControlSocket {
     std::map<Key, Running> tickets_;
     std::size_t bytes_ = 0;         // of all that runs
     std::optional<Client> client_;  // of the message that is being read
+    const std::uint64_t salt_;      // tells this device's users from those of others
     bool more_ = false;
     LogLimit complaints_;
     /// Callbacks that come after the end find it gone.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <utility>
 #include <variant>
 
@@ -29,6 +30,13 @@ namespace {
 
 // Models that were not known are looked for this often.
 constexpr auto kLook = std::chrono::milliseconds(100);
+
+// All clients of a device that does not tell them apart.
+std::uint64_t client_of(const mesh::DeviceId& device) {
+    std::uint64_t client = 0;
+    std::memcpy(&client, device.bytes.data(), sizeof client);
+    return client;
+}
 
 }  // namespace
 
@@ -142,11 +150,19 @@ void Desk::run(const Origin& origin, Request request, const KnownModel& model) {
     const std::int32_t keep =
         load != nullptr ? load->keep_alive : std::get<Generate>(request).keep_alive;
     if (load == nullptr) job.request = std::get<Generate>(std::move(request));
+    if (job.request.client == 0) job.request.client = client_of(origin.device);
     const JobId id = job.id;
     jobs_[id] = origin;  // before its first event
     if (ports_.submit(std::move(job), model, load != nullptr)) return ports_.keep(model.hash, keep);
     jobs_.erase(id);
-    refuse(origin, ErrorCode::busy, "the queue is full; try again later");
+    Failed busy{ErrorCode::busy,
+                "too many requests wait, of all clients or of this one; try again later"};
+    if (const auto wait = ports_.expected_wait()) {
+        const auto seconds = std::chrono::ceil<std::chrono::seconds>(*wait).count();
+        busy.message += ", in about " + std::to_string(seconds) + " s";
+        busy.retry_seconds = static_cast<std::uint32_t>(seconds);
+    }
+    replies_.send(origin, busy);
 }
 
 void Desk::answer_text(const Origin& origin, Request request, const KnownModel& model) {

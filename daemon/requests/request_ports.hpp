@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 
@@ -78,6 +79,8 @@ class RequestPorts {
     virtual void cancel(JobId job) = 0;
     /// As in PlanRoot.
     virtual void keep(const mesh::ModelHash& model, std::int32_t seconds) = 0;
+    /// How long one that is submitted now would wait; nothing: that is not known.
+    virtual std::optional<Clock::duration> expected_wait() const = 0;
 
     /// Measures this device, or says what it measured: progress, then one final event, perhaps
     /// before this returns.

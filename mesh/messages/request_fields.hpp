@@ -72,6 +72,8 @@ void fields(F&& f, S& s) {
     f(11, "task", s.task);
     f(12, "logprobs", s.logprobs);
     f(13, "prompt_logprobs", s.prompt_logprobs);
+    f(64, "client", s.client);
+    f(65, "priority", s.priority);
     f(70, "keep_alive", s.keep_alive);
 }
 
@@ -255,6 +257,7 @@ template <typename F, Of<Failed> S>
 void fields(F&& f, S& s) {
     f(0, "code", s.code);
     f(1, "message", s.message, kMaxRequestBytes);
+    f(64, "retry_seconds", s.retry_seconds);
 }
 
 template <typename F, Of<TokenizeReply> S>

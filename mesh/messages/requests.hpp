@@ -35,6 +35,7 @@ inline constexpr std::size_t kMaxListedMetadata = 4096;
 inline constexpr std::size_t kMaxStopStrings = 16;
 inline constexpr std::size_t kMaxStopBytes = 256;
 inline constexpr std::size_t kMaxLogitBias = 1024;
+inline constexpr std::int32_t kMaxPriority = 100;
 inline constexpr std::size_t kMaxModelBytes = 4096;  ///< a name, a hash or a path
 inline constexpr std::size_t kMaxListedModels = 4096;
 inline constexpr std::size_t kMaxListedDevices = 1024;
@@ -103,6 +104,10 @@ struct Generate {
     /// A generation that moves here: the ids generated so far; events continue after them.
     std::vector<std::int32_t> resume_ids;
     std::int32_t keep_alive = kKeepAsSet;  ///< of the model, from now on
+    /// Whose it is: requests of one client share what one client gets. Said by the device that was
+    /// asked, whatever its client says. 0: nothing is known but the device.
+    std::uint64_t client = 0;
+    std::int32_t priority = 0;  ///< -kMaxPriority to kMaxPriority; the lower, the earlier
 };
 struct TokenizeRequest {
     std::string model, text;
@@ -235,6 +240,7 @@ struct Done {
 struct Failed {
     ErrorCode code = ErrorCode::internal;
     std::string message;
+    std::uint32_t retry_seconds = 0;  ///< of ErrorCode::busy: when to try again; 0: not known
 };
 struct TokenizeReply {
     std::vector<std::int32_t> ids;

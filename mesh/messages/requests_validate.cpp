@@ -129,6 +129,10 @@ Problem check(const Generate& g, Door door) {
             "allowed",
             together, kMaxRequestBytes - kOtherBytes);
     }
+    if (g.priority < -kMaxPriority || g.priority > kMaxPriority) {
+        return bad("priority is {}; allowed are values from {} to {}", g.priority, -kMaxPriority,
+                   kMaxPriority);
+    }
     if (auto p = at_most("stop", g.stop.size(), kMaxStopStrings, "strings")) return p;
     for (std::size_t i = 0; i < g.stop.size(); ++i) {
         if (g.stop[i].empty()) return bad("stop[{}] is empty; leave it out", i);

@@ -128,6 +128,8 @@ TEST_CASE("every sampling flag reaches the request") {
                                      "END",
                                      "--stop",
                                      "\n",
+                                     "--priority",
+                                     "-7",
                                      "--ignore-eos",
                                      "the prompt",
                                      "--socket",
@@ -148,6 +150,7 @@ TEST_CASE("every sampling flag reaches the request") {
     CHECK(requests[0].sampling == expected);
     CHECK(requests[0].max_tokens == 11);
     CHECK(requests[0].stop == std::vector<std::string>{"END", "\n"});
+    CHECK(requests[0].priority == -7);
     CHECK(requests[0].ignore_eos);
     CHECK(requests[0].prompt == "the prompt");
 }

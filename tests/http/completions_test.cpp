@@ -59,7 +59,7 @@ TEST_SUITE("completions") {
             "stop": ["a", "b"], "presence_penalty": -1, "frequency_penalty": 2,
             "repeat_penalty": 1.5, "penalty_last_n": 9, "logit_bias": {"5": -100, "17": 2.5},
             "ignore_eos": true, "stream": true, "stream_options": {"include_usage": true},
-            "user": "me", "n": 1, "best_of": 1, "echo": false, "logprobs": null, "suffix": null})");
+            "priority": -7, "user": "me", "n": 1, "best_of": 1, "echo": false, "logprobs": null, "suffix": null})");
         REQUIRE(r.texts() == 1);
         const mesh::messages::Generate g = r.text(0);
         CHECK(g.model == "tiny");
@@ -70,6 +70,8 @@ TEST_SUITE("completions") {
                   0.5F, 3, 0.25F, 0.125F, 1.5F, -1, 2, 9, ~0ULL, {{5, -100.F}, {17, 2.5F}}});
         CHECK(g.stop == std::vector<std::string>{"a", "b"});
         CHECK(g.ignore_eos);
+        CHECK(g.priority == -7);
+        CHECK(g.client == 0);
         CHECK(g.prompt_ids.empty());
         CHECK(g.resume_ids.empty());
         CHECK(r.stream);
@@ -173,7 +175,7 @@ TEST_SUITE("completions") {
 
     TEST_CASE("fields that are not honoured are errors that name them") {
         for (const char* name : {"best_off", "messages", "tools", "n_predict", "mirostat",
-                                 "prompt_ids", "resume_ids", ""}) {
+                                 "prompt_ids", "resume_ids", "client", ""}) {
             const auto error = error_with(quoted(name) + ":null");
             CHECK(error.status == 400);
             CHECK(error.param == name);
@@ -227,7 +229,12 @@ TEST_SUITE("completions") {
                                         {"user", "1"},
                                         {"ignore_eos", "0"},
                                         {"presence_penalty", "\"\""},
-                                        {"penalty_last_n", "-1"}};
+                                        {"penalty_last_n", "-1"},
+                                        {"priority", "101"},
+                                        {"priority", "-101"},
+                                        {"priority", "0.5"},
+                                        {"priority", "\"1\""},
+                                        {"priority", "18446744073709551615"}};
         for (const auto& field : wrong) {
             const std::string name = field[0];
             const std::string value = field[1];

@@ -32,7 +32,9 @@ ApiError error_with(const std::string& fields) {
 TEST_SUITE("embeddings") {
     TEST_CASE("each input is a request, and its vector has length 1") {
         ExchangeDriver d(openai::embeddings,
-                         R"({"model":"m","input":["a","b"],"encoding_format":"float","user":"u"})");
+                         R"({"model":"m","input":["a","b"],"encoding_format":"float","user":"u",
+                              "priority":4})");
+        CHECK(d.request(1).priority == 4);
         REQUIRE(d.exchange().parts() == 2);
         CHECK(d.request(1).task == Task::embed);
         CHECK(d.request(1).prompt == "b");

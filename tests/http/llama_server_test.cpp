@@ -36,9 +36,10 @@ TEST_SUITE("llama-server completions") {
         const Generate g = completion_with(R"("n_predict":5,"temperature":0.5,"seed":3,
             "repeat_last_n":-1,"stop":["x"],"grammar":"root ::= \"a\"","cache_prompt":true,
             "n_probs":0,"id_slot":-1,"mirostat":0,"dry_multiplier":0.0,"dry_base":1.75,
-            "model":"tiny")");
+            "model":"tiny","priority":-1)");
         CHECK(g.prompt == "Hi");
         CHECK(g.model == "tiny");
+        CHECK(g.priority == -1);
         CHECK(g.max_tokens == 5);
         CHECK(g.sampling.temperature == 0.5F);
         CHECK(g.sampling.seed == 3);

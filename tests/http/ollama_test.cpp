@@ -94,6 +94,7 @@ TEST_SUITE("ollama requests") {
 
     TEST_CASE("minus one and two are no limit, and a seed of minus one is a random one") {
         CHECK(chat_with(R"("options":{"num_predict":-1})").max_tokens == 0);
+        CHECK(chat_with(R"("options":{"priority":3})").priority == 3);
         CHECK(chat_with(R"("options":{"num_predict":-2})").max_tokens == 0);
         CHECK(chat_with(R"("options":{"repeat_last_n":-1})").sampling.penalty_last_n > 1'000'000);
         const std::string random = R"("options":{"seed":-1})";
@@ -356,7 +357,9 @@ TEST_SUITE("ollama embeddings") {
     }
 
     TEST_CASE("more dimensions than the model has are an error") {
-        ExchangeDriver d(ollama::embed, R"({"input":"a","dimensions":3})");
+        ExchangeDriver d(ollama::embed,
+                         R"({"input":"a","dimensions":3,"options":{"priority":-2}})");
+        CHECK(d.request().priority == -2);
         Done done = done_of();
         done.embedding = {3, 4};
         const Written out = d.exchange().event(0, done);

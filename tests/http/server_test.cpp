@@ -640,6 +640,74 @@ TEST_SUITE("server refuses") {
         CHECK(f.ask(get("/health")).status == 503);
     }
 
+    TEST_CASE("more requests of a client than it may have at a time, in every dialect") {
+        HttpOptions options = test_options();
+        options.client_requests = 2;
+        Fixture f(options);
+        const auto ask_with = [&](const char* path, const std::string& body, const char* key) {
+            Client c = f.client();
+            c.send(post(path, body, std::string("X-Api-Key: ") + key + "\r\n"));
+            return c.read_response();
+        };
+        const std::string key = "X-Api-Key: one\r\n";
+        Client first = f.client(), second = f.client(), other = f.client(), watch = f.client();
+        first.send(post("/v1/completions", kPrompt, key));
+        const auto call = f.service.next();
+        second.send(post("/v1/completions", kStream, key));
+        const auto streamed = f.service.next();
+        CHECK(std::get<Generate>(call.request).client ==
+              std::get<Generate>(streamed.request).client);
+        CHECK(std::get<Generate>(call.request).client != 0);
+
+        const Response openai = ask_with("/v1/completions", kPrompt, "one");
+        CHECK(openai.status == 429);
+        CHECK(openai.headers.at("retry-after") == "1");
+        CHECK(error_code(openai) == "rate_limit_exceeded");
+        const std::string chat =
+            R"({"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}]})";
+        const Response anthropic = ask_with("/v1/messages", chat, "one");
+        CHECK(anthropic.status == 429);
+        CHECK(json::parse(anthropic.body)["error"]["type"] == "rate_limit_error");
+        const Response ollama = ask_with("/api/generate", R"({"model":"m","prompt":"x"})", "one");
+        CHECK(ollama.status == 429);
+        CHECK(json::parse(ollama.body)["error"].is_string());
+
+        // Others have their own, and what is no answer is not counted.
+        other.send(post("/v1/completions", kPrompt, "X-Api-Key: two\r\n"));
+        const auto others = f.service.next();
+        CHECK(std::get<Generate>(others.request).client != std::get<Generate>(call.request).client);
+        watch.send(get("/v1/cluster", key));
+        CHECK(std::holds_alternative<StatusRequest>(f.service.next().request));
+
+        // What is over makes room, however it ended.
+        f.service.emit(call.ticket, done());
+        CHECK(first.read_response().status == 200);
+        first.send(post("/v1/completions", kPrompt, key));
+        f.service.next();
+        second.close();
+        REQUIRE(f.service.wait_cancelled(streamed.ticket));
+        const std::size_t before = f.service.started();
+        while (true) {
+            Client third = f.client();
+            third.send(post("/v1/completions", kPrompt, key));
+            while (f.service.started() == before && third.silent(10ms)) continue;
+            if (f.service.started() != before) break;
+            CHECK(third.read_response().status == 429);
+        }
+    }
+
+    TEST_CASE("a full queue says when there may be room") {
+        for (const auto& [told, header] : {std::pair{0U, "1"}, {12U, "12"}, {4000U, "60"}}) {
+            const auto busy = [seconds = told](const Request&) {
+                return std::vector<Event>{Failed{ErrorCode::busy, "full", seconds}};
+            };
+            Fixture f(test_options(), busy);
+            const Response r = f.ask(post("/v1/completions", kPrompt));
+            CHECK(r.status == 503);
+            CHECK(r.headers.at("retry-after") == header);
+        }
+    }
+
     TEST_CASE("to listen beyond loopback without a key, or where it cannot") {
         ScriptedService service;
         const auto start = [&](const std::string& listen, const std::string& key,

@@ -60,6 +60,8 @@ Generate full_generate() {
     g.constraint = {Constraint::Kind::json_schema, "{}"};
     g.logprobs = 21;
     g.prompt_logprobs = true;
+    g.client = ~0ULL;
+    g.priority = -100;
     return g;
 }
 
@@ -174,7 +176,7 @@ std::vector<Event> all_events() {
     return {Progress{"loading", 1, ~0ULL},
             full_token(),
             full_done(),
-            Failed{ErrorCode::context_length, "no"},
+            Failed{ErrorCode::busy, "no", 12},
             TokenizeReply{{1, 2}, {"a", "b"}, "ab"},
             DetokenizeReply{"text"},
             ModelsReply{{full_model(), ModelInfo{}}, true, "/models"},
@@ -256,6 +258,8 @@ TEST_SUITE("requests") {
         CHECK(g.constraint == want.constraint);
         CHECK(g.logprobs == want.logprobs);
         CHECK(g.prompt_logprobs);
+        CHECK(g.client == want.client);
+        CHECK(g.priority == want.priority);
     }
 
     TEST_CASE("answers of chats, scores and embeddings keep every member") {
@@ -402,6 +406,12 @@ TEST_SUITE("requests") {
         CHECK(text_of({1, g}) != base);
         g = {};
         g.resume_ids = {1};
+        CHECK(text_of({1, g}) != base);
+        g = {};
+        g.client = 1;
+        CHECK(text_of({1, g}) != base);
+        g = {};
+        g.priority = 1;
         CHECK(text_of({1, g}) != base);
     }
 
@@ -733,6 +743,15 @@ TEST_SUITE("requests_validate") {
         CHECK(refusal(g).find("stop[1] is empty") == 0);
         g.stop = {std::string(kMaxStopBytes + 1, 's')};
         CHECK(refusal(g).find("stop[0] has 257 bytes") == 0);
+        g = {};
+        for (const std::int32_t priority : {-kMaxPriority, 0, kMaxPriority}) {
+            g.priority = priority;
+            CHECK_FALSE(validate(g, Door::http));
+        }
+        g.priority = kMaxPriority + 1;
+        CHECK(refusal(g) == "priority is 101; allowed are values from -100 to 100");
+        g.priority = std::numeric_limits<std::int32_t>::min();
+        CHECK(refusal(g).find("priority is -2147483648") == 0);
         CHECK(refusal(DetokenizeRequest{"", {0, -1}}).find("ids[1] is -1") == 0);
         CHECK(refusal(TokenizeRequest{"", std::string(kMaxPromptBytes + 1, 't')}).find("text") ==
               0);

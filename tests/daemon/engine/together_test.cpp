@@ -110,6 +110,28 @@ TEST_SUITE("Batch of many") {
         CHECK(same_story(recorder.story(2), devices.answers({counted(30, 300)}).at(0)));
     }
 
+    TEST_CASE("who has the lower priority number does not wait, though it came last") {
+        BatchDevices devices(open_model(tiny_model()), {.positions = 5 * kBlock, .max_rows = 64});
+        Recorder recorder;
+        devices.run(recorder, [&](Batch& batch) {
+            Generate behind = counted(20, 600), before = counted(30, 500);
+            behind.priority = 1;
+            batch.add(job_of(1, behind));
+            batch.add(job_of(2, before));
+            std::size_t steps = 0, began = 0;
+            devices.step_until(batch, [&] {
+                const std::size_t tokens = recorder.story(2).ids().size();
+                if (tokens != 0 && began == 0) began = steps;
+                if (tokens != 0 && !recorder.story(2).over()) CHECK(tokens == steps - began + 1);
+                ++steps;
+                return recorder.story(1).over() && recorder.story(2).over();
+            });
+            CHECK(batch.counts().preemptions != 0);
+            CHECK(recorder.story(1).ids().size() == 600);
+            CHECK(recorder.story(2).ids().size() == 500);
+        });
+    }
+
     TEST_CASE("one that was sent back can be cancelled, and ends as a running one") {
         BatchDevices devices(open_model(tiny_model()), {.positions = 5 * kBlock});
         Recorder recorder;

@@ -559,6 +559,44 @@ TEST_SUITE("PlanRoot") {
         CHECK(ends(third));
     }
 
+    TEST_CASE_FIXTURE(Fixture, "who waits hears of its place, and whoever has few goes first") {
+        options.models = {long_model()};
+        options.parallel = 1;
+        build();
+        const auto told = [&](std::uint64_t id, const std::string& text) {
+            return eventually([&] {
+                for (const Event& event : story(id).events) {
+                    const auto* progress = std::get_if<Progress>(&event);
+                    if (progress != nullptr && progress->what.starts_with(text)) return true;
+                }
+                return false;
+            });
+        };
+        Generate request = greedy("a", 0);
+        request.client = 1;
+        const std::uint64_t first = submit(request);
+        REQUIRE(generates(first, 1));
+        std::vector<std::uint64_t> flood;
+        request.max_tokens = 3;
+        for (int i = 0; i < 5; ++i) flood.push_back(submit(request));
+        CHECK(told(flood[0], "1st in the queue"));
+        CHECK(told(flood[4], "5th in the queue"));
+        request.client = 2;
+        const std::uint64_t other = submit(request);
+        CHECK(told(other, "1st in the queue"));
+        CHECK(told(flood[4], "6th in the queue"));
+        request.priority = -1;
+        const std::uint64_t urgent = submit(request);
+        CHECK(told(other, "2nd in the queue"));
+        node->cancel(first);
+        REQUIRE(ends(urgent));
+        REQUIRE(ends(other));
+        for (const std::uint64_t id : flood) {
+            REQUIRE(ends(id));
+            CHECK(story(id).ids().size() == 3);
+        }
+    }
+
     TEST_CASE_FIXTURE(Fixture, "cancelling ends a job wherever it is") {
         options.models = {long_model(), tiny_model()};
         options.parallel = 1;

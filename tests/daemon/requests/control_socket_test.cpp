@@ -155,6 +155,25 @@ TEST_SUITE("ControlSocket") {
         CHECK(std::holds_alternative<Done>(two.receive()->body));
     }
 
+    TEST_CASE_FIXTURE(Fixture, "a user is one client, whatever requests say of themselves") {
+        Client one(context, path);
+        Client two(context, path);
+        Generate request{.model = "m", .prompt = "p"};
+        one.send({1, request});
+        REQUIRE(started(1));
+        request.client = 99;
+        two.send({1, request});
+        REQUIRE(started(2));
+        control.call([&] {
+            const auto client = [&](http::Service::Ticket ticket) {
+                return std::get<Generate>(service.running[ticket].request).client;
+            };
+            CHECK(client(1) == client(2));
+            CHECK(client(1) != 0);
+            CHECK(client(1) != 99);
+        });
+    }
+
     TEST_CASE_FIXTURE(Fixture, "malformed messages are answered and harm nobody") {
         Client client(context, path);
         for (const std::string& bytes :

@@ -153,6 +153,30 @@ TEST_SUITE("Desk") {
         CHECK(code(2, 8) == ErrorCode::busy);
         desk.on_job_event(3, Token{});
         CHECK(ports.events_to(2, 8).size() == 1);
+        CHECK(std::get<Failed>(ports.events_to(2, 8)[0]).retry_seconds == 0);
+        ports.wait = milliseconds(11'001);
+        ask(2, 9, generate("tiny"));
+        CHECK(code(2, 9) == ErrorCode::busy);
+        const auto busy = std::get<Failed>(ports.events_to(2, 9).at(0));
+        CHECK(busy.retry_seconds == 12);
+        CHECK(busy.message.find("in about 12 s") != std::string::npos);
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "clients are those that a device tells apart, else the devices") {
+        ports.announce("tiny");
+        Generate request = generate("tiny");
+        ask(2, 1, request);
+        ask(2, 2, LoadRequest{"tiny"});
+        ask(3, 3, request);
+        request.client = 99;
+        ask(3, 4, request);
+        REQUIRE(ports.jobs.size() == 4);
+        const auto client = [&](std::size_t job) { return ports.jobs[job].job.request.client; };
+        CHECK(client(0) != 0);
+        CHECK(client(1) == client(0));
+        CHECK(client(2) != client(0));
+        CHECK(client(2) != 0);
+        CHECK(client(3) == 99);
     }
 
     TEST_CASE_FIXTURE(Fixture, "what is sent again takes the first one's place, without a word") {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,6 +57,7 @@ class ScriptedPorts final : public RequestPorts {
     void keep(const mesh::ModelHash& model, std::int32_t seconds) override {
         if (seconds != mesh::messages::kKeepAsSet) kept.emplace_back(model, seconds);
     }
+    std::optional<Clock::duration> expected_wait() const override { return wait; }
     void bench(const mesh::messages::BenchRequest& request, Told told) override {
         benches.emplace_back(request, std::move(told));
     }
@@ -93,6 +95,7 @@ class ScriptedPorts final : public RequestPorts {
     bool settled = true;  ///< folders have been looked through
     std::vector<std::function<void()>> settling;
     bool queue_is_full = false;
+    std::optional<Clock::duration> wait{};
     mesh::messages::ModelsReply known;
     std::vector<std::pair<mesh::DeviceId, mesh::messages::RequestFrame>> requests;
     std::vector<std::pair<mesh::DeviceId, mesh::messages::EventFrame>> events;

@@ -18,6 +18,8 @@ const char* error_type(unsigned status) noexcept {
             return "not_found_error";
         case 413:
             return "request_too_large";
+        case 429:
+            return "rate_limit_error";
         case 503:
             return "overloaded_error";
         default:
@@ -34,7 +36,7 @@ std::string error_json(const ApiError& error) {
 }  // namespace
 
 Answer refusal(const ApiError& error) {
-    return {error.status, error_json(error), error.status == 503};
+    return {error.status, error_json(error), retry_after(error)};
 }
 
 std::string broken_stream(const ApiError& error) {

@@ -150,7 +150,7 @@ constexpr Field<Body> kFields[] = {
 
 Problem take_field(const std::string& name, const Json& value, Body& out) {
     if (const auto* field = find_field(kFields, name)) return take(*field, name, value, out);
-    for (const char* shared : {"temperature", "top_p", "top_k", "min_p", "seed"}) {
+    for (const char* shared : {"temperature", "top_p", "top_k", "min_p", "seed", "priority"}) {
         if (name == shared) return take(*sampling_field(name), name, value, out);
     }
     return unknown_field(name);

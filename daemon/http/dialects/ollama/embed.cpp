@@ -49,9 +49,11 @@ Problem take_dimensions(const std::string& name, const Json& value, Embedding& o
 }
 
 /// How tokens are drawn means nothing here, and is checked all the same.
-Problem check_options(const std::string& name, const Json& value, Embedding&) {
-    Sampled ignored;
-    return take_options(name, value, ignored);
+Problem check_options(const std::string& name, const Json& value, Embedding& out) {
+    Sampled taken;
+    auto problem = take_options(name, value, taken);
+    out.asked.priority = taken.generate.priority;
+    return problem;
 }
 
 Problem take_embedding_keep(const std::string& name, const Json& value, Embedding& out) {

@@ -13,7 +13,7 @@ std::string error_json(const ApiError& error) {
 }  // namespace
 
 Answer refusal(const ApiError& error) {
-    return {error.status, error_json(error), error.status == 503};
+    return {error.status, error_json(error), retry_after(error)};
 }
 
 std::string broken_stream(const ApiError& error) {

@@ -11,6 +11,7 @@
 
 #include "daemon/http/dialects/openai/openai.hpp"
 #include "daemon/http/json_output.hpp"
+#include "daemon/http/sampling_fields.hpp"
 
 namespace shoal::http::openai {
 namespace {
@@ -39,6 +40,8 @@ constexpr Field<EmbeddingRequest> kEmbeddingFields[] = {
     {"model", [](const auto& name, const Json& v, auto& r) { return take(name, v, r.model); }},
     {"encoding_format", take_encoding},
     {"dimensions", take_dimensions},
+    {"priority",
+     [](const auto& name, const Json& v, auto& r) { return take_priority(name, v, r.priority); }},
     {"user", [](const auto& name, const Json& v, auto&) { return accept_string(name, v); }},
 };
 
@@ -117,6 +120,7 @@ class Embeddings : public Exchange {
 Generate EmbeddingRequest::input(std::size_t index) const {
     Generate request;
     request.task = Task::embed;
+    request.priority = priority;
     request.model = model;
     request.prompt = inputs[index].text;
     request.prompt_ids = inputs[index].ids;

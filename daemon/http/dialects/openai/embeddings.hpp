@@ -22,7 +22,8 @@ struct EmbeddingRequest {
     std::string model;
     std::vector<Prompt> inputs;
     std::uint32_t dimensions = 0;  ///< 0: all that the model has
-    bool base64 = false;           ///< as little-endian float32
+    std::int32_t priority = 0;
+    bool base64 = false;  ///< as little-endian float32
 
     mesh::messages::Generate input(std::size_t index) const;
 };

@@ -12,7 +12,9 @@ std::string message_of(const ApiError& error) {
 
 std::string error_json(const ApiError& error) {
     using nlohmann::json;
-    const char* type = error.status < 500 ? "invalid_request_error" : "server_error";
+    const char* type = error.status == 429  ? "rate_limit_error"
+                       : error.status < 500 ? "invalid_request_error"
+                                            : "server_error";
     json out = {
         {"message", message_of(error)}, {"type", type}, {"param", nullptr}, {"code", error.code}};
     if (!error.param.empty()) out["param"] = error.param;
@@ -21,7 +23,7 @@ std::string error_json(const ApiError& error) {
 }
 
 Answer refusal(const ApiError& error) {
-    return {error.status, error_json(error), error.status == 503};
+    return {error.status, error_json(error), retry_after(error)};
 }
 
 std::string broken_stream(const ApiError& error) {

@@ -186,7 +186,8 @@ class Health : public Status {
   public:
     /// For programs that only look whether it is well, in the same form.
     Answer refuse(const ApiError& error) override {
-        return {503, dump({{"status", "unavailable"}, {"reason", error.message}}), true};
+        return {503, dump({{"status", "unavailable"}, {"reason", error.message}}),
+                retry_after(error)};
     }
 
   private:
@@ -196,7 +197,7 @@ class Health : public Status {
         if (!ok) out["reason"] = "no root is elected; the devices are still finding each other";
         out["reading_models"] = status.reading_models;
         out["warnings"] = warnings(status.warnings);
-        return {ok ? 200U : 503U, dump(out), !ok};
+        return {ok ? 200U : 503U, dump(out), ok ? 0U : 1U};
     }
 };
 
