@@ -202,6 +202,7 @@ std::optional<Failed> Generation::take_constraint() {
 // What was generated under other plans.
 std::optional<Failed> Generation::replay(const std::stop_token& stop) {
     const auto& ids = job_.request.resume_ids;
+    if (!ids.empty()) sequence_.prompt = static_cast<std::uint32_t>(sequence_.tokens.size());
     for (const std::int32_t id : ids) {
         if (stop.stop_requested()) return Failed{ErrorCode::cancelled, "cancelled while waiting"};
         sequence_.tokens.push_back(id);

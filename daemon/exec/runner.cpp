@@ -40,7 +40,8 @@ Root::Root(Executor& executor, Collective& collective, const model::WeightSource
 void Root::settle_kind(Sequence& sequence) const {
     if (sequence.shared_until) return;
     const std::uint32_t from = executor_.options().sequence_rows;
-    const auto tokens = static_cast<std::uint32_t>(sequence.tokens.size());
+    const auto tokens =
+        sequence.prompt != 0 ? sequence.prompt : static_cast<std::uint32_t>(sequence.tokens.size());
     // Steps with a few rows only, an output each, are not worth it.
     const bool scored = targets_of(sequence) != 0;
     sequence.shared_until = from != 0 && tokens >= from && !scored ? tokens : 0;

@@ -27,6 +27,8 @@ struct Sequence {
     std::vector<std::int32_t> tokens;  ///< prompt, then what was generated
     std::uint32_t computed = 0;        ///< tokens whose K and V every device holds
     Sampling sampling;
+    std::uint32_t prompt =
+        0;  ///< the first of the tokens, if others were generated already; 0: all
     /// Tokens before this one are computed in sequence-parallel steps, also when they are computed
     /// again. Root::settle_kind sets it, with the first step at the latest.
     std::optional<std::uint32_t> shared_until{};

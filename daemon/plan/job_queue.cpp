@@ -51,6 +51,14 @@ const KnownModel* JobQueue::next_model(const mesh::ModelHash& but) const noexcep
     return next;
 }
 
+std::uint32_t JobQueue::interrupted(const mesh::ModelHash& model) const noexcept {
+    std::uint32_t most = 0;
+    for (const Queued& queued : jobs_) {
+        if (queued.model.hash == model) most = std::max(most, queued.interrupted);
+    }
+    return most;
+}
+
 bool JobQueue::has_room(const Job& job, std::uint32_t limit) const {
     if (!job.request.resume_ids.empty()) return true;
     std::size_t waiting = 0, its = 0;
@@ -63,6 +71,7 @@ bool JobQueue::has_room(const Job& job, std::uint32_t limit) const {
 }
 
 void JobQueue::add(Job job, const KnownModel& model, bool load_only) {
+    if (!wants(model.hash)) turns_[model.hash] = ++starts_;  // Others have waited for longer.
     const auto behind = std::upper_bound(jobs_.begin(), jobs_.end(), job.request.priority,
                                          [](std::int32_t priority, const Queued& other) {
                                              return priority < other.job.request.priority;
@@ -207,7 +216,16 @@ JobQueue::GivenUp JobQueue::strike(std::span<const mesh::DeviceId> blamed) {
 }
 
 std::vector<JobId> JobQueue::plan_over() {
-    for (Queued& queued : jobs_) queued.running = false;
+    for (Queued& queued : jobs_) {
+        if (!queued.running) continue;
+        queued.running = false;
+        if (queued.job.request.resume_ids.size() > queued.tokens_before) {
+            queued.strikes = queued.interrupted = 0;
+            queued.struck.clear();
+        } else {
+            ++queued.interrupted;
+        }
+    }
     return drop_if([](const Queued& q) { return q.cancelled; });
 }
 

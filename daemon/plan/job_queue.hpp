@@ -24,10 +24,10 @@ struct LoadingTime {
 };
 
 /// Jobs in order of priority, then of arrival. Those of one model run at a time; which is for the
-/// owner to say. Of these, clients take turns (Generate::client): whoever has the fewest running comes
-/// first, of these who was served longest ago. What has tokens already goes before all others. A job
-/// waits, or it runs; one that runs waits again when its plan is over or parked. Externally
-/// synchronised.
+/// owner to say. Of these, clients take turns (Generate::client): whoever has the fewest running
+/// comes first, of these who was served longest ago. What has tokens already goes before all
+/// others. A job waits, or it runs; one that runs waits again when its plan is over or parked.
+/// Externally synchronised.
 class JobQueue {
   public:
     /// A job that met so many failing plans in a row runs alone, so that the one to blame is found.
@@ -39,6 +39,8 @@ class JobQueue {
     std::size_t size() const noexcept { return jobs_.size(); }
     /// Some job of this model waits or runs.
     bool wants(const mesh::ModelHash& model) const noexcept;
+    /// How often in a row one of its jobs was interrupted before it gave a token, at most.
+    std::uint32_t interrupted(const mesh::ModelHash& model) const noexcept;
     /// Of the models but this one that jobs wait for, the one whose jobs were started longest ago;
     /// null: there is none.
     const KnownModel* next_model(const mesh::ModelHash& but) const noexcept;
@@ -105,6 +107,7 @@ class JobQueue {
         std::size_t place = 0;              // as told last
         Clock::time_point started{};        // of one that runs
         std::size_t tokens_before = 0;      // when it was started
+        std::uint32_t interrupted = 0;      // in a row before it got a token
         std::uint32_t strikes = 0;          // plans in a row that failed before it got a token
         std::set<mesh::DeviceId> struck{};  // who was blamed for those
     };

@@ -53,15 +53,17 @@ std::optional<KnownModel> PlanMember::wanted_file() const {
 }
 
 void PlanMember::on_offer(const mesh::DeviceId& from, PlanOffer offer, mesh::Term term) {
-    auto wrong = check_sender(offer, from, links_.self, term);
-    if (!wrong && parts_.size() == kMaxPlans) wrong = "it holds slices of too many models";
-    if (wrong) {
+    if (const auto wrong = check_sender(offer, from, links_.self, term)) {
         links_.send(from, PlanEnd{offer.plan, *wrong, Fault::none, {}});
         return;
     }
     if (!parts_.empty() && parts_.back().offer.plan.id().term != offer.plan.id().term) abandon();
     // Whoever offers knows of no other plan that is being loaded.
     if (loading()) drop(parts_.end() - 1);
+    if (parts_.size() >= kMaxPlans) {
+        links_.send(from, PlanEnd{offer.plan, "it holds too many models", Fault::none, {}});
+        return;
+    }
     parts_.push_back({std::move(offer)});
     root_ = from;
     reported_percent_ = kNoPercent;
@@ -127,8 +129,13 @@ void PlanMember::load(std::shared_ptr<const OpenModel> model) {
 }
 
 void PlanMember::on_start(const mesh::DeviceId& from, const PlanStart& start) {
+    if (from != root_) return;
     const auto part = find(start.plan.id());
-    if (part == parts_.end() || from != root_ || !part->loaded) return;
+    if (part == parts_.end()) {
+        links_.send(from, PlanEnd{start.plan, "it does not hold this plan", Fault::none, {}});
+        return;
+    }
+    if (!part->loaded) return;
     std::rotate(part, part + 1, parts_.end());
     links_.vocabulary_warning(parts_.back().warning);
     engine_.start(start.plan.id(), start.run == 0 ? start.plan.number : start.run);

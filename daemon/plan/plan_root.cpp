@@ -89,7 +89,8 @@ void PlanRoot::cancel(JobId id) {
             return engine_.cancel(id);
         case JobQueue::Cancelled::dropped:
             fail({id}, ErrorCode::cancelled, "cancelled");
-            return advance();
+            advance();
+            return unload_what_is_due();
     }
 }
 
@@ -103,7 +104,8 @@ void PlanRoot::advance() {
     const bool same_model = plan_.model().hash == wanted.hash;
     if (plan_.state() == State::none) return wait_to_settle() ? void() : begin(wanted);
     if (plan_.state() != State::running) {
-        if (same_model) return;
+        // What starts is loaded: it is parked as soon as it runs.
+        if (same_model || plan_.state() == State::starting) return;
     } else {
         // Devices that failed before are tried again when nothing runs; jobs that could run now do
         // not wait for them.
@@ -185,7 +187,7 @@ void PlanRoot::plan_ahead() {
 // the model would fit no better if another one led, or when nobody took over.
 bool PlanRoot::step_aside(const OpenModel& model, const std::string& why) {
     const bool helps =
-        !stepped_aside_ && fits_another_root(model, rules_, choose(situation()).taking);
+        !stepped_aside_ && fits_another_root(model, rules_, beside_parked(choose(situation())));
     if (!helps) return false;
     stepped_aside_ = true;
     plan_.end();
@@ -274,6 +276,7 @@ void PlanRoot::on_started(mesh::PlanId plan) {
     log::info("plan {} runs after {:.2f} s", plan_.offer().plan.number,
               std::chrono::duration<double>(loaded - begun).count());
     advance();
+    unload_what_is_due();
 }
 
 void PlanRoot::dispatch() {

@@ -20,6 +20,7 @@
 #include "daemon/plan/parked_plans.hpp"
 #include "daemon/plan/plan_life.hpp"
 #include "daemon/plan/plan_links.hpp"
+#include "daemon/plan/plan_member.hpp"
 #include "daemon/plan/planner.hpp"
 #include "daemon/plan/situation.hpp"
 #include "daemon/plan/speed_watch.hpp"

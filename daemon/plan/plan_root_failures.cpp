@@ -90,6 +90,7 @@ void PlanRoot::strike_jobs(const std::string& error, const std::vector<mesh::Dev
 void PlanRoot::fail_jobs(const std::string& error, ErrorCode code) {
     plan_.end();
     fail(jobs_.drop(plan_.model().hash), code, error);
+    unload_what_is_due();
     loop_.post([this] { advance(); });
 }
 

@@ -18,11 +18,13 @@ namespace {
 
 // So that times stay within their range.
 constexpr std::int32_t kLongestKeep = 10 * 365 * 86'400;  // seconds
+constexpr std::uint32_t kMostDoublings = 10;
 
 }  // namespace
 
 // The model at work goes on while jobs want it, until others have waited for the rest of its turn.
-// One that took long to load has a longer one. Requires: there are jobs.
+// One that took long to load has a longer one, and so has one with a job that several turns were
+// too short for: what it computed may be lost each time. Requires: there are jobs.
 KnownModel PlanRoot::whose_turn() {
     const bool none = plan_.state() == PlanLife::State::none;
     const mesh::ModelHash here = none ? mesh::ModelHash() : plan_.model().hash;
@@ -30,9 +32,10 @@ KnownModel PlanRoot::whose_turn() {
     if (none || !jobs_.wants(here)) return *other;
     if (other == nullptr || plan_.state() != PlanLife::State::running) return plan_.model();
     const auto [begun, loaded] = plan_.loading();
+    const auto turn = std::chrono::milliseconds(rules_.models.turn_ms) *
+                      (1 << std::min(jobs_.interrupted(here), kMostDoublings));
     const Loop::Time over =
-        turn_began_ + std::max<Loop::Clock::duration>(
-                          std::chrono::milliseconds(rules_.models.turn_ms), 2 * (loaded - begun));
+        turn_began_ + std::max<Loop::Clock::duration>(turn, 2 * (loaded - begun));
     if (loop_.now() >= over) return *other;
     turn_due_ = loop_.at(
         over, [this] { advance(); }, "another model's turn");
@@ -46,12 +49,13 @@ void PlanRoot::park_plan() {
 
 // Jobs that ran wait for its next turn, with the tokens they have; caches keep their beginnings.
 void PlanRoot::on_parked(mesh::PlanId plan) {
+    if (failures_.reported()) return;  // A device has left it: the verdict ends it.
     if (!plan_.on_parked(plan)) return;
     log::info("plan {} ({}) is parked", plan.number, plan_.model().name);
     PlanLife parked = std::exchange(plan_, {});
     plan_over();
     next_cause_ = PlanCause::model;
-    reshape_ ? end(parked) : parked_.add(std::move(parked));
+    std::exchange(reshape_, false) ? end(parked) : parked_.add(std::move(parked));
     unload_what_is_due();
     advance();
 }
@@ -81,41 +85,45 @@ Situation PlanRoot::beside_parked(Choice choice) const {
 }
 
 // With as much context as alone, or a roomy one, beside the others; else those make room that were
-// not used for longest.
+// not used for longest. Nobody does for a model that does not fit even then.
 Planned PlanRoot::plan_beside_others(const OpenModel& model, const Situation& taking) {
     using Beside = ParkedPlans::Beside;
+    if (parked_.empty()) return plan_model(model, rules_, taking);
     const std::uint32_t most = model.hparams.n_context;
     const std::uint64_t enough = std::min<std::uint64_t>(
         ParkedPlans::kRoomy,
         rules_.models.context == 0 ? most : std::min(rules_.models.context, most));
-    const auto plan = [&](Beside beside) {
+    const auto plan = [&](const ParkedPlans& others, Beside beside) {
         Situation left = taking;
-        parked_.reserve(left.devices, plan_.model().hash, beside, loop_.now());
+        others.reserve(left.devices, plan_.model().hash, beside, loop_.now());
         return plan_model(model, rules_, left);
     };
+    const auto may_go = [&](const PlanLife& parked) { return !pinned(parked.model().hash); };
+    ParkedPlans staying = parked_;
+    staying.take_if(may_go);
+    try {
+        static_cast<void>(plan(staying, Beside::parked));
+    } catch (const std::runtime_error& e) {
+        if (staying.empty()) throw;
+        throw std::runtime_error(
+            fmt::format("{}; others were asked to stay in memory (keep_alive): unload {}", e.what(),
+                        staying.plans().front().model().name));
+    }
     for (;;) {
         for (const Beside beside : {Beside::displaced, Beside::parked}) {
             try {
-                if (Planned planned = plan(beside); planned.offer.kv_positions >= enough) {
-                    return planned;
-                }
+                Planned planned = plan(parked_, beside);
+                const bool fits = planned.offer.kv_positions >= enough &&
+                                  parked_.plans().size() < PlanMember::kMaxPlans;
+                if (fits) return planned;
             } catch (const std::runtime_error&) {
-                if (parked_.empty() && beside == Beside::parked) throw;
+                // Others have to make room.
             }
-            if (parked_.empty()) return plan(Beside::parked);
         }
-        const auto displaced = parked_.displace(
-            [&](const PlanLife& parked) { return !pinned(parked.model().hash); }, loop_.now());
-        if (!displaced) break;
+        const auto displaced = parked_.displace(may_go, loop_.now());
+        if (!displaced) return plan(parked_, Beside::parked);
         log::info("{} leaves the memory to {}", displaced->model().name, plan_.model().name);
         end(*displaced);
-    }
-    try {
-        return plan(Beside::parked);
-    } catch (const std::runtime_error& e) {
-        throw std::runtime_error(
-            fmt::format("{}; others were asked to stay in memory (keep_alive): unload {}", e.what(),
-                        parked_.plans().front().model().name));
     }
 }
 
@@ -161,14 +169,22 @@ void PlanRoot::unload_what_is_due() {
         if (!until) return false;
         if (*until <= now) {
             log::info("{} leaves the memory", plan.model().name);
-            keep_.erase(plan.model().hash);
             return true;
         }
         next = std::min(next.value_or(*until), *until);
         return false;
     };
     end_parked(parked_.take_if(due));
-    if (plan_.state() == PlanLife::State::running && due(plan_)) end_plan();
+    if (plan_.state() == PlanLife::State::running && due(plan_)) {
+        end_plan();
+        loop_.post([this] { advance(); });
+    }
+    // What was said of a model that went, or never came, is over.
+    std::erase_if(keep_, [&](const auto& said) {
+        const auto is_it = [&](const PlanLife& plan) { return plan.model().hash == said.first; };
+        const bool here = plan_.state() != PlanLife::State::none && is_it(plan_);
+        return !here && !jobs_.wants(said.first) && std::ranges::none_of(parked_.plans(), is_it);
+    });
     unload_due_.reset();
     if (!next) return;
     unload_due_ = loop_.at(

@@ -132,6 +132,12 @@ TEST_SUITE("JobQueue") {
         CHECK(queue.next_model(kOther.hash)->name == "three");
         turn(third);
         CHECK(queue.next_model(third.hash)->name == "one");
+        // Whoever comes back is behind those that waited meanwhile.
+        done(1);
+        add(4);
+        CHECK(queue.next_model(third.hash)->name == "two");
+        CHECK(queue.interrupted(kOther.hash) == 1);
+        CHECK(queue.interrupted(kModel.hash) == 0);
     }
 
     TEST_CASE_FIXTURE(Fixture, "jobs that want the model alone are named until they are over") {
@@ -292,15 +298,12 @@ TEST_SUITE("JobQueue") {
         add_of(1, 5);
         add_of(2, 6);
         CHECK(one_by_one() == Ids{4, 6, 2, 5, 3, 1});
-        // It also decides which model is next.
-        add_of(1, 7);
+        // Models have their turns whatever it is.
         add_of(1, 8, 0, kOther);
-        add_of(1, 9, -1, kOther);
-        CHECK(queue.wanted().name == "two");
-        CHECK(start().empty());
+        add_of(1, 7);
         add_of(2, 10, -2);
-        CHECK(queue.wanted().name == "one");
-        CHECK(start() == Ids{10});
+        CHECK(queue.next_model({})->name == "two");
+        CHECK(start() == Ids{10, 7});
     }
 
     TEST_CASE_FIXTURE(Fixture, "what has tokens goes on before others begin") {
