@@ -19,6 +19,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -91,17 +92,19 @@ class Writer {
         std::uint32_t count = 0;
         fields([&](auto&&...) { ++count; }, record);
         packer_.pack_map(count);
-        fields(
-            [&](unsigned key, const char* name, const auto& value, std::size_t limit = kNoLimit,
-                std::size_t each = kNoLimit) {
-                packer_.pack_unsigned_int(key);
-                name_ = name;
-                put(value, limit, each);
-            },
-            record);
+        fields([&](unsigned key, const char* name, const auto& value, std::size_t limit = kNoLimit,
+                   std::size_t each = kNoLimit) { put_field(key, name, value, limit, each); },
+               record);
     }
 
   private:
+    template <typename T>
+    [[gnu::noinline]] void put_field(unsigned key, const char* name, const T& value,
+                                     std::size_t limit, std::size_t each) {
+        packer_.pack_unsigned_int(key);
+        name_ = name;
+        put(value, limit, each);
+    }
     template <std::integral T>
     void put(const T& value, std::size_t, std::size_t) {
         packer_.pack(value);
@@ -231,62 +234,76 @@ class Claims : public msgpack::null_visitor {
     std::optional<Reason> refused_;
 };
 
-/// Reads the fields of one record; the first thing wrong ends it.
+/// Reads the fields of one record; the first thing wrong ends it. What needs not be a template is
+/// none, as there are many records.
 class Reader {
   public:
-    Reader(std::string path, std::optional<DecodeError>& error)
-        : path_(std::move(path)), error_(error) {}
+    /// A field of what `outer` reads; null: a whole message.
+    Reader(const Reader* outer, const char* name, std::optional<DecodeError>& error) noexcept
+        : outer_(outer), name_(name), error_(error) {}
 
     template <Record T>
     void take(const msgpack::object& object, T& record, std::size_t = kNoLimit,
               std::size_t = kNoLimit) {
-        if (object.type != msgpack::type::MAP) return fail("", "is not a map");
-        const msgpack::object_map& map = object.via.map;
-        std::array<const msgpack::object*, kKeysEnd> found{};
-        for (std::uint32_t i = 0; i < map.size; ++i) {
-            const msgpack::object& key = map.ptr[i].key;
-            if (key.type != msgpack::type::POSITIVE_INTEGER) return fail("", "a key is no number");
-            if (key.via.u64 >= kKeysEnd) continue;
-            if (found[key.via.u64] != nullptr) return fail("", "a key comes twice");
-            found[key.via.u64] = &map.ptr[i].val;
-        }
+        Found found{};
+        if (!find(object, found)) return;
         fields(
             [&](unsigned key, const char* name, auto& value, std::size_t limit = kNoLimit,
                 std::size_t each = kNoLimit) {
-                const msgpack::object* field = std::exchange(found[key], nullptr);
-                if (field == nullptr || error_) return;
-                Reader inner(path_ + "." + name, error_);
-                inner.take(*field, value, limit, each);
+                take_field(std::exchange(found[key], nullptr), name, value, limit, each);
             },
             record);
-        for (std::size_t key = 0; key < kFirstOptionalKey; ++key) {
-            if (found[key] != nullptr) {
-                return fail("", "field " + std::to_string(key) +
-                                    " is unknown here: the sender runs a newer version");
-            }
-        }
+        check_unknown(found);
     }
 
   private:
-    void fail(const std::string& where, const std::string& what,
-              Reason reason = Reason::bad_value) {
-        if (!error_) error_ = DecodeError{reason, path_ + where + ": " + what};
+    using Found = std::array<const msgpack::object*, kKeysEnd>;
+
+    [[gnu::noinline]] bool find(const msgpack::object& object, Found& found) {
+        if (object.type != msgpack::type::MAP) return fail("is not a map"), false;
+        const msgpack::object_map& map = object.via.map;
+        for (std::uint32_t i = 0; i < map.size; ++i) {
+            const msgpack::object& key = map.ptr[i].key;
+            if (key.type != msgpack::type::POSITIVE_INTEGER) {
+                return fail("a key is no number"), false;
+            }
+            if (key.via.u64 >= kKeysEnd) continue;
+            if (found[key.via.u64] != nullptr) return fail("a key comes twice"), false;
+            found[key.via.u64] = &map.ptr[i].val;
+        }
+        return true;
+    }
+    [[gnu::noinline]] void check_unknown(const Found& found) {
+        for (std::size_t key = 0; key < kFirstOptionalKey; ++key) {
+            if (found[key] == nullptr) continue;
+            return fail("field " + std::to_string(key) +
+                        " is unknown here: the sender runs a newer version");
+        }
+    }
+    template <typename T>
+    [[gnu::noinline]] void take_field(const msgpack::object* object, const char* name, T& value,
+                                      std::size_t limit, std::size_t each) {
+        if (object == nullptr || error_) return;
+        Reader(this, name, error_).take(*object, value, limit, each);
+    }
+
+    std::string path() const { return outer_ == nullptr ? name_ : outer_->path() + "." + name_; }
+    [[gnu::noinline]] void fail(std::string_view what, Reason reason = Reason::bad_value) {
+        if (!error_) error_ = DecodeError{reason, path().append(": ").append(what)};
     }
     void too_long(std::size_t size, std::size_t limit) {
-        fail("", std::to_string(size) + " long, at most " + std::to_string(limit),
-             Reason::too_large);
+        fail(std::to_string(size) + " long, at most " + std::to_string(limit), Reason::too_large);
     }
 
     void take(const msgpack::object& object, bool& value, std::size_t, std::size_t) {
-        if (object.type != msgpack::type::BOOLEAN) return fail("", "is not a boolean");
+        if (object.type != msgpack::type::BOOLEAN) return fail("is not a boolean");
         value = object.via.boolean;
     }
     template <std::unsigned_integral T>
     void take(const msgpack::object& object, T& value, std::size_t, std::size_t) {
         if (object.type != msgpack::type::POSITIVE_INTEGER ||
             object.via.u64 > std::numeric_limits<T>::max()) {
-            return fail("",
-                        "is no number from 0 to " + std::to_string(std::numeric_limits<T>::max()));
+            return fail("is no number from 0 to " + std::to_string(std::numeric_limits<T>::max()));
         }
         value = static_cast<T>(object.via.u64);
     }
@@ -296,7 +313,7 @@ class Reader {
             object.type == msgpack::type::POSITIVE_INTEGER && object.via.u64 <= Limits::max();
         const bool negative =
             object.type == msgpack::type::NEGATIVE_INTEGER && object.via.i64 >= Limits::min();
-        if (!positive && !negative) return fail("", "is not a 32-bit integer");
+        if (!positive && !negative) return fail("is not a 32-bit integer");
         value = static_cast<std::int32_t>(object.via.i64);
     }
     template <std::floating_point T>
@@ -315,11 +332,11 @@ class Reader {
                 wide = static_cast<double>(object.via.i64);
                 break;
             default:
-                return fail("", "is not a number");
+                return fail("is not a number");
         }
         // Compared in double: converting a double beyond float's range is undefined.
         if (!(std::abs(wide) <= static_cast<double>(std::numeric_limits<T>::max()))) {
-            return fail("", "is not a finite number");
+            return fail("is not a finite number");
         }
         value = static_cast<T>(wide);
     }
@@ -329,13 +346,13 @@ class Reader {
         if (object.type != msgpack::type::POSITIVE_INTEGER ||
             object.via.u64 < static_cast<std::uint64_t>(EnumRange<T>::first) ||
             object.via.u64 > static_cast<std::uint64_t>(EnumRange<T>::last)) {
-            return fail("", "is not one of the known values");
+            return fail("is not one of the known values");
         }
         value = static_cast<T>(object.via.u64);
     }
     void take(const msgpack::object& object, std::vector<std::byte>& bytes, std::size_t limit,
               std::size_t) {
-        if (object.type != msgpack::type::BIN) return fail("", "is not binary");
+        if (object.type != msgpack::type::BIN) return fail("is not binary");
         if (object.via.bin.size > limit) return too_long(object.via.bin.size, limit);
         const auto* first = reinterpret_cast<const std::byte*>(object.via.bin.ptr);
         bytes.assign(first, first + object.via.bin.size);
@@ -344,19 +361,19 @@ class Reader {
     void take(const msgpack::object& object, std::array<std::uint8_t, N>& bytes, std::size_t,
               std::size_t) {
         if (object.type != msgpack::type::BIN || object.via.bin.size != N) {
-            return fail("", "is not " + std::to_string(N) + " bytes");
+            return fail("is not " + std::to_string(N) + " bytes");
         }
         std::copy_n(reinterpret_cast<const std::uint8_t*>(object.via.bin.ptr), N, bytes.begin());
     }
     void take(const msgpack::object& object, std::string& text, std::size_t limit, std::size_t) {
-        if (object.type != msgpack::type::STR) return fail("", "is not a string");
+        if (object.type != msgpack::type::STR) return fail("is not a string");
         if (object.via.str.size > limit) return too_long(object.via.str.size, limit);
         text.assign(object.via.str.ptr, object.via.str.size);
     }
     template <typename T>
     void take(const msgpack::object& object, std::vector<T>& list, std::size_t limit,
               std::size_t each) {
-        if (object.type != msgpack::type::ARRAY) return fail("", "is not an array");
+        if (object.type != msgpack::type::ARRAY) return fail("is not an array");
         const msgpack::object_array& array = object.via.array;
         if (array.size > limit) return too_long(array.size, limit);
         list.resize(array.size);
@@ -366,7 +383,7 @@ class Reader {
     }
     void take(const msgpack::object& object, std::map<std::int32_t, float>& map, std::size_t limit,
               std::size_t) {
-        if (object.type != msgpack::type::MAP) return fail("", "is not a map");
+        if (object.type != msgpack::type::MAP) return fail("is not a map");
         const msgpack::object_map& entries = object.via.map;
         if (entries.size > limit) return too_long(entries.size, limit);
         for (std::uint32_t i = 0; i < entries.size && !error_; ++i) {
@@ -374,11 +391,12 @@ class Reader {
             float value = 0;
             take(entries.ptr[i].key, key, kNoLimit, kNoLimit);
             take(entries.ptr[i].val, value, kNoLimit, kNoLimit);
-            if (!map.emplace(key, value).second) return fail("", "a key comes twice");
+            if (!map.emplace(key, value).second) return fail("a key comes twice");
         }
     }
 
-    std::string path_;
+    const Reader* const outer_;
+    const char* const name_;
     std::optional<DecodeError>& error_;
 };
 
@@ -419,7 +437,7 @@ template <typename Variant, std::size_t... I>
 bool take_body(const msgpack::object& object, std::uint64_t index, const char* name,
                Variant& variant, std::optional<DecodeError>& error, std::index_sequence<I...>) {
     const auto take = [&](auto& body) {
-        Reader(name, error).take(object, body);
+        Reader(nullptr, name, error).take(object, body);
         return true;
     };
     return ((index == I && take(variant.template emplace<I>())) || ...);
