@@ -124,7 +124,8 @@ int rm(const Common& common, const std::string& name) {
         } else if (!common.quiet) {
             session.output().write(fmt::format(
                 "{} is removed{}.\n", one_line(info.name),
-                info.loaded ? "; it stays in memory until another model is loaded" : ""));
+                info.loaded ? "; it stays in memory until it is unloaded, or another needs the room"
+                            : ""));
         }
     } catch (const Stopped&) {
         return session.code();

@@ -183,7 +183,12 @@ test('how long a model stays is taken in every form', async () => {
     }
     const loaded = await client.generate({ model, keep_alive: '5m' });
     assert.equal(loaded.done_reason, 'load');
-    await assert.rejects(client.generate({ model, keep_alive: 0 }), refusal(400, /keep_alive/));
+    const names = async () => (await client.ps()).models.map(({ name }) => name);
+    assert.equal((await names()).length, 1);
+    const gone = await client.generate({ model, keep_alive: 0 });
+    assert.equal(gone.done_reason, 'unload');
+    assert.deepEqual(await names(), []);
+    await assert.rejects(client.generate({ model, keep_alive: 'soon' }), refusal(400, /keep_alive/));
 });
 
 test('every option that the client knows is taken', async () => {

@@ -186,7 +186,8 @@ class AddTest(unittest.TestCase):
         client.communicate()
         wait_for("idle", lambda: not self.device.status()["running"])
         self.assertEqual(self.device.shoal("rm", "slow").stdout,
-                         "slow is removed; it stays in memory until another model is loaded.\n")
+                         "slow is removed; it stays in memory until it is unloaded, or another "
+                         "needs the room.\n")
         self.assertEqual(self.device.shoal("run", "--raw", "slow", "x").returncode, 4)
 
 

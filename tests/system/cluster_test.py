@@ -1,8 +1,10 @@
 """Several real daemons on one machine: one cluster, one answer, whatever is lost on the way."""
 
+import http.client
 import json
 import os
 import pathlib
+import select
 import shutil
 import subprocess
 import sys
@@ -319,21 +321,22 @@ class HttpTest(unittest.TestCase):
 
     def test_a_full_queue_says_when_to_come_again(self):
         device = self.cluster.devices[0]
-        clients = [device.popen("run", "--raw", "slow", "--ignore-eos", "--", "x") for _ in range(8)]
-        try:
-            # A request that came before would wait behind them all.
-            wait_for("requests wait", lambda: device.status()["queued"] == 2)
+        body = json.dumps({"model": "slow", "prompt": "x", "max_tokens": 3000, "stream": True})
+        clients = []
 
-            def busy():
-                status, headers, _ = device.http("POST", "/v1/completions",
-                                                 {"model": "tiny", "prompt": "x", "max_tokens": 1})
-                return status == 503 and "Retry-After" in headers
+        def busy():
+            client = http.client.HTTPConnection("127.0.0.1", device.http_port(), timeout=PATIENCE)
+            clients.append(client)
+            client.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
+            if not select.select([client.sock], [], [], 0.2)[0]:
+                return False  # It waits.
+            answer = client.getresponse()
+            return answer.status == 503 and "Retry-After" in answer.headers
+        try:
             wait_for("the queue is full", busy)
         finally:
             for client in clients:
-                client.terminate()
-            for client in clients:
-                client.communicate(timeout=PATIENCE)
+                client.close()
         wait_for("nothing runs", lambda: device.status()["running"] == 0)
 
     def test_a_client_that_goes_away_cancels(self):

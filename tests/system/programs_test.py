@@ -331,10 +331,10 @@ class OpenWebUiOllama(OllamaProgram):
             self.reads(answer, {"embeddings": [VECTOR]})
             self.assertEqual(len(answer["embeddings"]), 2)
 
-    def test_unloading_is_refused_with_a_reason(self):
-        error = self.json("POST", "/api/generate",
-                          {"model": TAGGED, "keep_alive": 0, "prompt": ""}, 400)
-        self.reads(error, {"error": str})
+    def test_unload(self):
+        answer = self.json("POST", "/api/generate",
+                           {"model": TAGGED, "keep_alive": 0, "prompt": "", "stream": False})
+        self.reads(answer, {"done": True, "done_reason": "unload"})
 
 
 class OpenWebUiOpenAI(OpenAIProgram):

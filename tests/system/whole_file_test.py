@@ -86,7 +86,8 @@ class WholeFileTest(unittest.TestCase):
 
             # Removed, it does not come back by itself; now it could not even be had from the first.
             self.assertEqual(one.shoal("rm", "tiny").stdout,
-                             "tiny is removed; it stays in memory until another model is loaded.\n")
+                             "tiny is removed; it stays in memory until it is unloaded, or "
+                             "another needs the room.\n")
             self.assertEqual(has.shoal("rm", "tiny").returncode, 0)
             wait_for("known", lambda: holders(cluster.root(), "tiny") == 1)
             self.assertEqual(one.run("tiny", PROMPT, 20), self.expected)

@@ -301,7 +301,7 @@ TEST_SUITE("Engine") {
     }
 
     TEST_CASE_FIXTURE(Fixture, "a plan is parked, another serves, and it goes on where it was") {
-        constexpr std::uint32_t kTokens = by_speed(3000, 300);
+        constexpr std::uint32_t kTokens = by_speed(3000, 1000);
         serve(1, 60'000);
         auto request = greedy("hello", kTokens);
         request.ignore_eos = true;

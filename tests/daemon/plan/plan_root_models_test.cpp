@@ -17,7 +17,7 @@ using namespace mesh::messages;
 
 namespace {
 
-constexpr std::uint32_t kManyTokens = by_speed(15'000, 600);
+constexpr std::uint32_t kManyTokens = by_speed(15'000, 6000);
 
 struct Fixture {
     SmallDaemon::Options options;
