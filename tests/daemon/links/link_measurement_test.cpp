@@ -83,12 +83,13 @@ TEST_SUITE("link measurement") {
         CHECK_FALSE(both.second.figures);
         REQUIRE(both.first.figures);
         const LinkFigures& f = *both.first.figures;
-        // Sleeping takes longer than it was asked for, on a machine with other work by far.
+        // Sleeping takes longer than it was asked for, on a machine with other work by far, and what
+        // was late then comes at once.
         CHECK(f.exchange_seconds >= 500e-6);
         CHECK(f.out_bytes_per_second > 20e6 / 4);
-        CHECK(f.out_bytes_per_second < 20e6 * 1.5);
+        CHECK(f.out_bytes_per_second < 20e6 * 3);
         CHECK(f.in_bytes_per_second > 5e6 / 4);
-        CHECK(f.in_bytes_per_second < 5e6 * 1.5);
+        CHECK(f.in_bytes_per_second < 5e6 * 3);
     }
 
     TEST_CASE("a link of any speed is measured soon") {
