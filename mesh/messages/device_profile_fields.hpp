@@ -3,7 +3,7 @@
 #pragma once
 
 #include "mesh/messages/device_profile.hpp"
-#include "mesh/messages/record_codec.hpp"
+#include "mesh/messages/record.hpp"
 
 namespace shoal::mesh::messages {
 

@@ -2,7 +2,8 @@
 
 #include <stdexcept>
 
-#include "mesh/messages/record_codec.hpp"
+#include "mesh/messages/record_reader.hpp"
+#include "mesh/messages/record_writer.hpp"
 
 namespace shoal::mesh::messages {
 

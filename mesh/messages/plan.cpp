@@ -3,7 +3,8 @@
 #include <stdexcept>
 
 #include "mesh/messages/device_profile_fields.hpp"
-#include "mesh/messages/record_codec.hpp"
+#include "mesh/messages/record_reader.hpp"
+#include "mesh/messages/record_writer.hpp"
 #include "mesh/messages/warning_fields.hpp"
 
 namespace shoal::mesh::messages {

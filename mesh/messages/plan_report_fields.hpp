@@ -2,7 +2,7 @@
 #pragma once
 
 #include "mesh/messages/plan_report.hpp"
-#include "mesh/messages/record_codec.hpp"
+#include "mesh/messages/record.hpp"
 #include "mesh/messages/requests.hpp"
 
 namespace shoal::mesh::messages {

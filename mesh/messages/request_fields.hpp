@@ -5,7 +5,7 @@
 
 #include "mesh/messages/device_profile_fields.hpp"
 #include "mesh/messages/plan_report_fields.hpp"
-#include "mesh/messages/record_codec.hpp"
+#include "mesh/messages/record.hpp"
 #include "mesh/messages/requests.hpp"
 #include "mesh/messages/warning_fields.hpp"
 

@@ -3,7 +3,8 @@
 #include <array>
 #include <stdexcept>
 
-#include "mesh/messages/record_codec.hpp"
+#include "mesh/messages/record_reader.hpp"
+#include "mesh/messages/record_writer.hpp"
 #include "mesh/messages/request_fields.hpp"
 
 namespace shoal::mesh::messages {

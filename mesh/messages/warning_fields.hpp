@@ -1,7 +1,7 @@
 // The fields of a warning on the wire, in announcements and in status. Private to the codecs.
 #pragma once
 
-#include "mesh/messages/record_codec.hpp"
+#include "mesh/messages/record.hpp"
 #include "mesh/messages/warning.hpp"
 
 namespace shoal::mesh::messages {
