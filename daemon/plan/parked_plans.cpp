@@ -64,7 +64,7 @@ std::optional<PlanLife> ParkedPlans::displace(const std::function<bool(const Pla
     return plan;
 }
 
-bool ParkedPlans::is_parked(const mesh::ModelHash& model) const {
+bool ParkedPlans::contains(const mesh::ModelHash& model) const noexcept {
     return std::ranges::any_of(plans_, [&](const auto& p) { return p.model().hash == model; });
 }
 
@@ -75,7 +75,7 @@ void ParkedPlans::reserve(std::vector<Candidate>& devices, const mesh::ModelHash
         std::uint64_t others = 0;
         for (const PlanLife& plan : plans_) others += taken(plan, id);
         for (const auto& [hash, displaced] : displaced_) {
-            if (beside == Beside::parked || hash == model || is_parked(hash)) continue;
+            if (beside == Beside::parked || hash == model || contains(hash)) continue;
             if (displaced.times < kOften || now - displaced.last > kLately) continue;
             const auto it = displaced.needs.find(id);
             if (it != displaced.needs.end()) others += it->second;

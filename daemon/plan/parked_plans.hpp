@@ -20,6 +20,7 @@ class ParkedPlans {
     using Time = PlanLife::Time;
 
     bool empty() const noexcept { return plans_.empty(); }
+    bool contains(const mesh::ModelHash& model) const noexcept;
     std::span<const PlanLife> plans() const noexcept { return plans_; }
 
     /// Requires: its state is parked.
@@ -53,8 +54,6 @@ class ParkedPlans {
         Time last;
         std::map<mesh::DeviceId, std::uint64_t> needs;  // bytes of each device
     };
-
-    bool is_parked(const mesh::ModelHash& model) const;
 
     std::vector<PlanLife> plans_;  // the one used last is the last
     std::map<mesh::ModelHash, Displaced> displaced_;

@@ -29,10 +29,11 @@ struct PlanDeviceState {
 ///
 ///        open          offer         last on_loaded         on_started
 ///   none ----> opening -----> loading ------------> starting ----------> running
-///    ^            |              |                   |    ^                 | park
-///    +--- end ----+--------------+---- ...  ---------+    |                 v
-///    |                                                    +--- parked <- parking
-///    +---------------------------------------------------------- +
+///    ^            |              |                   |    ^                |  | park
+///    |            |              |                   | start_again         |  v
+///    |            |              |                   |    +-- parked <---- | parking
+///    |            |              |                   |          |  on_parked  |
+///    +--- end ----+--------------+-------------------+----------+----------+--+
 ///
 /// What devices say of another plan, or when it is too late, changes nothing.
 class PlanLife {

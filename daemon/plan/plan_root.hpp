@@ -105,6 +105,7 @@ class PlanRoot {
         if (plan_.offered()) next_cause_ = cause;
     }
     void end(const PlanLife& plan);
+    void tell(const PlanLife& plan, const mesh::messages::PlanMessage& message);
     void plan_over();
 
     // Models that take turns, and what of them stays in memory (plan_root_models.cpp).

@@ -73,8 +73,7 @@ bool PlanRoot::start_again(const KnownModel& model) {
     }
     plan_.start_again(loop_.now());
     links_->planned(PlanCause::turn);
-    const PlanStart start{plan_.offer().plan, next_plan_++};
-    for (const auto& [id, device] : plan_.devices()) links_->send(id, start);
+    tell(plan_, PlanStart{plan_.offer().plan, next_plan_++});
     return true;
 }
 
@@ -89,27 +88,26 @@ Situation PlanRoot::beside_parked(Choice choice) const {
 Planned PlanRoot::plan_beside_others(const OpenModel& model, const Situation& taking) {
     using Beside = ParkedPlans::Beside;
     if (parked_.empty()) return plan_model(model, rules_, taking);
-    const std::uint32_t most = model.hparams.n_context;
-    const std::uint64_t enough = std::min<std::uint64_t>(
-        ParkedPlans::kRoomy,
-        rules_.models.context == 0 ? most : std::min(rules_.models.context, most));
+    const std::uint64_t enough = std::min(ParkedPlans::kRoomy, wanted_context(model, rules_));
     const auto plan = [&](const ParkedPlans& others, Beside beside) {
         Situation left = taking;
         others.reserve(left.devices, plan_.model().hash, beside, loop_.now());
         return plan_model(model, rules_, left);
     };
     const auto may_go = [&](const PlanLife& parked) { return !pinned(parked.model().hash); };
-    ParkedPlans staying = parked_;
-    staying.take_if(may_go);
-    try {
-        static_cast<void>(plan(staying, Beside::parked));
-    } catch (const std::runtime_error& e) {
-        if (staying.empty()) throw;
-        throw std::runtime_error(
-            fmt::format("{}; others were asked to stay in memory (keep_alive): unload {}", e.what(),
-                        staying.plans().front().model().name));
-    }
-    for (;;) {
+    const auto check_it_fits = [&] {
+        ParkedPlans staying = parked_;
+        staying.take_if(may_go);
+        try {
+            static_cast<void>(plan(staying, Beside::parked));
+        } catch (const std::runtime_error& e) {
+            if (staying.empty()) throw;
+            throw std::runtime_error(
+                fmt::format("{}; others were asked to stay in memory (keep_alive): unload {}",
+                            e.what(), staying.plans().front().model().name));
+        }
+    };
+    for (bool first = true;; first = false) {
         for (const Beside beside : {Beside::displaced, Beside::parked}) {
             try {
                 Planned planned = plan(parked_, beside);
@@ -120,6 +118,7 @@ Planned PlanRoot::plan_beside_others(const OpenModel& model, const Situation& ta
                 // Others have to make room.
             }
         }
+        if (first) check_it_fits();
         const auto displaced = parked_.displace(may_go, loop_.now());
         if (!displaced) return plan(parked_, Beside::parked);
         log::info("{} leaves the memory to {}", displaced->model().name, plan_.model().name);
@@ -134,15 +133,7 @@ void PlanRoot::end_parked(std::vector<PlanLife> plans) {
 // ---- what stays ----
 
 void PlanRoot::keep(const mesh::ModelHash& model, std::int32_t seconds) {
-    const auto is_it = [&](const PlanLife& plan) {
-        return plan.state() != PlanLife::State::none && plan.model().hash == model;
-    };
     if (seconds == mesh::messages::kKeepAsSet) return;
-    // One that is not there cannot go.
-    if (seconds == 0 && !jobs_.wants(model) && !is_it(plan_) &&
-        std::ranges::none_of(parked_.plans(), is_it)) {
-        return;
-    }
     keep_[model] = std::clamp(seconds, -1, kLongestKeep);
     unload_what_is_due();
 }
@@ -181,9 +172,9 @@ void PlanRoot::unload_what_is_due() {
     }
     // What was said of a model that went, or never came, is over.
     std::erase_if(keep_, [&](const auto& said) {
-        const auto is_it = [&](const PlanLife& plan) { return plan.model().hash == said.first; };
-        const bool here = plan_.state() != PlanLife::State::none && is_it(plan_);
-        return !here && !jobs_.wants(said.first) && std::ranges::none_of(parked_.plans(), is_it);
+        const mesh::ModelHash& model = said.first;
+        const bool here = plan_.state() != PlanLife::State::none && plan_.model().hash == model;
+        return !here && !parked_.contains(model) && !jobs_.wants(model);
     });
     unload_due_.reset();
     if (!next) return;
@@ -193,6 +184,7 @@ void PlanRoot::unload_what_is_due() {
 
 std::vector<LoadedModel> PlanRoot::loaded() const {
     std::vector<LoadedModel> out;
+    const Loop::Time now = loop_.now();
     const auto add = [&](const PlanLife& plan, bool at_work) {
         LoadedModel& model = out.emplace_back();
         model.name = plan.model().name;
@@ -203,10 +195,9 @@ std::vector<LoadedModel> PlanRoot::loaded() const {
             model.weight_bytes += device.held.weights;
             model.kv_bytes += device.held.kv_cache;
         }
-        const auto until = kept_until(plan);
         model.pinned = pinned(plan.model().hash);
-        if (until) {
-            const auto left = std::max(*until, loop_.now()) - loop_.now();
+        if (const auto until = kept_until(plan)) {
+            const auto left = std::max(*until, now) - now;
             model.unloads_after = std::chrono::duration<double>(left).count();
         }
     };

@@ -223,6 +223,11 @@ LeftOut why_left_out(const mesh::Member& member, const std::string& model,
 
 }  // namespace
 
+std::uint64_t wanted_context(const OpenModel& model, const PlanRules& rules) noexcept {
+    const std::uint32_t most = model.hparams.n_context;
+    return rules.models.context == 0 ? most : std::min(rules.models.context, most);
+}
+
 PlanDraft draft_plan(const OpenModel& model, const PlanRules& rules, const Situation& taking) {
     const model::Hparams& hp = model.hparams;
     const model::GgufHeader& header = model.source->header();
@@ -234,8 +239,7 @@ PlanDraft draft_plan(const OpenModel& model, const PlanRules& rules, const Situa
 
     const kernels::KvType kv = kv_type(rules.models.kv, header, hp);
     PlanOffer& offer = draft.offer = frame_of(model, rules.models, kv);
-    const std::uint64_t wanted =
-        rules.models.context == 0 ? hp.n_context : std::min(rules.models.context, hp.n_context);
+    const std::uint64_t wanted = wanted_context(model, rules);
     draft.cluster = cluster_of(devices, rules.plan, taking.links);
     planner::Terms& terms = draft.terms;
     terms.form = {double(row_bytes(offer, hp.dim)) / hp.dim,

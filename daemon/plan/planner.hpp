@@ -30,6 +30,9 @@ struct PlanDraft {
 /// does not fit the settings.
 PlanDraft draft_plan(const OpenModel& model, const PlanRules& rules, const Situation& taking);
 
+/// Positions that a plan has where memory allows it: the model's own, or the settings'.
+std::uint64_t wanted_context(const OpenModel& model, const PlanRules& rules) noexcept;
+
 /// An offer without plan and model, and who has no part in it.
 struct Planned {
     mesh::messages::PlanOffer offer;

@@ -85,6 +85,23 @@ double difference(const std::vector<float>& a, const std::vector<float>& b) {
 
 }  // namespace
 
+TEST_CASE("whether rows are shared out follows from the prompt, however much was generated") {
+    const MadeModel model(shaped("llama", "f32", 128, 4, 2));
+    LocalCluster cluster(*model.file, sharing(options(2), 40));
+    cluster.run_plan([&](exec::Root& root) {
+        const auto shared = [&](std::uint32_t prompt) {
+            exec::Sequence sequence;
+            sequence.tokens = prompt_of(60);
+            sequence.prompt = prompt;
+            root.settle_kind(sequence);
+            return sequence.shared_until;
+        };
+        CHECK(shared(0) == 60);
+        CHECK(shared(50) == 50);
+        CHECK(shared(39) == 0);
+    });
+}
+
 TEST_CASE("rows shared out give the bits of one device, for every architecture") {
     // As many KV heads as heads, one for all heads, heads wider together than the model, experts,
     // biases, norms of q and k; devices without heads.

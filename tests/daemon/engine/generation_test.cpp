@@ -159,6 +159,15 @@ TEST_SUITE("Generation") {
         }
     }
 
+    TEST_CASE("what was generated before is no part of the prompt") {
+        CHECK(begun(with_ids({1, 2, 3}, 9))->sequence().prompt == 0);
+        auto request = with_ids({1, 2, 3}, 9);
+        request.resume_ids = {4, 5};
+        const auto resumed = begun(std::move(request));
+        CHECK(resumed->sequence().tokens.size() == 5);
+        CHECK(resumed->sequence().prompt == 3);
+    }
+
     TEST_CASE("a stop gives up the prompt and the replay") {
         std::stop_source source;
         source.request_stop();
