@@ -137,6 +137,9 @@ std::string why_text(const planner::Report& report, const Terminal& terminal) {
             "ms, which is not built.",
             -report.sharing_kv * 1e3);
     }
+    if (report.overlap) {
+        text += " Large steps compute in two halves, each while what the other sends is under way.";
+    }
     return wrapped(terminal, text, 0) + '\n' + sharing_text(report, terminal);
 }
 
@@ -274,6 +277,7 @@ std::string plan_json(const planner::Report& report) {
           {"between", t.between},
           {"exchange", t.exchange}}},
         {"rows_shared_from", report.sharing ? report.sharing->from : 0},
+        {"overlap", report.overlap},
         {"sharing_kv_seconds", report.sharing_kv},
         {"devices", std::move(devices)}};
     return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
@@ -322,6 +326,7 @@ planner::Report report_of(const mesh::messages::PlanReply& reply) {
             sharing.whole_bytes.push_back(d.whole_bytes);
         }
     }
+    report.overlap = reply.overlap;
     const mesh::messages::PlanSeconds& t = reply.token;
     report.token.attention = t.attention;
     report.token.ffn = t.ffn;

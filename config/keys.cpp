@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kKvNames = {"auto", "f32", "f16", "q8_0"};
 constexpr std::array<std::string_view, 3> kPrefillNames = {"auto", "tensor", "sequence"};
+constexpr std::array<std::string_view, 3> kOverlapNames = {"auto", "always", "never"};
 constexpr std::array<std::string_view, 2> kWholeFileNames = {"auto", "never"};
 constexpr std::array<std::string_view, 5> kCollectivesNames = {"auto", "q8_0", "q16", "f16", "f32"};
 constexpr std::array<std::string_view, 2> kEncryptNames = {"data", "control"};
@@ -19,7 +20,7 @@ constexpr std::array<std::string_view, 2> kDataTransportNames = {"zmtp", "libzmq
 constexpr std::array<std::string_view, 4> kLogNames = {"error", "warn", "info", "debug"};
 
 /// What a daemon that runs takes from its file when it is told to: whole sections, and keys.
-constexpr std::array<std::string_view, 13> kLive = {"plan",
+constexpr std::array<std::string_view, 14> kLive = {"plan",
                                                     "log",
                                                     "models.directories",
                                                     "models.default",
@@ -27,6 +28,7 @@ constexpr std::array<std::string_view, 13> kLive = {"plan",
                                                     "models.kv",
                                                     "models.collectives",
                                                     "models.prefill",
+                                                    "models.overlap",
                                                     "models.whole_file",
                                                     "models.batch_tokens",
                                                     "models.queue",
@@ -232,6 +234,11 @@ constexpr std::array kKeys = {
            "tokens; sequence: each takes some tokens through whole layers, which moves far fewer "
            "bytes, but needs the model's file and memory for it on those that do. auto: what is "
            "predicted to be quicker, by length. The root's choice counts."),
+    choice(
+        "models.overlap", models<&M::overlap>, kOverlapNames,
+        "Whether large steps of several devices compute in two halves, each while what the other "
+        "sends is under way. auto: where that is predicted to be quicker, as on slow networks. "
+        "The root's choice counts."),
     choice("models.whole_file", models<&M::whole_file>, kWholeFileNames,
            "Whether this device fetches the file of a model of which it computes a part, from one "
            "that has it, where long prompts would be quicker for it (see prefill): into the first "

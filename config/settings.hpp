@@ -13,6 +13,8 @@ namespace shoal::config {
 enum class KvType : std::uint8_t { automatic, f32, f16, q8_0 };
 /// How several devices share a prompt.
 enum class Prefill : std::uint8_t { automatic, tensor, sequence };
+/// Whether large steps compute in two halves, in turns.
+enum class Overlap : std::uint8_t { automatic, always, never };
 /// Whether files of models are fetched from other devices.
 enum class WholeFile : std::uint8_t { automatic, never };
 /// The form in which partial sums travel between devices.
@@ -71,6 +73,7 @@ struct ModelSettings {
     KvType kv = KvType::automatic;
     Collectives collectives = Collectives::automatic;
     Prefill prefill = Prefill::automatic;
+    Overlap overlap = Overlap::automatic;
     WholeFile whole_file = WholeFile::automatic;
     std::uint32_t batch_tokens = 256;      ///< rows of one prefill step
     std::uint32_t parallel = 16;           ///< requests that are computed together

@@ -25,7 +25,7 @@ std::uint64_t AllReduce::bytes(std::uint32_t dim, std::uint32_t max_rows, std::u
     return max_rows * row + (scatters ? max_rows * row / 2 + 2 * threads * row : 0);
 }
 
-Status AllReduce::exchange(Collective& collective, ThreadPool& pool, std::size_t rows,
+Status AllReduce::exchange(LayerCollective& collective, ThreadPool& pool, std::size_t rows,
                            const float* partial) {
     // A single device's partial is the sum: quantising it would only lose digits.
     alone_ = collective.size() == 1 ? partial : nullptr;
@@ -38,7 +38,7 @@ Status AllReduce::exchange(Collective& collective, ThreadPool& pool, std::size_t
                       : gather(collective, pool, rows, partial);
 }
 
-Status AllReduce::gather(Collective& collective, ThreadPool& pool, std::size_t rows,
+Status AllReduce::gather(LayerCollective& collective, ThreadPool& pool, std::size_t rows,
                          const float* partial) {
     if (partial != nullptr) {
         pool.run(rows, kRowChunk, [&](std::size_t begin, std::size_t end) {
@@ -67,7 +67,7 @@ void AllReduce::cut(std::uint32_t rank, std::uint32_t devices) {
     own_sums_.resize(max_rows_ * code_.bytes(width(own_)));
 }
 
-Status AllReduce::scatter(Collective& collective, ThreadPool& pool, std::size_t rows,
+Status AllReduce::scatter(LayerCollective& collective, ThreadPool& pool, std::size_t rows,
                           const float* partial) {
     if (partial != nullptr) {
         pool.run(rows, kRowChunk, [&](std::size_t begin, std::size_t end) {

@@ -32,7 +32,7 @@ class AllReduce {
     /// Give every device what the sums of all devices' partial sums need: partial (rows, dim), not
     /// written before the last add(). Null when this device's share is empty; it then sends an
     /// empty payload, which adds nothing. The first call on a collective may allocate.
-    Status exchange(Collective& collective, ThreadPool& pool, std::size_t rows,
+    Status exchange(LayerCollective& collective, ThreadPool& pool, std::size_t rows,
                     const float* partial);
 
     /// x += the sums of the last exchange, of payloads as every device decodes them, its own too.
@@ -46,8 +46,9 @@ class AllReduce {
     std::size_t row_bytes() const noexcept { return row_bytes_; }
 
   private:
-    Status gather(Collective& collective, ThreadPool& pool, std::size_t rows, const float* partial);
-    Status scatter(Collective& collective, ThreadPool& pool, std::size_t rows,
+    Status gather(LayerCollective& collective, ThreadPool& pool, std::size_t rows,
+                  const float* partial);
+    Status scatter(LayerCollective& collective, ThreadPool& pool, std::size_t rows,
                    const float* partial);
     void cut(std::uint32_t rank, std::uint32_t devices);
     void encode_parts(const float* partial, std::size_t rows, std::size_t begin,

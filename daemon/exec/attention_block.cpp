@@ -121,7 +121,7 @@ void AttentionBlock::attend(std::uint32_t layer, Workspace& ws) noexcept {
 }
 
 Status AttentionBlock::project_back(const WeightsView& w, Residual& x, Workspace& ws,
-                                    Collective& collective) {
+                                    LayerCollective& collective) {
     if (ws.q_dim == 0) return x.add(collective, nullptr);
     const Matrix& wo = w[attn_output];
     const std::size_t cols = wo.cols;

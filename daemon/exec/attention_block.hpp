@@ -46,7 +46,8 @@ class AttentionBlock {
     void attend(std::uint32_t layer, Workspace& ws) noexcept;
 
     /// x += wo @ ws.attended.
-    Status project_back(const WeightsView& w, Residual& x, Workspace& ws, Collective& collective);
+    Status project_back(const WeightsView& w, Residual& x, Workspace& ws,
+                        LayerCollective& collective);
 
   private:
     void rotate(float* heads, std::size_t n, std::size_t row, const float* norm,

@@ -16,16 +16,14 @@ enum class [[nodiscard]] Status : std::uint8_t{
     malformed,  ///< a message of another device makes no sense: versions differ
 };
 
-/// Exchanges bytes among the devices of a plan. All ranks make the same calls in the same order.
-/// Owned by the thread that runs the steps. Views stay valid until the next call.
-class Collective {
+/// Exchanges bytes among the devices of a plan, for the layers of a step. All ranks make the same
+/// calls in the same order. Owned by the thread that runs the steps. Views stay valid until the
+/// next call.
+class LayerCollective {
   public:
-    virtual ~Collective() = default;
+    virtual ~LayerCollective() = default;
     virtual std::uint32_t rank() const noexcept = 0;
     virtual std::uint32_t size() const noexcept = 0;
-    /// What is computed until the next broadcast is not shared out as the slices are, and so says
-    /// nothing of whose device is slow.
-    virtual void uneven() noexcept {}
     /// Everyone's payload to everyone, in rank order; sizes may differ.
     virtual Status all_gather(std::span<const std::byte> mine,
                               std::vector<std::span<const std::byte>>& theirs) = 0;
@@ -33,6 +31,14 @@ class Collective {
     /// mine[rank()]. Parts may differ in size, and be empty. Requires: mine.size() == size().
     virtual Status all_to_all(std::span<const std::span<const std::byte>> mine,
                               std::vector<std::span<const std::byte>>& theirs) = 0;
+};
+
+/// And for what leads from step to step.
+class Collective : public LayerCollective {
+  public:
+    /// What is computed until the next broadcast is not shared out as the slices are, and so says
+    /// nothing of whose device is slow.
+    virtual void uneven() noexcept {}
     /// Rank 0's payload to all; others wait for it without limit.
     virtual Status broadcast(std::span<const std::byte> payload,
                              std::span<const std::byte>& received) = 0;

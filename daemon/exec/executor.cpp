@@ -6,6 +6,7 @@
 #include "daemon/exec/logprobs.hpp"
 #include "daemon/exec/masking.hpp"
 #include "daemon/exec/moe_block.hpp"
+#include "daemon/exec/overlap.hpp"
 
 namespace shoal::exec {
 namespace {
@@ -13,6 +14,11 @@ namespace {
 KvShape kv_shape(const model::Hparams& hp, const shard::Slice& slice,
                  const ExecutorOptions& options) {
     return {hp.n_layers, slice.kv_heads.size(), hp.head_dim, options.kv_type};
+}
+
+// The most rows of a flow.
+std::uint32_t flow_rows(const ExecutorOptions& options) noexcept {
+    return options.overlap ? (options.max_rows + 1) / 2 : options.max_rows;
 }
 
 }  // namespace
@@ -28,98 +34,131 @@ Executor::Executor(const model::Hparams& hparams, const shard::Slice& slice,
       options_(options),
       cache_(kv_shape(hparams, slice, options), options.kv_positions),
       linear_(kernels, pool),
-      workspace_(hp_, slice_, kernels, options.max_rows, weights.reads_floats()),
-      x_(hp_, kernels, pool, options.collectives, options.scatter_rows, options.max_rows,
-         weights.reads_floats() || (whole != nullptr && whole->reads_floats())),
       attention_(hp_, slice_, kernels, pool, linear_, cache_, options.kv_positions,
                  options.max_rows),
       whole_(whole),
+      flow_(make_flow(flow_rows(options), options.max_rows, rank)),
       logits_(std::size_t{options.max_outputs} * slice.vocab.size()) {
     kept_.reserve(options.max_rows);
-    if (options_.sequence_rows == 0) return;
-    sequence_.emplace(hp_, kernels, pool, options_.row_shares, rank, options.kv_type,
-                      options.collectives, options.max_rows,
-                      whole != nullptr && whole->reads_floats());
+    if (options.overlap) second_.emplace(make_flow(flow_rows(options), 0, rank));
+}
+
+/// `rows_after`: room for so many after the layers.
+Executor::Flow Executor::make_flow(std::uint32_t rows, std::uint32_t rows_after,
+                                   std::uint32_t rank) const {
+    const bool whole_floats = whole_ != nullptr && whole_->reads_floats();
+    const bool shares_rows = options_.sequence_rows != 0;
+    return {.heads = Workspace(hp_, slice_, kernels_, rows, weights_.reads_floats()),
+            .x = Residual(hp_, kernels_, pool_, options_.collectives, options_.scatter_rows,
+                          std::max(rows, rows_after), weights_.reads_floats() || whole_floats),
+            .own = shares_rows ? std::optional<SequenceParallel>(
+                                     std::in_place, hp_, kernels_, pool_, options_.row_shares, rank,
+                                     options_.kv_type, options_.collectives, rows, whole_floats)
+                               : std::nullopt};
 }
 
 std::uint64_t Executor::buffer_bytes(const model::Hparams& hp, const shard::Slice& slice,
                                      const ExecutorOptions& options, std::uint32_t threads,
                                      std::uint32_t rank) {
-    const std::uint64_t sequence =
-        options.sequence_rows == 0
-            ? 0
-            : SequenceParallel::bytes(hp, options.row_shares, rank, options.max_rows);
-    return sequence + Workspace::bytes(hp, slice, options.max_rows) +
-           Residual::bytes(hp, options.max_rows, threads, options.scatter_rows != 0) +
-           Linear::buffer_bytes(threads) +
+    const std::uint32_t rows = flow_rows(options);
+    std::uint64_t flow = Workspace::bytes(hp, slice, rows);
+    if (options.sequence_rows != 0) {
+        flow += SequenceParallel::bytes(hp, options.row_shares, rank, rows);
+    }
+    const auto residual = [&](std::uint32_t most) {
+        return Residual::bytes(hp, most, threads, options.scatter_rows != 0);
+    };
+    // Each half also keeps what it received.
+    const std::uint64_t second = options.overlap ? flow + 3 * residual(rows) : 0;
+    return flow + second + residual(options.max_rows) + Linear::buffer_bytes(threads) +
            std::uint64_t{options.max_outputs} * slice.vocab.size() * sizeof(float) +
            Attention::buffer_bytes(slice, hp.group(), hp.head_dim, options.kv_positions, threads);
 }
 
 Status Executor::run(const Step& step, Collective& collective) {
     if (const Status s = prepare(step); s != Status::ok) return s;
-    const Status status =
-        step.sequence_parallel ? share_rows(step, collective) : share_heads(step, collective);
-    if (status != Status::ok) return status;
+    if (const Status s = run_layers(step, collective); s != Status::ok) return s;
     read_hidden(step, collective.rank() == 0);
     score_outputs(step);
     return Status::ok;
 }
 
+Status Executor::run_layers(const Step& step, Collective& collective) {
+    if (step.sequence_parallel) collective.uneven();
+    if (!second_ || second_->heads.rows.empty()) return layers(step, flow_, collective);
+    collective.uneven();
+    Overlap halves(collective);
+    const Status status = halves.run([&](std::size_t half, LayerCollective& turns) {
+        return layers(step, half == 0 ? flow_ : *second_, turns);
+    });
+    if (status == Status::ok) flow_.x.append(second_->x);
+    return status;
+}
+
+Status Executor::layers(const Step& step, Flow& flow, LayerCollective& collective) {
+    return step.sequence_parallel ? share_rows(step, flow, collective)
+                                  : share_heads(step, flow, collective);
+}
+
 // Every device takes all rows through its heads, its FFN columns.
-Status Executor::share_heads(const Step& step, Collective& collective) {
-    x_.begin(step.rows.size(), step.embedding_type, step.embeddings.data());
-    attention_.begin(workspace_);
+Status Executor::share_heads(const Step& step, Flow& flow, LayerCollective& collective) {
+    Residual& x = flow.x;
+    Workspace& ws = flow.heads;
+    x.begin(ws.rows.size(), step.embedding_type, embeddings(step, flow.first));
+    attention_.begin(ws);
     for (std::uint32_t l = 0; l < hp_.n_layers; ++l) {
         const WeightsView& w = weights_.layer(l);
-        attention_.project(w, x_, workspace_);
-        attention_.keep(l, workspace_);
-        if (l + 1 == hp_.n_layers) keep_rows(0);
-        if (x_.rows() == 0) break;
-        attention_.attend(l, w, workspace_);
-        Status s = attention_.project_back(w, x_, workspace_, collective);
-        if (s == Status::ok) s = feed_forward(w, workspace_, collective);
+        attention_.project(w, x, ws);
+        attention_.keep(l, ws);
+        if (l + 1 == hp_.n_layers) keep_rows(flow, 0);
+        if (x.rows() == 0) break;
+        attention_.attend(l, w, ws);
+        Status s = attention_.project_back(w, x, ws, collective);
+        if (s == Status::ok) s = feed_forward(w, x, ws, collective);
         if (s != Status::ok) return s;
     }
     return Status::ok;
 }
 
 // Every device takes its rows through whole layers, and all rows through its heads.
-Status Executor::share_rows(const Step& step, Collective& collective) {
-    SequenceParallel& rows = *sequence_;
-    rows.begin(workspace_);
-    collective.uneven();
+Status Executor::share_rows(const Step& step, Flow& flow, LayerCollective& collective) {
+    Residual& x = flow.x;
+    Workspace& heads = flow.heads;
+    SequenceParallel& rows = *flow.own;
+    rows.begin(heads);
     Workspace& local = rows.local();
     SoloCollective alone;
-    x_.begin(
-        rows.count(), step.embedding_type,
-        step.embeddings.data() + rows.first() * kernels::row_bytes(step.embedding_type, hp_.dim));
+    x.begin(rows.count(), step.embedding_type, embeddings(step, flow.first + rows.first()));
     attention_.begin(local);
     for (std::uint32_t l = 0; l < hp_.n_layers; ++l) {
-        const WeightsView* const w = rows.count() == 0 ? nullptr : &whole_->layer(l);
-        if (w != nullptr) attention_.project(*w, x_, local);
-        if (const Status s = rows.to_heads(collective, workspace_); s != Status::ok) return s;
-        attention_.keep(l, workspace_);
+        if (rows.count() != 0) attention_.project(whole_->layer(l), x, local);
+        if (const Status s = rows.to_heads(collective, heads); s != Status::ok) return s;
+        attention_.keep(l, heads);
         if (l + 1 == hp_.n_layers) {
-            keep_rows(rows.first());
-            rows.keep(kept_);
+            keep_rows(flow, rows.first());
+            rows.keep(flow.kept);
         }
-        if (workspace_.rows.empty()) return Status::ok;
-        attention_.attend(l, workspace_);
-        if (const Status s = rows.to_rows(collective, workspace_); s != Status::ok) return s;
+        if (heads.rows.empty()) return Status::ok;
+        attention_.attend(l, heads);
+        if (const Status s = rows.to_rows(collective, heads); s != Status::ok) return s;
         if (rows.count() == 0) continue;
-        Status s = attention_.project_back(*w, x_, local, alone);
-        if (s == Status::ok) s = feed_forward(*w, local, alone);
+        const WeightsView& w = whole_->layer(l);  // The other half may have asked for another.
+        Status s = attention_.project_back(w, x, local, alone);
+        if (s == Status::ok) s = feed_forward(w, x, local, alone);
         if (s != Status::ok) return s;
     }
-    return x_.gather(collective, kept_.size());
+    return x.gather(collective, flow.kept.size());
+}
+
+const std::byte* Executor::embeddings(const Step& step, std::size_t row) const noexcept {
+    return step.embeddings.data() + row * kernels::row_bytes(step.embedding_type, hp_.dim);
 }
 
 Status Executor::prepare(const Step& step) {
     if (step.rows.size() > options_.max_rows || step.outputs.size() > options_.max_outputs) {
         return Status::malformed;
     }
-    if (step.sequence_parallel && !sequence_) return Status::malformed;
+    if (step.sequence_parallel && !flow_.own) return Status::malformed;
     if (const Status s = take_outputs(step); s != Status::ok) return s;
     if (const Status s = check_hidden(step); s != Status::ok) return s;
     choose_rows(step);
@@ -133,12 +172,25 @@ Status Executor::prepare(const Step& step) {
             return Status::no_memory;
         }
     }
-    // Views are taken only now: reserving may move a sequence's list of blocks.
-    workspace_.rows.clear();
-    for (const Row& row : step.rows) {
-        workspace_.rows.push_back({row.position, cache_.blocks(row.sequence)});
-    }
+    const std::size_t rows = step.rows.size();
+    const std::size_t half = rows > flow_rows(options_) ? (rows + 1) / 2 : rows;
+    take_rows(step, flow_, 0, half);
+    if (second_) take_rows(step, *second_, half, rows);
     return Status::ok;
+}
+
+// The step's rows [begin, end). Views are taken only now: reserving may move a sequence's list of
+// blocks.
+void Executor::take_rows(const Step& step, Flow& flow, std::size_t begin, std::size_t end) {
+    flow.first = begin;
+    flow.heads.rows.clear();
+    for (std::size_t r = begin; r < end; ++r) {
+        flow.heads.rows.push_back({step.rows[r].position, cache_.blocks(step.rows[r].sequence)});
+    }
+    flow.kept.clear();
+    for (const std::uint32_t row : kept_) {
+        if (row >= begin && row < end) flow.kept.push_back(row - static_cast<std::uint32_t>(begin));
+    }
 }
 
 Status Executor::take_outputs(const Step& step) {
@@ -167,9 +219,10 @@ Status Executor::check_hidden(const Step& step) noexcept {
     return Status::ok;
 }
 
-Status Executor::feed_forward(const WeightsView& w, Workspace& ws, Collective& collective) {
-    if (hp_.n_experts == 0) return ffn_block(w, x_, linear_, ws, collective);
-    return moe_block(hp_, w, x_, linear_, pool_, ws, collective);
+Status Executor::feed_forward(const WeightsView& w, Residual& x, Workspace& ws,
+                              LayerCollective& collective) {
+    if (hp_.n_experts == 0) return ffn_block(w, x, linear_, ws, collective);
+    return moe_block(hp_, w, x, linear_, pool_, ws, collective);
 }
 
 // The rows with an output and those whose hidden states are wanted, ascending.
@@ -190,25 +243,26 @@ void Executor::choose_rows(const Step& step) noexcept {
 }
 
 // After the last layer's K and V nobody reads the other rows. x has the rows from `first` on.
-void Executor::keep_rows(std::size_t first) noexcept {
-    const std::size_t n = kept_.size();
-    if (n == workspace_.rows.size()) return;
+void Executor::keep_rows(Flow& flow, std::size_t first) noexcept {
+    const std::size_t n = flow.kept.size();
+    if (n == flow.heads.rows.size()) return;
     std::size_t kept = 0;
     for (std::size_t i = 0; i < n; ++i) {
         // They ascend, so a row moves down or stays.
-        const std::size_t row = kept_[i];
-        workspace_.copy_row(row, i);
-        if (row >= first && row - first < x_.rows()) x_.copy_row(row - first, kept++);
+        const std::size_t row = flow.kept[i];
+        flow.heads.copy_row(row, i);
+        if (row >= first && row - first < flow.x.rows()) flow.x.copy_row(row - first, kept++);
     }
-    x_.shrink(kept);
-    workspace_.rows.resize(n);
+    flow.x.shrink(kept);
+    flow.heads.rows.resize(n);
 }
 
 // The root takes the hidden states that are wanted; of x the rows with an output stay.
 void Executor::read_hidden(const Step& step, bool root) {
     hidden_.clear();
     if (step.hidden.empty()) return;
-    x_.settle();
+    Residual& x = flow_.x;
+    x.settle();
     std::size_t at = 0;  // in x, of the next row
     const auto find = [&](std::uint32_t row) {
         while (kept_[at] != row) ++at;
@@ -220,14 +274,14 @@ void Executor::read_hidden(const Step& step, bool root) {
             const std::size_t first = find(range.first), before = hidden_.size();
             hidden_.resize(before + std::size_t{range.count} * hp_.dim);
             for (std::size_t i = 0; i < range.count; ++i) {
-                kernels_.rms_norm(x_.row(first + i), weights, &hidden_[before + i * hp_.dim],
+                kernels_.rms_norm(x.row(first + i), weights, &hidden_[before + i * hp_.dim],
                                   hp_.dim, hp_.norm_eps);
             }
         }
     }
     at = 0;
-    for (std::size_t i = 0; i < step.outputs.size(); ++i) x_.copy_row(find(step.outputs[i].row), i);
-    x_.shrink(step.outputs.size());
+    for (std::size_t i = 0; i < step.outputs.size(); ++i) x.copy_row(find(step.outputs[i].row), i);
+    x.shrink(step.outputs.size());
 }
 
 // logits = output @ norm(x) for the rows that want them, then each device's candidates
@@ -238,7 +292,7 @@ void Executor::score_outputs(const Step& step) {
     if (n != 0) {
         const WeightsView& w = weights_.model();
         const Matrix& head = w[model::lm_head(hp_)];
-        const Activations& h = x_.norm(w.floats(model::Tensor::output_norm), {&head});
+        const Activations& h = flow_.x.norm(w.floats(model::Tensor::output_norm), {&head});
         linear_.run(h, {{&head, logits_.data()}});
     }
     const auto first = static_cast<std::int32_t>(slice_.vocab.begin);

@@ -29,8 +29,11 @@ namespace shoal::exec {
 struct ExecutorOptions {
     kernels::KvType kv_type = kernels::KvType::f16;
     PayloadType collectives = PayloadType::q8_0;
-    std::uint32_t scatter_rows = 0;     ///< from so many rows on sums go in two hops; 0: never
-    std::uint32_t max_rows = 256;       ///< rows of a step
+    std::uint32_t scatter_rows = 0;  ///< from so many rows on sums go in two hops; 0: never
+    std::uint32_t max_rows = 256;    ///< rows of a step
+    /// Steps of more than half of max_rows compute in two halves, in turns, each while what the
+    /// other sends is under way.
+    bool overlap = false;
     std::uint32_t max_outputs = 16;     ///< rows of a step whose logits are wanted
     std::uint64_t kv_positions = 2048;  ///< positions of all sequences together
     /// Prompts of so many tokens and more are computed in sequence-parallel steps; 0: none.
@@ -78,14 +81,29 @@ class Executor {
                                       std::uint32_t rank = 0);
 
   private:
+    /// Rows of a step that go through the layers together.
+    struct Flow {
+        Workspace heads;                      // all of these rows, with own heads
+        Residual x;                           // what this device has of them
+        std::optional<SequenceParallel> own;  // own rows, with all heads
+        std::size_t first = 0;                // of the step's rows
+        std::vector<std::uint32_t> kept{};    // of these rows, those that are read after the layers
+    };
+
+    Flow make_flow(std::uint32_t rows, std::uint32_t rows_after, std::uint32_t rank) const;
     Status prepare(const Step& step);
     Status take_outputs(const Step& step);
     static Status check_hidden(const Step& step) noexcept;
-    Status share_heads(const Step& step, Collective& collective);
-    Status share_rows(const Step& step, Collective& collective);
-    Status feed_forward(const WeightsView& w, Workspace& ws, Collective& collective);
+    void take_rows(const Step& step, Flow& flow, std::size_t begin, std::size_t end);
+    const std::byte* embeddings(const Step& step, std::size_t row) const noexcept;
+    Status run_layers(const Step& step, Collective& collective);
+    Status layers(const Step& step, Flow& flow, LayerCollective& collective);
+    Status share_heads(const Step& step, Flow& flow, LayerCollective& collective);
+    Status share_rows(const Step& step, Flow& flow, LayerCollective& collective);
+    Status feed_forward(const WeightsView& w, Residual& x, Workspace& ws,
+                        LayerCollective& collective);
     void choose_rows(const Step& step) noexcept;
-    void keep_rows(std::size_t first) noexcept;
+    static void keep_rows(Flow& flow, std::size_t first) noexcept;
     void read_hidden(const Step& step, bool root);
     void score_outputs(const Step& step);
     void keep_raw(std::size_t output);
@@ -103,11 +121,10 @@ class Executor {
 
     KvCache cache_;
     Linear linear_;
-    Workspace workspace_;
-    Residual x_;
     AttentionBlock attention_;
     WholeWeights* const whole_;
-    std::optional<SequenceParallel> sequence_;
+    Flow flow_;                   // of the step's rows; after the layers, of all that are read
+    std::optional<Flow> second_;  // of the second half of them, in a step that has halves
 
     std::vector<std::uint32_t> kept_;   // rows that are read after the last layer
     std::vector<float> hidden_;         // (rows of Step::hidden, dim)

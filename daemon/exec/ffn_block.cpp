@@ -5,7 +5,7 @@ namespace shoal::exec {
 using enum model::Tensor;
 
 Status ffn_block(const WeightsView& w, Residual& x, Linear& linear, Workspace& ws,
-                 Collective& collective) {
+                 LayerCollective& collective) {
     const Activations& h = x.norm(w.floats(ffn_norm), {&w[ffn_gate], &w[ffn_up]});
     const Matrix& down = w[ffn_down];
     if (down.rows == 0) return x.add(collective, nullptr);

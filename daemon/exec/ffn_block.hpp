@@ -11,6 +11,6 @@ namespace shoal::exec {
 
 /// x += down @ (silu(gate @ h) * (up @ h)), h = norm(x), with this device's columns of n_ff.
 Status ffn_block(const WeightsView& w, Residual& x, Linear& linear, Workspace& workspace,
-                 Collective& collective);
+                 LayerCollective& collective);
 
 }  // namespace shoal::exec

@@ -97,7 +97,7 @@ void Moe::add_expert(std::size_t e) const noexcept {
 }  // namespace
 
 Status moe_block(const model::Hparams& hp, const WeightsView& w, Residual& x, Linear& linear,
-                 ThreadPool& pool, Workspace& ws, Collective& collective) {
+                 ThreadPool& pool, Workspace& ws, LayerCollective& collective) {
     const Activations& h =
         x.norm(w.floats(ffn_norm), {&w[ffn_gate_inp], &w[ffn_gate_exps], &w[ffn_up_exps]});
     if (w[ffn_down_exps].rows == 0) return x.add(collective, nullptr);

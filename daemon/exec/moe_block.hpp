@@ -15,6 +15,6 @@ namespace shoal::exec {
 /// columns of every expert: p is the softmax of router @ h, of which each row keeps the largest
 /// n_experts_used, made to add up to 1.
 Status moe_block(const model::Hparams& hparams, const WeightsView& w, Residual& x, Linear& linear,
-                 ThreadPool& pool, Workspace& workspace, Collective& collective);
+                 ThreadPool& pool, Workspace& workspace, LayerCollective& collective);
 
 }  // namespace shoal::exec

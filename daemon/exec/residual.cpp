@@ -66,7 +66,7 @@ const Activations& Residual::norm(const float* weights,
     return hidden_;
 }
 
-Status Residual::add(Collective& collective, const float* partial) {
+Status Residual::add(LayerCollective& collective, const float* partial) {
     assert(pending_ == Pending::nothing);
     const Status status = all_reduce_.exchange(collective, pool_, rows_, partial);
     if (status == Status::ok) pending_ = Pending::sums;
@@ -80,7 +80,14 @@ void Residual::settle() noexcept {
     pending_ = Pending::nothing;
 }
 
-Status Residual::gather(Collective& collective, std::size_t rows) {
+void Residual::append(Residual& other) noexcept {
+    settle();
+    other.settle();
+    std::copy_n(other.x_.data(), other.rows_ * dim_, &x_[rows_ * dim_]);
+    rows_ += other.rows_;
+}
+
+Status Residual::gather(LayerCollective& collective, std::size_t rows) {
     settle();
     const std::size_t own = rows_ * dim_, all = rows * dim_;
     const Status status =

@@ -40,15 +40,18 @@ class Residual {
 
     /// x += the sum of all devices' partial (rows, dim), which is read until the next norm(); null
     /// when this device's share is empty. Requires: norm() since the last begin() or add().
-    Status add(Collective& collective, const float* partial);
+    Status add(LayerCollective& collective, const float* partial);
 
     /// Write what is pending, as the next norm() would.
     void settle() noexcept;
     /// Row r (dim). Requires: settle() or norm() since the last begin() or add().
     const float* row(std::size_t r) const noexcept { return &x_[r * dim_]; }
 
+    /// The rows of `other` follow those of x. Requires: room for them.
+    void append(Residual& other) noexcept;
+
     /// x = the rows of all devices in rank order, `rows` together, as they are.
-    Status gather(Collective& collective, std::size_t rows);
+    Status gather(LayerCollective& collective, std::size_t rows);
 
     /// Row `to` becomes what row `from` is. Requires: norm() since the last begin() or add().
     void copy_row(std::size_t from, std::size_t to) noexcept;

@@ -119,7 +119,7 @@ void SequenceParallel::encode_heads(std::size_t begin, std::size_t end) noexcept
     }
 }
 
-Status SequenceParallel::to_heads(Collective& collective, Workspace& heads) {
+Status SequenceParallel::to_heads(LayerCollective& collective, Workspace& heads) {
     pool_.run(count(), kRowChunk,
               [&](std::size_t begin, std::size_t end) { encode_heads(begin, end); });
     const std::byte* part = message_.data();
@@ -154,7 +154,7 @@ Status SequenceParallel::to_heads(Collective& collective, Workspace& heads) {
     return Status::ok;
 }
 
-Status SequenceParallel::to_rows(Collective& collective, const Workspace& heads) {
+Status SequenceParallel::to_rows(LayerCollective& collective, const Workspace& heads) {
     const std::size_t row_bytes = code_.bytes(heads.q_dim);
     pool_.run(begins_.back(), kRowChunk, [&](std::size_t begin, std::size_t end) {
         for (std::size_t row = begin; heads.q_dim != 0 && row < end; ++row) {

@@ -53,9 +53,9 @@ class SequenceParallel {
     Workspace& local() noexcept { return local_; }
 
     /// heads.q, heads.k, heads.v (all rows, own heads) = everyone's local q, k and v.
-    Status to_heads(Collective& collective, Workspace& heads);
+    Status to_heads(LayerCollective& collective, Workspace& heads);
     /// local.attended (own rows, all heads) = everyone's heads.attended (all rows, own heads).
-    Status to_rows(Collective& collective, const Workspace& heads);
+    Status to_rows(LayerCollective& collective, const Workspace& heads);
 
   private:
     std::size_t rows_of(std::size_t rank) const noexcept {

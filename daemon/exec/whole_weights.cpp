@@ -36,7 +36,10 @@ WholeWeights WholeWeights::load(const model::WeightSource& source, const model::
 
 const WeightsView& WholeWeights::layer(std::uint32_t number) {
     if (number < held_.size()) return held_[number].layer(number);
+    if (number == read_number_) return read_.layer(number);
+    read_number_.reset();
     read_ = SliceWeights::load(source_, hp_, parts_[number], kernels_, pool_, {}, std::move(read_));
+    read_number_ = number;
     return read_.layer(number);
 }
 

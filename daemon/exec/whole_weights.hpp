@@ -2,15 +2,17 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "daemon/exec/weights.hpp"
 
 namespace shoal::exec {
 
-/// Layers are held packed as far as memory allows; the others are read and packed anew whenever
-/// they are asked for, from a file that the system keeps in memory as long as nobody needs that for
-/// something else. Owned by the thread that runs the steps; all arguments of load() outlive it.
+/// Layers are held packed as far as memory allows; the others are read and packed anew when they
+/// are asked for after another one, from a file that the system keeps in memory as long as nobody
+/// needs that for something else. Owned by the thread that runs the steps; all arguments of load()
+/// outlive it.
 class WholeWeights {
   public:
     /// Holds first layers of up to `memory_bytes`, besides room for one that is read. Throws as
@@ -39,6 +41,7 @@ class WholeWeights {
     std::vector<std::vector<shard::SlicePart>> parts_;  // of each layer
     std::vector<SliceWeights> held_;                    // the first layers
     SliceWeights read_;                                 // the layer that was read last
+    std::optional<std::uint32_t> read_number_;          // which one that is
     bool reads_floats_ = false;
 };
 

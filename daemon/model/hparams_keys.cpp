@@ -41,10 +41,10 @@ const MetaArray* Keys::array(std::string_view key) const {
 
 // The value that an array has for every layer.
 std::uint64_t Keys::same(std::string_view key, const MetaArray& each) const {
-    const std::optional<std::uint64_t> first = size_of(each) == 0 ? std::nullopt : item(each, 0);
-    bool equal = first.has_value();
-    for (std::size_t i = 1; equal && i < size_of(each); ++i) equal = item(each, i) == first;
-    if (equal) return *first;
+    std::size_t alike = 0;
+    while (alike < size_of(each) && item(each, alike) == item(each, 0)) ++alike;
+    const auto value = alike != 0 && alike == size_of(each) ? item(each, 0) : std::nullopt;
+    if (value) return *value;
     fail(key, "is an array: values that differ from layer to layer are not supported");
 }
 

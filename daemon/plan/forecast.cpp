@@ -62,6 +62,7 @@ PlanReply reply_with(const planner::Report& report) {
             device.whole_bytes = report.sharing->whole_bytes[rank++];
         }
     }
+    reply.overlap = report.overlap;
     const planner::Seconds& t = report.token;
     reply.token = {t.attention, t.ffn, t.lm_head, t.between, t.exchange};
     reply.sharing_kv = report.sharing_kv;

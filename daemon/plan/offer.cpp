@@ -116,6 +116,7 @@ exec::ExecutorOptions executor_options(const PlanOffer& offer) {
     options.max_rows = offer.max_rows;
     options.max_outputs = offer.max_outputs;
     options.sequence_rows = offer.sequence_rows;
+    options.overlap = offer.overlap;
     if (offer.sequence_rows == 0) return options;
     for (const PlanDevice& device : offer.devices) {
         options.row_shares.slices.push_back(slice_of(device.slice));

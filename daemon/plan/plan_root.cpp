@@ -225,6 +225,10 @@ void PlanRoot::offer(const OpenModel& model) {
             offer.plan.number, offer.sequence_rows,
             std::ranges::count_if(offer.devices, [](const auto& d) { return d.row_share != 0; }));
     }
+    if (offer.overlap) {
+        log::info("plan {}: steps of more than {} tokens compute in two halves, in turns",
+                  offer.plan.number, (offer.max_rows + 1) / 2);
+    }
     for (const auto& device : offer.devices) links_->send({device.id}, offer);
     if (!choice.left_out.empty()) review_soon();
     watch_loading();

@@ -99,13 +99,16 @@ std::uint32_t two_hops_from(const PlanOffer& offer, std::uint32_t dim,
     return static_cast<std::uint32_t>(std::min<std::uint64_t>(rows, offer.max_rows));
 }
 
-// What a plan's KV cache and buffers take, by the number of its devices.
+// What a plan's KV cache and buffers take, by the number of its devices; `overlap`: large steps may
+// have halves.
 std::function<shard::Demand(std::size_t)> demand_of(const model::Hparams& hp,
-                                                    const PlanOffer& offer, kernels::KvType kv) {
+                                                    const PlanOffer& offer, kernels::KvType kv,
+                                                    bool overlap) {
     exec::ExecutorOptions options;
     options.max_rows = offer.max_rows;
     options.max_outputs = offer.max_outputs;
     options.kv_positions = offer.kv_positions;
+    options.overlap = overlap;
     const shard::Slice all = shard::whole_slice(hp);
     const auto buffers = [&](std::uint32_t scatter_rows) {
         options.scatter_rows = scatter_rows;
@@ -245,11 +248,14 @@ PlanDraft draft_plan(const OpenModel& model, const PlanRules& rules, const Situa
     terms.form = {double(row_bytes(offer, hp.dim)) / hp.dim,
                   double(kernels::kv_head_bytes(kv, hp.head_dim)) / hp.head_dim, offer.max_rows};
     terms.rows = row_terms(rules.models.prefill, model, offer);
+    if (rules.models.overlap != config::Overlap::automatic) {
+        terms.overlap = rules.models.overlap == config::Overlap::always;
+    }
     terms.min_devices = rules.plan.min_devices;
     const planner::Chooser chooser(header, hp, draft.cluster, terms);
     const auto fits_with = [&](std::uint64_t positions) {
         offer.kv_positions = positions;
-        terms.demand = demand_of(hp, offer, kv);
+        terms.demand = demand_of(hp, offer, kv, terms.overlap.value_or(true));
         return chooser.fits();
     };
     // As much context as memory allows, down to what is still of use.
@@ -280,6 +286,7 @@ Planned plan_model(const OpenModel& model, const PlanRules& rules, const Situati
         offer.devices.back().whole_bytes = best.sharing->whole_bytes[r];
     }
     if (best.sharing) offer.sequence_rows = best.sharing->from;
+    offer.overlap = best.overlap;
     for (const auto& [d, reason] : chooser.left_out(best)) {
         const mesh::Member& member = devices[d].member;
         planned.left_out[member.id] = why_left_out(member, hp.name, reason);

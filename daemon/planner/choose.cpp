@@ -63,13 +63,16 @@ std::vector<shard::Device> Chooser::devices_of(const std::vector<std::size_t>& m
 }
 
 Predictor Chooser::predictor(const Alternative& of) const {
-    return {work_, cluster_, of.members, terms_.form, of.sharing ? &*of.sharing : nullptr};
+    Form form = terms_.form;
+    form.overlap = of.overlap;
+    return {work_, cluster_, of.members, form, of.sharing ? &*of.sharing : nullptr};
 }
 
-// How its rows are shared out, and what the request takes then.
+// How its rows are shared out, whether large steps have halves, and what the request takes then.
 void Chooser::assess(Alternative& some) const {
-    some.sharing.reset();
-    if (terms_.rows && some.members.size() > 1) {
+    const bool several = some.members.size() > 1;
+    std::optional<RowSharing> sharing;
+    if (terms_.rows && several) {
         const shard::Demand demand = terms_.demand(some.members.size());
         const auto devices = devices_of(some.members, {});
         std::vector<std::uint64_t> left;
@@ -78,19 +81,33 @@ void Chooser::assess(Alternative& some) const {
             left.push_back(devices[r].memory_bytes == 0 ? UINT64_MAX
                                                         : devices[r].memory_bytes - needed);
         }
-        some.sharing = share_rows(work_, cluster_, some.members, some.slices, left, layer_bytes_,
-                                  *terms_.rows);
+        sharing = share_rows(work_, cluster_, some.members, some.slices, left, layer_bytes_,
+                             *terms_.rows);
     }
-    if (some.sharing) {
-        some.sharing->from = terms_.rows->always ? 1 : sharing_pays_from(some);
-        if (some.sharing->from == 0) some.sharing.reset();
+    const auto prompt = [&] {
+        return predictor(some).prefill(some.slices, terms_.request.prompt, 0).sum();
+    };
+    assess_prompts(some, sharing, several && terms_.overlap.value_or(false));
+    if (several && !terms_.overlap) {
+        const double plain = prompt();
+        assess_prompts(some, sharing, true);
+        if (prompt() * kWorth >= plain) assess_prompts(some, sharing, false);
     }
     some.seconds = predictor(some).request(some.slices, terms_.request).sum();
 }
 
+void Chooser::assess_prompts(Alternative& some, const std::optional<RowSharing>& sharing,
+                             bool overlap) const {
+    some.overlap = overlap;
+    some.sharing = sharing;
+    if (!some.sharing) return;
+    some.sharing->from = terms_.rows->always ? 1 : sharing_pays_from(some);
+    if (some.sharing->from == 0) some.sharing.reset();
+}
+
 // The shortest prompt, of powers of two, from which on rows shared out are sooner through; 0: none.
 std::uint32_t Chooser::sharing_pays_from(const Alternative& some) const {
-    const Predictor predict(work_, cluster_, some.members, terms_.form);
+    const Predictor predict = predictor(some);
     std::uint32_t from = 0;
     for (std::uint32_t rows = terms_.form.batch_rows; rows > 1; rows /= 2) {
         const Rows step{double(rows), rows / 2.0, 1};

@@ -25,6 +25,7 @@ struct Terms {
     Form form;
     Request request;
     std::optional<RowTerms> rows{};  ///< nothing: prompts' rows are never shared out
+    std::optional<bool> overlap{};   ///< nothing: where prompts are quicker with it
     std::size_t min_devices = 1;     ///< as far as there are so many that the model fits
 };
 
@@ -34,6 +35,7 @@ struct Alternative {
     std::vector<shard::Slice> slices;     ///< in their order
     double seconds = 0;                   ///< of Terms::request
     std::optional<RowSharing> sharing{};  ///< of long prompts
+    bool overlap = false;                 ///< see Form
 };
 
 /// Requires: the cluster has devices. Everything that it is made of outlives it.
@@ -83,6 +85,8 @@ class Chooser {
     std::vector<shard::Device> devices_of(const std::vector<std::size_t>& members,
                                           const Weighting& weighting) const;
     void assess(Alternative& some) const;
+    void assess_prompts(Alternative& some, const std::optional<RowSharing>& sharing,
+                        bool overlap) const;
     std::uint32_t sharing_pays_from(const Alternative& some) const;
     std::optional<Alternative> cut(std::vector<std::size_t> members,
                                    const Weighting& weighting) const;

@@ -10,9 +10,23 @@ namespace {
 // Sending to one more device, and hearing from it: system calls, sealing.
 constexpr double kFrameSeconds = 8e-6;
 
+// Bytes of frames that a core sends and receives in a second, the system's part of it as well: what
+// is under way takes so much from whoever computes beside it.
+constexpr double kCarried = 250e6;
+
+// What a step of many rows takes longer in halves: weights are expanded, and streamed, twice.
+constexpr double kHalved = 1.04;
+
 // The residual stream and each device's partial sums are gone through once between two products.
 double passes(std::size_t devices) {
     return devices == 1 ? 1 : 1 + 0.5 * static_cast<double>(devices);
+}
+
+// What is computed in a layer, of both halves.
+void halved(Seconds& s) {
+    s.attention *= 2 * kHalved;
+    s.ffn *= 2 * kHalved;
+    s.between *= 2;
 }
 
 // Bytes of weights that are read from a file in memory, and packed, in a second.
@@ -43,6 +57,7 @@ Predictor::Predictor(const ModelWork& work, const Cluster& cluster,
         for (const std::size_t b : members) {
             if (a == b) continue;
             latency_ = std::max(latency_, cluster.link(a, b).exchange_seconds);
+            busy_ = std::max(busy_, std::min(1.0, cluster.link(a, b).bytes_per_second / kCarried));
         }
     }
     if (members.size() > 2) latency_ += static_cast<double>(members.size() - 2) * kFrameSeconds;
@@ -76,8 +91,28 @@ double Predictor::all_reduce(double rows, double row_bytes) const {
     return 2 * exchange(rows * row_bytes / static_cast<double>(members_.size()), false);
 }
 
+// In how many parts so many rows are computed.
+double Predictor::halves(double rows) const noexcept {
+    const bool two = form_.overlap && members_.size() > 1 && rows > (form_.batch_rows + 1) / 2;
+    return two ? 2 : 1;
+}
+
+// What a layer takes besides computing when two halves take turns: each computes `first` seconds
+// and sends, computes `second` and sends. While the first half sends, the second one does what came
+// before it; while that sends, the first half does what follows.
+double Predictor::in_turns(double first, double first_sent, double second,
+                           double second_sent) const noexcept {
+    const auto beside = [&](double computing, double sent) {
+        return std::max(busy_ * sent, sent - computing);
+    };
+    return beside(first, first_sent) + beside(second, first_sent) + beside(second, second_sent) +
+           beside(first, second_sent);
+}
+
 Seconds Predictor::step(std::span<const shard::Slice> slices, Rows rows) const {
     Seconds s;
+    const double parts = halves(rows.count);
+    rows.count /= parts;
     const double attended = rows.count * rows.positions * work_.head_dim * work_.n_layers;
     const double stream = 2 * rows.count * work_.dim * work_.n_layers * passes(members_.size());
     for (std::size_t r = 0; r < members_.size(); ++r) {
@@ -96,17 +131,24 @@ Seconds Predictor::step(std::span<const shard::Slice> slices, Rows rows) const {
     }
     if (members_.size() > 1) {
         const double row = work_.dim * form_.bytes_per_element;
-        s.exchange = 2 * work_.n_layers * all_reduce(rows.count, row);
+        const double sum = all_reduce(rows.count, row);
+        s.exchange = 2 * work_.n_layers * sum;
+        if (parts == 2) {
+            const double first = (s.attention + s.between / 2) / work_.n_layers;
+            const double second = (s.ffn + s.between / 2) / work_.n_layers;
+            s.exchange = work_.n_layers * in_turns(first, sum, second, sum);
+            halved(s);
+        }
         // The order of a step with its embeddings, and the scores.
-        s.exchange += exchange(rows.count * row, true);
+        s.exchange += exchange(parts * rows.count * row, true);
         if (rows.outputs > 0) s.exchange += latency_;
     }
     return s;
 }
 
 // To the heads and back: what the slowest way in or out of the network takes.
-double Predictor::all_to_alls(std::span<const shard::Slice> slices, const RowSharing& sharing,
-                              double rows) const {
+Predictor::AllToAlls Predictor::all_to_alls(std::span<const shard::Slice> slices,
+                                            const RowSharing& sharing, double rows) const {
     double all = 0;
     for (const std::uint32_t share : sharing.shares) all += share;
     // Bytes from a rank's rows to another's heads; and back.
@@ -134,12 +176,14 @@ double Predictor::all_to_alls(std::span<const shard::Slice> slices, const RowSha
         there = std::max({there, there_out, there_in});
         back = std::max({back, back_out, back_in});
     }
-    return 2 * latency_ + there + back;
+    return {latency_ + there, latency_ + back};
 }
 
 Seconds Predictor::sequence_step(std::span<const shard::Slice> slices, const RowSharing& sharing,
                                  Rows rows) const {
     Seconds s;
+    const double parts = halves(rows.count);
+    rows.count /= parts;
     const Work layers = work_.layers();
     double layer_bytes = 0, all = 0;
     for (const double bytes : layers.bytes) layer_bytes += bytes;
@@ -152,7 +196,9 @@ Seconds Predictor::sequence_step(std::span<const shard::Slice> slices, const Row
         s.attention = std::max(s.attention,
                                slices[r].q_heads.size() * attended * attend_seconds(p, rows.count));
         if (own > 0) {
-            const double read = std::max(0.0, layer_bytes - double(sharing.whole_bytes[r]));
+            // Two halves in turns read each such layer three times.
+            const double read = (parts == 2 ? 1.5 : 1) *
+                                std::max(0.0, layer_bytes - double(sharing.whole_bytes[r]));
             s.ffn = std::max(s.ffn, seconds_of(layers, p, own) + read / read_again(p));
         }
         // Rows pass as on a device alone, and the heads once more each way.
@@ -165,8 +211,15 @@ Seconds Predictor::sequence_step(std::span<const shard::Slice> slices, const Row
         }
     }
     if (members_.size() > 1) {
-        s.exchange = work_.n_layers * all_to_alls(slices, sharing, rows.count);
-        s.exchange += exchange(rows.count * work_.dim * form_.bytes_per_element, true);
+        const auto [to_heads, to_rows] = all_to_alls(slices, sharing, rows.count);
+        s.exchange = work_.n_layers * (to_heads + to_rows);
+        if (parts == 2) {
+            const double heads = s.attention / work_.n_layers;
+            const double own = (s.ffn + s.between) / work_.n_layers;
+            s.exchange = work_.n_layers * in_turns(heads, to_rows, own, to_heads);
+            halved(s);
+        }
+        s.exchange += exchange(parts * rows.count * work_.dim * form_.bytes_per_element, true);
         // Rows with an output go to everyone, scores to the root.
         if (rows.outputs > 0) s.exchange += 2 * latency_;
     }

@@ -38,6 +38,7 @@ struct Form {
     double bytes_per_element = 34.0 / 32;
     double kv_bytes_per_element = 2;  ///< of K and V where rows are shared out
     std::uint32_t batch_rows = 256;   ///< at most so many rows go through the layers together
+    bool overlap = false;  ///< steps of more than half of them compute in two halves, in turns
 };
 
 /// The request that a plan is made quick for.
@@ -72,8 +73,15 @@ class Predictor {
   private:
     double exchange(double bytes_to_each, bool root_only) const;
     double all_reduce(double rows, double row_bytes) const;
-    double all_to_alls(std::span<const shard::Slice> slices, const RowSharing& sharing,
-                       double rows) const;
+    /// Of a layer of a sequence-parallel step.
+    struct AllToAlls {
+        double to_heads = 0, to_rows = 0;
+    };
+    AllToAlls all_to_alls(std::span<const shard::Slice> slices, const RowSharing& sharing,
+                          double rows) const;
+    double halves(double rows) const noexcept;
+    double in_turns(double first, double first_sent, double second,
+                    double second_sent) const noexcept;
 
     const ModelWork& work_;
     const Cluster& cluster_;
@@ -81,6 +89,7 @@ class Predictor {
     Form form_;
     const RowSharing* sharing_;
     double latency_ = 0;
+    double busy_ = 0;  ///< part of an exchange that takes a core besides
 };
 
 /// K outputs (and as many V outputs) that a device computes although others do, too, on average:

@@ -112,6 +112,7 @@ Report report(const model::GgufHeader& header, const model::Hparams& hp, const C
     }
     const Predictor predict = chooser.predictor(best);
     out.sharing = best.sharing;
+    out.overlap = best.overlap;
     out.token = predict.decode(best.slices, out.positions.front());
     out.sharing_kv = sharing_kv(chooser.work(), cluster, best, predict);
     const shard::SliceSizes sizes(header, hp);

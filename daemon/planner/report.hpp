@@ -55,6 +55,7 @@ struct Report {
     std::size_t shown = 0;
     std::vector<DeviceReport> devices;
     std::optional<RowSharing> sharing;  ///< how the plan shares out long prompts by rows
+    bool overlap = false;               ///< large steps compute in two halves, in turns
     Seconds token;                      ///< at the first of `positions`
     /// Exchanging K and V of shared heads instead of computing them more than once: seconds that a
     /// token would take longer (positive) or shorter by it; 0 where no head is shared.

@@ -53,6 +53,7 @@ void fields(F&& f, S& s) {
     f(9, "devices", s.devices, kMaxPlanDevices);
     f(10, "scatter_rows", s.scatter_rows);
     f(11, "sequence_rows", s.sequence_rows);
+    f(12, "overlap", s.overlap);
 }
 
 template <typename F, Of<PlanProgress> S>

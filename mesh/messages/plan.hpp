@@ -66,6 +66,7 @@ struct PlanOffer {
     std::vector<PlanDevice> devices;
     std::uint32_t scatter_rows = 0;   ///< from so many rows on sums go in two hops; 0: never
     std::uint32_t sequence_rows = 0;  ///< prompts from so many on are shared out by rows; 0: none
+    bool overlap = false;             ///< large steps compute in two halves, in turns
 };
 /// A device loads: fetching pieces, then reading them into memory.
 struct PlanProgress {

@@ -86,6 +86,38 @@ TEST_CASE("many rows take two hops where those are quicker, few take one") {
     }
 }
 
+TEST_CASE("halves of a step hide what travels behind what is computed, and the other way round") {
+    const planner::ShapedModel model = planner::model_of(kLlama8B);
+    const planner::ModelWork work = planner::work_of(model.header, model.hparams);
+    const auto slices = shard::cut_evenly(model.header, model.hparams, 2);
+    const auto members = first(2);
+    const planner::RowSharing rows{{1, 1}, {UINT64_MAX, UINT64_MAX}, 1};
+    planner::Form in_halves;
+    in_halves.overlap = true;
+    for (const double bytes_per_second : {1e6, 1e7, 3e7, 1e8, 1e9}) {
+        Cluster cluster = cluster_of(2, 11e9);
+        cluster.usual = {250e-6, bytes_per_second};
+        const Predictor plain(work, cluster, members, {}),
+            halves(work, cluster, members, in_halves);
+        const planner::Rows step{256, 128, 1};
+        for (const bool shared : {false, true}) {
+            const auto of = [&](const Predictor& p) {
+                return shared ? p.sequence_step(slices, rows, step) : p.step(slices, step);
+            };
+            const planner::Seconds one = of(plain), two = of(halves);
+            const double computing = one.sum() - one.exchange;
+            CHECK(two.sum() > computing);
+            CHECK(two.sum() > 0.99 * one.exchange);
+            // At best all of the shorter one is hidden; at worst nothing, for some work twice.
+            CHECK(two.sum() < 1.25 * one.sum());
+            if (bytes_per_second == 1e7) CHECK(two.sum() < 0.85 * one.sum());
+        }
+        // A step of half as many rows is one.
+        const planner::Rows few{128, 64, 1};
+        CHECK(halves.step(slices, few).sum() == plain.step(slices, few).sum());
+    }
+}
+
 TEST_CASE("a prompt's time grows with its length, and a token's with the context") {
     const planner::ShapedModel model = planner::model_of(kLlama8B);
     const planner::ModelWork work = planner::work_of(model.header, model.hparams);

@@ -69,7 +69,8 @@ TEST_CASE("rows go to those that have file and memory, within it, and only where
             }
         }
         const bool always = seed % 3 == 0;
-        const Terms terms = sharing_terms(always);
+        Terms terms = sharing_terms(always);
+        terms.overlap = false;  // Halves have to be worth something of their own.
         const auto some = among_all(model, cluster, terms);
         if (!some) continue;
         Terms tensor = terms;
@@ -128,6 +129,30 @@ TEST_CASE("equal devices take equal rows, and a slow network makes it worth more
     const double at_gigabit = gain(110e6), at_hundred = gain(11e6);
     CHECK(at_gigabit > 1.05);
     CHECK(at_hundred > 1.5 * at_gigabit);
+}
+
+TEST_CASE("large steps have halves where the network is slow, and nowhere else unless asked for") {
+    const auto model = planner::model_of(k8B);
+    const auto halves = [&](std::size_t devices, double bytes_per_second, bool rows,
+                            std::optional<bool> setting) {
+        Cluster cluster = boards(devices);
+        cluster.usual.bytes_per_second = bytes_per_second;
+        Terms terms = sharing_terms(false);
+        if (!rows) terms.rows.reset();
+        terms.overlap = setting;
+        const auto some = among_all(model, cluster, terms);
+        REQUIRE(some);
+        return some->overlap;
+    };
+    for (const bool rows : {false, true}) {
+        CHECK(halves(2, 11e6, rows, {}));
+        CHECK(halves(4, 11e6, rows, {}));
+        CHECK(!halves(2, 5e9, rows, {}));
+        CHECK(!halves(1, 11e6, rows, {}));
+        CHECK(!halves(2, 11e6, rows, false));
+        CHECK(halves(2, 5e9, rows, true));
+        CHECK(!halves(1, 11e6, rows, true));
+    }
 }
 
 TEST_CASE("a device with twice the arithmetic takes twice the rows") {

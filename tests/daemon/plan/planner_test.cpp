@@ -154,6 +154,21 @@ TEST_SUITE("planner") {
         CHECK(check_offer(nobody, model->hparams, 1).has_value());
     }
 
+    TEST_CASE_FIXTURE(Fixture,
+                      "large steps have halves where that is quicker, or the rules say so") {
+        rules.plan.min_devices = 3;
+        settings.overlap = config::Overlap::always;
+        CHECK(plan().offer.overlap);
+        CHECK(executor_options(plan().offer).overlap);
+        rules.plan.min_devices = 1;
+        rules.plan.exclude = {"device 1", "device 2"};
+        CHECK(!plan().offer.overlap);  // Nothing travels.
+        rules.plan.exclude.clear();
+        rules.plan.min_devices = 3;
+        settings.overlap = config::Overlap::never;
+        CHECK(!plan().offer.overlap);
+    }
+
     TEST_CASE_FIXTURE(Fixture, "who would take rows if it had the file is asked to fetch it") {
         rules.plan.min_devices = 3;
         settings.prefill = config::Prefill::sequence;

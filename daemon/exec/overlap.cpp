@@ -1,0 +1,105 @@
+#include "daemon/exec/overlap.hpp"
+
+#include <cstring>
+#include <thread>
+
+namespace shoal::exec {
+
+Status Overlap::run(const Half& half) {
+    std::jthread second([&] {
+        {
+            std::unique_lock lock(mutex_);
+            wait_to_compute(lock);
+        }
+        run_half(1, half);
+    });
+    run_half(0, half);
+    second.join();
+    for (const auto& thrown : thrown_) {
+        if (thrown) std::rethrow_exception(thrown);
+    }
+    return failed_;
+}
+
+void Overlap::run_half(std::size_t half, const Half& body) noexcept {
+    Status status = Status::aborted;
+    try {
+        status = body(half, sides_[half]);
+    } catch (...) {
+        thrown_[half] = std::current_exception();
+    }
+    const std::lock_guard lock(mutex_);
+    ended_[half] = true;
+    computing_ = false;
+    fail(status);
+    changed_.notify_all();
+}
+
+void Overlap::fail(Status status) noexcept {
+    if (failed_ == Status::ok) failed_ = status;
+}
+
+void Overlap::wait_to_compute(std::unique_lock<std::mutex>& lock) {
+    changed_.wait(lock, [&] { return !computing_; });
+    computing_ = true;
+}
+
+/// A collective of this half, beside which the other computes.
+template <typename Call>
+Status Overlap::exchange(std::size_t half, const Call& call) {
+    const std::size_t other = 1 - half;
+    std::unique_lock lock(mutex_);
+    computing_ = false;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return next_ == half || ended_[other] || failed_ != Status::ok; });
+    std::exception_ptr thrown;
+    if (failed_ == Status::ok) {
+        lock.unlock();
+        Status status = Status::aborted;
+        try {
+            status = call();
+        } catch (...) {
+            thrown = std::current_exception();
+        }
+        lock.lock();
+        fail(status);
+        next_ = other;
+        changed_.notify_all();
+    }
+    wait_to_compute(lock);
+    if (thrown) std::rethrow_exception(thrown);
+    return failed_;
+}
+
+Status Overlap::Side::all_gather(std::span<const std::byte> mine,
+                                 std::vector<std::span<const std::byte>>& theirs) {
+    return both_.exchange(half_, [&] {
+        const Status status = both_.collective_.all_gather(mine, theirs);
+        if (status == Status::ok) keep(theirs);
+        return status;
+    });
+}
+
+Status Overlap::Side::all_to_all(std::span<const std::span<const std::byte>> mine,
+                                 std::vector<std::span<const std::byte>>& theirs) {
+    return both_.exchange(half_, [&] {
+        const Status status = both_.collective_.all_to_all(mine, theirs);
+        if (status == Status::ok) keep(theirs);
+        return status;
+    });
+}
+
+// The other half's next collective ends the views.
+void Overlap::Side::keep(std::vector<std::span<const std::byte>>& theirs) {
+    std::size_t bytes = 0;
+    for (const auto view : theirs) bytes += view.size();
+    kept_.resize(bytes);
+    std::byte* to = kept_.data();
+    for (auto& view : theirs) {
+        if (!view.empty()) std::memcpy(to, view.data(), view.size());
+        view = {to, view.size()};
+        to += view.size();
+    }
+}
+
+}  // namespace shoal::exec
