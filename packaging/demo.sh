@@ -76,7 +76,7 @@ exec 3>&1 1>&2
 
 cd "$here/.."
 packaging/build-deps.sh
-if [ ! -f "$build/build.ninja" ]; then meson setup "$build" --buildtype=release; fi
+if [ ! -f "$build/build.ninja" ]; then meson setup "$build"; fi
 ninja -C "$build" daemon/shoald cli/shoal
 build=$(realpath -- "$build")
 shoal=$build/cli/shoal

@@ -9,7 +9,7 @@ Status Overlap::run(const Half& half) {
     std::jthread second([&] {
         {
             std::unique_lock lock(mutex_);
-            wait_to_compute(lock);
+            wait_for(lock, computes_, 1);
         }
         run_half(1, half);
     });
@@ -29,9 +29,8 @@ void Overlap::run_half(std::size_t half, const Half& body) noexcept {
         thrown_[half] = std::current_exception();
     }
     const std::lock_guard lock(mutex_);
-    ended_[half] = true;
-    computing_ = false;
     fail(status);
+    ended_[half] = true;
     changed_.notify_all();
 }
 
@@ -39,19 +38,18 @@ void Overlap::fail(Status status) noexcept {
     if (failed_ == Status::ok) failed_ = status;
 }
 
-void Overlap::wait_to_compute(std::unique_lock<std::mutex>& lock) {
-    changed_.wait(lock, [&] { return !computing_; });
-    computing_ = true;
+void Overlap::wait_for(std::unique_lock<std::mutex>& lock, const std::size_t& turn,
+                       std::size_t half) {
+    changed_.wait(lock, [&] { return turn == half || ended_[1 - half]; });
 }
 
 /// A collective of this half, beside which the other computes.
 template <typename Call>
 Status Overlap::exchange(std::size_t half, const Call& call) {
-    const std::size_t other = 1 - half;
     std::unique_lock lock(mutex_);
-    computing_ = false;
+    computes_ = 1 - half;
     changed_.notify_all();
-    changed_.wait(lock, [&] { return next_ == half || ended_[other] || failed_ != Status::ok; });
+    wait_for(lock, exchanges_, half);
     std::exception_ptr thrown;
     if (failed_ == Status::ok) {
         lock.unlock();
@@ -63,10 +61,10 @@ Status Overlap::exchange(std::size_t half, const Call& call) {
         }
         lock.lock();
         fail(status);
-        next_ = other;
-        changed_.notify_all();
     }
-    wait_to_compute(lock);
+    exchanges_ = 1 - half;
+    changed_.notify_all();
+    wait_for(lock, computes_, half);
     if (thrown) std::rethrow_exception(thrown);
     return failed_;
 }

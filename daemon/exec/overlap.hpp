@@ -15,9 +15,10 @@
 
 namespace shoal::exec {
 
-/// Collectives are one half's and the other's in strict turns, beginning with the first half's,
-/// until a half has ended: so all devices make the same calls in the same order. One half computes
-/// at a time, and has all that belongs to the thread that runs the steps.
+/// What lies between two collectives, and the collectives, are one half's and the other's in strict
+/// turns, beginning with the first half's, until a half has ended. So all devices make the same
+/// calls in the same order, the second half finds what the first one left in the same layer (K and
+/// V), and whoever computes has all that belongs to the thread that runs the steps.
 class Overlap {
   public:
     using Half = std::function<Status(std::size_t half, LayerCollective& collective)>;
@@ -55,15 +56,15 @@ class Overlap {
     void run_half(std::size_t half, const Half& body) noexcept;
     template <typename Call>
     Status exchange(std::size_t half, const Call& call);
-    void wait_to_compute(std::unique_lock<std::mutex>& lock);
+    void wait_for(std::unique_lock<std::mutex>& lock, const std::size_t& turn, std::size_t half);
     void fail(Status status) noexcept;
 
     LayerCollective& collective_;
     std::array<Side, 2> sides_;
     std::mutex mutex_;
     std::condition_variable changed_;
-    bool computing_ = true;  ///< one of them is
-    std::size_t next_ = 0;   ///< whose collective comes next
+    std::size_t computes_ = 0;   ///< whose turn it is to compute
+    std::size_t exchanges_ = 0;  ///< whose collective comes next
     std::array<bool, 2> ended_{};
     std::array<std::exception_ptr, 2> thrown_;
     Status failed_ = Status::ok;
