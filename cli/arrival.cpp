@@ -218,7 +218,8 @@ void Arrival::copy(const fs::path& from, const fs::path& to, const Progress& pro
             const std::uint64_t needed = total - before;
             if (needed > free) {
                 throw Error(kFailed,
-                            fmt::format("{}: there is room for {}, and {} are needed",
+                            fmt::format("{}: there is room for {}, and {} are needed; make room, "
+                                        "or leave the file where it is with --link",
                                         shown(folder_), bytes_text(free), bytes_text(needed)));
             }
         }

@@ -62,7 +62,8 @@ void try_socket(const std::string& path) {
     close(fd);
     constexpr const char* kStart =
         "Start it with `sudo systemctl start shoald`, or one of your own with `shoald --config "
-        "FILE`; another socket is chosen by --socket or SHOAL_SOCKET.";
+        "FILE`; `shoal logs` says why one ended; another socket is chosen by --socket or "
+        "SHOAL_SOCKET.";
     switch (error) {
         case 0:
             return;

@@ -110,11 +110,17 @@ void add_option_names(const CLI::App& app, std::vector<std::string>& names) {
                                     full_name(at)));
 }
 
+/// The command that was typed, as far as it is one.
+const CLI::App& command_of(const CLI::App& app) {
+    const CLI::App* at = &app;
+    while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
+    return *at;
+}
+
 /// Throws when something was given that is nothing we know, or no command. CLI11 would say only
 /// that something was not expected.
 void refuse_unknown(const CLI::App& app, bool has_action) {
-    const CLI::App* at = &app;
-    while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
+    const CLI::App* const at = &command_of(app);
     std::vector<std::string> left = app.remaining(true);
     std::erase(left, "--");  // What it stands before was taken, or is left as well.
     const auto option =
@@ -220,7 +226,9 @@ int main(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? kOk : kUsage;
+        if (error.get_exit_code() == 0) return app.exit(error);
+        return fail(common, kUsage,
+                    fmt::format("{}. See `{} --help`.", error.what(), full_name(command_of(app))));
     }
     try {
         refuse_unknown(app, action != nullptr);

@@ -38,8 +38,8 @@ std::string models_text(const messages::ModelsReply& reply, const Fits* fits,
             : "";
     if (reply.models.empty()) {
         return "No models yet. " +
-               (reading.empty() ? "Put a GGUF file into a folder of models.directories, or name a "
-                                  "file: shoal run ./model.gguf \"...\"\n"
+               (reading.empty() ? "`shoal add FILE` adds one, also from an address; `shoal run "
+                                  "./model.gguf \"...\"` takes one where it lies.\n"
                                 : reading);
     }
     std::string unusable;

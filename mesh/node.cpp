@@ -59,8 +59,8 @@ class ZmqNode : public Node {
           core_(
               settings_of(identity, key, config, std::move(self), transport_.port()), transport_,
               link_,
-              [dir = config.state_dir](std::uint64_t counter) {
-                  return transport::store_term_counter(dir, counter);
+              [this, dir = config.state_dir](std::uint64_t counter) {
+                  return store_counter(dir, counter);
               },
               [](std::span<std::uint8_t> bytes) { randombytes_buf(bytes.data(), bytes.size()); },
               std::move(callbacks), std::chrono::steady_clock::now()) {}
@@ -92,6 +92,11 @@ class ZmqNode : public Node {
             warning.device = core_.self().hex();
             all.push_back(std::move(warning));
         }
+        if (!unstored_.empty() && !core_.root()) {
+            all.push_back({"state-not-stored", messages::Severity::error, core_.self().hex(),
+                           "it cannot lead, and no other device does: " + unstored_,
+                           "make room there, or give the folder to the daemon's user"});
+        }
         return all;
     }
     void enter(const ClusterKey& key) override {
@@ -110,6 +115,17 @@ class ZmqNode : public Node {
     void leave() noexcept override { core_.leave(std::chrono::steady_clock::now()); }
 
   private:
+    bool store_counter(const std::filesystem::path& dir, std::uint64_t counter) noexcept {
+        try {
+            transport::store_term_counter(dir, counter);
+            unstored_.clear();
+        } catch (const std::exception& error) {
+            unstored_ = error.what();
+        }
+        return unstored_.empty();
+    }
+
+    std::string unstored_;  ///< why the last term could not be stored
     transport::ZmqTransport transport_;
     discovery::UdpLink link_;
     NodeCore core_;

@@ -62,7 +62,6 @@ prepare() { # architecture
         done
         # Headers alone, but what tells where they are is of one architecture.
         packages+=("cppzmq-dev:$1" "libtomlplusplus-dev:$1")
-        dpkg --print-foreign-architectures | grep -qx "$1" || dpkg --add-architecture "$1"
     fi
     packaging/build-deps.sh "${packages[@]}"
 }

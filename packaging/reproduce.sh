@@ -9,9 +9,9 @@ Usage: packaging/reproduce.sh [--packages DIR] [--no-install] [amd64|arm64|all]
 Builds the packages and compares them with those in DIR (default build/packages), which
 packaging/package.sh built from the same work tree, in the version of the latest there; are there
 none, they are built first.
-The second build has another folder, home, umask, time zone and language, files as old as those of
-another checkout, and nothing that a compiler cache remembers. What building needs must be there by
-then, as it is after package.sh. A difference is shown by diffoscope
+The second build has another folder, home, umask, time zone, language and number of jobs, files as
+old as those of another checkout, and no compiler cache. What building needs must be there by then,
+as it is after package.sh. A difference is shown by diffoscope
 where it is installed (apt install diffoscope-minimal). The exit code is 0 when there is none.
 TEXT
 }
@@ -54,9 +54,12 @@ mkdir -p "$tree" "$work/home"
 git ls-files -z | tar --create --null --files-from - --mtime=2001-02-03 | tar --extract --directory "$tree"
 git -C "$tree" init --quiet
 git -C "$tree" add --all --force
+# Meson takes ccache up where it finds it, also under its own name, which then only calls the compiler.
+path=$(tr ':' '\n' <<<"$PATH" | grep -v '/ccache$' | paste -s -d :)
 (
     umask 0077
-    cd "$tree" && env CCACHE_DISABLE=1 HOME="$work/home" TZ=Pacific/Kiritimati LC_ALL=C.UTF-8 LANG=C.UTF-8 \
+    cd "$tree" && env CCACHE_DISABLE=1 PATH="$path" HOME="$work/home" TZ=Pacific/Kiritimati \
+        LC_ALL=C.UTF-8 LANG=C.UTF-8 DEB_BUILD_OPTIONS="parallel=$(($(nproc) + 1))" \
         packaging/package.sh --output "$work/again" --version "$version" --no-install "$architecture"
 ) >"$work/log" 2>&1 || { tail -n 30 "$work/log"; exit 1; }
 

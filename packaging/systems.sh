@@ -91,7 +91,7 @@ older() { # package, folder
     if [ -f "$work/older/etc/shoal/shoald.toml" ]; then
         echo "# of an older version" >>"$work/older/etc/shoal/shoald.toml"
     fi
-    dpkg-deb --root-owner-group --build "$work/older" \
+    dpkg-deb --root-owner-group -Znone --build "$work/older" \
         "$2/${name}_0.0.1_$(dpkg-deb --field "$1" Architecture).deb" >/dev/null
     rm -rf "$work/older"
 }
@@ -113,10 +113,12 @@ in_root() { # root, command...
         --setenv=DEBIAN_FRONTEND=noninteractive "$@" </dev/null
 }
 
-boot() { # name, systemd-nspawn's option for its network
+start_system() { # name, systemd-nspawn's option for its network
     systemd-nspawn --boot --quiet --directory="$work/$1" "$2" --register=no --keep-unit \
         --console=pipe >"$work/$1.console" 2>&1 </dev/null &
     container[$1]=$!
+}
+is_up() { # name of one that was started; waits for it
     local end=$((SECONDS + 60)) first=
     while [ -z "$first" ] && [ "$SECONDS" -lt "$end" ]; do
         sleep 0.1
@@ -131,6 +133,10 @@ boot() { # name, systemd-nspawn's option for its network
     done
     cat "$work/$1.console"
     return 1
+}
+boot() { # as start_system
+    start_system "$@"
+    is_up "$1"
 }
 # Runs a command in a booted system. A network that it was given is joined by itself.
 inside() { # name, command...

@@ -85,7 +85,7 @@ class Unit(unittest.TestCase):
 
 class Scripts(unittest.TestCase):
     def test_what_they_do_not_know_is_refused_by_name(self):
-        for script in ("package.sh", "test.sh", "reproduce.sh"):
+        for script in ("package.sh", "test.sh", "reproduce.sh", "cluster_test.sh"):
             result = run(ROOT / script, "--nonsense")
             self.assertEqual(result.returncode, 2)
             self.assertIn("--nonsense", result.stderr)

@@ -120,8 +120,8 @@ Found check_devices(const Facts& facts) {
                          "Look whether it is on; if it answers, run `shoal doctor` there."});
     }
     if (alive(*status) == 1 && found.empty()) {
-        found.push_back({Severity::notice, "this device is a cluster of its own", "man shoald",
-                         "Others join when they have its key; the page says how it is copied."});
+        found.push_back({Severity::notice, "this device is a cluster of its own", "shoal invite",
+                         "It prints a line, with which `shoal join` brings another device in."});
     }
     return found;
 }

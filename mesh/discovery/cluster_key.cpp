@@ -135,7 +135,11 @@ std::vector<ClusterKey> read_cluster_keys(const std::string& text,
     for (const std::string& line : key_lines(text, path)) {
         std::string why;
         const auto key = parse_cluster_key(line, why);
-        if (!key) throw std::runtime_error(path.string() + " holds no valid cluster key: " + why);
+        if (!key) {
+            throw std::runtime_error(path.string() + " holds no valid cluster key: " + why +
+                                     "; copy it anew from another device, or delete it, start, "
+                                     "and join with `shoal join`");
+        }
         keys.push_back(*key);
     }
     return keys;

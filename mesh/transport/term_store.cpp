@@ -32,13 +32,8 @@ std::uint64_t load_term_counter(const std::filesystem::path& state_dir) {
     return counter;
 }
 
-bool store_term_counter(const std::filesystem::path& state_dir, std::uint64_t counter) noexcept {
-    try {
-        disk::replace_file(state_dir / kName, std::to_string(counter) + "\n", 0600);
-        return true;
-    } catch (const std::exception&) {
-        return false;
-    }
+void store_term_counter(const std::filesystem::path& state_dir, std::uint64_t counter) {
+    disk::replace_file(state_dir / kName, std::to_string(counter) + "\n", 0600);
 }
 
 }  // namespace shoal::mesh::transport

@@ -10,8 +10,7 @@ namespace shoal::mesh::transport {
 /// Throws std::runtime_error with the path when it cannot be read or is damaged.
 std::uint64_t load_term_counter(const std::filesystem::path& state_dir);
 
-/// Stores it durably. False when that fails.
-[[nodiscard]] bool store_term_counter(const std::filesystem::path& state_dir,
-                                      std::uint64_t counter) noexcept;
+/// Stores it durably. Throws std::runtime_error with path and reason when that fails.
+void store_term_counter(const std::filesystem::path& state_dir, std::uint64_t counter);
 
 }  // namespace shoal::mesh::transport

@@ -48,7 +48,8 @@ TEST_CASE("without a daemon the message says how to start it") {
     CHECK(result.err ==
           "shoal: the daemon is not running: there is no socket " + dir.file("none.sock") +
               ".\nStart it with `sudo systemctl start shoald`, or one of your own with `shoald "
-              "--config FILE`; another socket is chosen by --socket or SHOAL_SOCKET.\n");
+              "--config FILE`; `shoal logs` says why one ended; another socket is chosen by "
+              "--socket or SHOAL_SOCKET.\n");
     const RawSocket left_over(dir.file("old.sock"), false);
     result = run_shoal({"status", "--socket", dir.file("old.sock")});
     CHECK(result.code == 3);
@@ -221,6 +222,7 @@ TEST_CASE("what is no command, option or argument is named, with what is near") 
           "shoal: \"me\" is one word too many; put a text of several words in quotes. See `shoal "
           "run --help`.\n");
     CHECK(contains(error({"a\x1b[2J"}), "a?[2J"));
+    CHECK(error({"run"}) == "shoal: MODEL is required. See `shoal run --help`.\n");
 }
 
 TEST_CASE("help and version need no daemon") {

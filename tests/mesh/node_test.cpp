@@ -197,6 +197,24 @@ TEST_SUITE("node") {
         CHECK(run_until({&a, &b}, kPatience, [&] { return see_each_other(a, b); }));
     }
 
+    TEST_CASE("a device whose folder takes no term says so, until it can lead") {
+        Device a(generate_cluster_key());
+        const auto folder = a.dir.path();
+        const auto away = folder.string() + "-away";
+        std::filesystem::rename(folder, away);
+        const auto warned = [&] {
+            const auto all = a.node->warnings();
+            return std::ranges::find(all, "state-not-stored", &messages::Warning::name) !=
+                   all.end();
+        };
+        REQUIRE(run_until({&a}, kPatience, warned));
+        CHECK_FALSE(a.node->root());
+        CHECK(a.node->warnings().back().text.find((folder / "term").string()) != std::string::npos);
+        std::filesystem::rename(away, folder);
+        REQUIRE(run_until({&a}, kPatience, [&] { return a.node->root().has_value(); }));
+        CHECK_FALSE(warned());
+    }
+
     TEST_CASE("a port that is taken and settings that make no sense are refused with the reason") {
         const Identity identity = generate_identity();
         const ClusterKey key = generate_cluster_key();
@@ -233,7 +251,7 @@ TEST_SUITE("node") {
         NodeConfig malformed = config;
         malformed.peers = {"host:99999"};
         CHECK(reason(malformed).find("host:99999") != std::string::npos);
-        REQUIRE(transport::store_term_counter(dir.path(), 5));
+        transport::store_term_counter(dir.path(), 5);
         CHECK(transport::load_term_counter(dir.path()) == 5);
         REQUIRE(::truncate((dir.path() / "term").c_str(), 0) == 0);
         CHECK(reason(config).find("term is damaged") != std::string::npos);
