@@ -107,6 +107,7 @@ void Batch::cancel(JobId job) {
     const auto ready = std::find_if(ready_.begin(), ready_.end(),
                                     [&](const auto& g) { return g->job().id == job; });
     if (ready != ready_.end()) {
+        if (recall_ && recall_->waits == (*ready)->place()) end_recall();
         (*ready)->cancel();
         tell_end(**ready);
         ready_.erase(ready);

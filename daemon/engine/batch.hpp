@@ -90,6 +90,7 @@ class Batch {
 
     // A text that comes from the disks, for a job that waits; `computed` tokens are there.
     struct Recall {
+        Generation::Place waits;
         exec::Sequence text;
         std::vector<exec::BlockName> names;  // of all its blocks
     };

@@ -30,7 +30,9 @@ bool Batch::seek(Generation& generation) {
     while (end < names.size() && files_->holds(names[end])) ++end;
     if (end == first) return false;
 
-    Recall recall{sequence, {names.begin(), names.begin() + static_cast<std::ptrdiff_t>(end)}};
+    Recall recall{generation.place(),
+                  sequence,
+                  {names.begin(), names.begin() + static_cast<std::ptrdiff_t>(end)}};
     recall.text.id = next_sequence_++;
     recall.text.tokens.resize(end * kPositions);
     recall.text.computed = first * kPositions;

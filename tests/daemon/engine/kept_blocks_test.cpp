@@ -93,6 +93,27 @@ TEST_SUITE("kept blocks") {
         }
     }
 
+    TEST_CASE_FIXTURE(Fixture, "who is cancelled meanwhile leaves nothing behind") {
+        const Generate request = long_prompt(700, 40);
+        answers({request});
+        BatchDevices devices(open_model(tiny_model()), setting);
+        Recorder recorder;
+        devices.run(recorder, [&](Batch& batch) {
+            batch.add(job_of(1, request));
+            devices.step_until(batch, [] { return true; });
+            REQUIRE(batch.step() == exec::Status::ok);  // From now on it waits for the disks.
+            CHECK(batch.running() == 0);
+            batch.cancel(1);
+            CHECK(recorder.story(1).over());
+            CHECK(batch.idle());
+            CHECK(batch.used_blocks() == 0);
+            batch.add(job_of(2, request));
+            devices.step_until(batch, [&] { return recorder.story(2).over(); });
+        });
+        CHECK(recorder.story(2).done()->cached_tokens == 640);
+        CHECK(same_story(recorder.story(2), computed({request})[0]));
+    }
+
     TEST_CASE_FIXTURE(Fixture, "another device's files serve nobody") {
         const std::vector<Generate> request{long_prompt(700, 40)};
         answers(request);
