@@ -261,6 +261,16 @@ constexpr std::array kKeys = {
             "change places. At least twice as long as the model took to load."),
     integer("models.max_prompt_tokens", models<&M::max_prompt_tokens>, "tokens", 0, 1 << 20,
             "Longest prompt that is taken. 0: as long as the context."),
+    path(
+        "models.cache_dir", models<&M::cache_dir>, 0, kMaxPathBytes,
+        "A folder where this device keeps its part of what was computed of texts, over restarts: "
+        "prompts that begin as earlier ones then need not be computed from their first token, if "
+        "all devices of the plan keep their parts. Written when nothing is computed. What was said "
+        "can be found out from it, so the folder is for the daemon's user alone and for one "
+        "daemon. The service may write to /var/cache/shoal. Empty: nothing is kept."),
+    bytes("models.cache_bytes", models<&M::cache_bytes>, std::int64_t{64} << 20, kMaxBytesValue,
+          "What the files in cache_dir may take together; those not used for longest go first. 1 "
+          "GiB of the disk stays free in any case."),
     boolean("models.guess_pretokenizer", models<&M::guess_pretokenizer>,
             "Take model files of this device whose pre-tokenizer (tokenizer.ggml.pre) is not "
             "known, and cut their texts by a usual rule. Their answers may be worse."),

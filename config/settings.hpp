@@ -81,7 +81,9 @@ struct ModelSettings {
     std::int32_t keep_alive_seconds = -1;  ///< of a model that nobody uses; -1: while there is room
     std::uint32_t turn_ms = 2000;          ///< of a model, when requests for others wait
     std::uint32_t max_prompt_tokens = 0;   ///< 0: the context is the limit
-    bool guess_pretokenizer = false;       ///< take models whose pre-tokenizer is not known
+    std::string cache_dir;                 ///< of blocks of KV caches; empty: they are not kept
+    std::uint64_t cache_bytes = std::uint64_t{4} << 30;
+    bool guess_pretokenizer = false;  ///< take models whose pre-tokenizer is not known
 
     bool operator==(const ModelSettings&) const = default;
 };

@@ -205,6 +205,9 @@ std::unique_ptr<Engine> Daemon::make_engine() {
     options.cpus = placement_.allowed;
     options.parallel = settings_.models.parallel;
     options.max_prompt_tokens = settings_.models.max_prompt_tokens;
+    options.files.folder = settings_.models.cache_dir;
+    options.files.bytes = settings_.models.cache_bytes;
+    options.version = version();
     return std::make_unique<EngineThread>(
         kernels_, options, [this] { return make_data_plane(); }, engine_events());
 }

@@ -99,6 +99,16 @@ void check_models(const config::ModelSettings& s, Findings& out) {
         "make the folder, or set models.directories");
 }
 
+void check_cache(const config::ModelSettings& s, Findings& out) {
+    if (s.cache_dir.empty()) return;
+    if (const std::string why = not_writable(s.cache_dir); !why.empty()) {
+        add(out, "cache-folder", Severity::warning,
+            fmt::format("the folder {} of models.cache_dir cannot be written to ({})", s.cache_dir,
+                        why),
+            "give it to the daemon's user, or set models.cache_dir");
+    }
+}
+
 void check_control(const config::ControlSettings& s, Findings& out) {
     const fs::path folder = fs::path(s.socket).parent_path();
     if (const std::string why = not_writable(folder); !why.empty()) {
@@ -171,6 +181,7 @@ std::vector<Warning> check_setup(const config::Settings& settings) {
     check_state(settings.device, out);
     check_control(settings.control, out);
     check_models(settings.models, out);
+    check_cache(settings.models, out);
     check_network(settings, out);
     check_api_key(settings.http, out);
     return out;

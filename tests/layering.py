@@ -46,7 +46,8 @@ ALLOWED = {
     "daemon/links": ["mesh/wire", "mesh/exchange", "daemon/loop"],
     "daemon/pieces": ["mesh/disk", "mesh/wire", "mesh/messages", "daemon/model", "daemon/grammar", "daemon/loop",
                       "daemon/log"],
-    "daemon/engine": MESH + MODEL + ["daemon/chat", "daemon/grammar", "daemon/loop", "daemon/log",
+    # What it computed is kept in files.
+    "daemon/engine": ["mesh/disk"] + MESH + MODEL + ["daemon/chat", "daemon/grammar", "daemon/loop", "daemon/log",
                                     "daemon/pieces"],
     "daemon/plan": ["config"] + MESH + MODEL + ["daemon/loop", "daemon/log", "daemon/pieces",
                                                 "daemon/engine"],

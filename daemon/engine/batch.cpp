@@ -22,6 +22,21 @@ bool in_prompt(const Generation& generation) {
 // Tokens of kept texts, to the positions of the cache. More, as they have beginnings in common.
 constexpr std::uint64_t kKeptCaches = 8;
 
+// What a device with the largest share reads or writes between two steps, if that is a block.
+constexpr std::size_t kOrderBytes = std::size_t{4} << 20;
+
+std::uint32_t blocks_of_an_order(const PlanSpec& spec) {
+    const model::Hparams& hp = spec.model->hparams;
+    std::size_t largest = 1;
+    for (const shard::Slice& slice : spec.slices) {
+        const std::size_t heads = std::size_t{2} * hp.n_layers * slice.kv_heads.size();
+        largest =
+            std::max(largest, heads * kernels::kv_block_bytes(spec.options.kv_type, hp.head_dim));
+    }
+    return static_cast<std::uint32_t>(
+        std::clamp<std::size_t>(kOrderBytes / largest, 1, exec::kMaxOrderBlocks));
+}
+
 // Weight of the newest sample in the running speeds.
 constexpr double kNewest = 0.1;
 // A step with so many rows of prompts counts half. Those beside answers have few, and take nearly
@@ -40,7 +55,9 @@ Batch::Batch(const PlanSpec& spec, exec::Executor& executor, exec::Collective& c
       wake_(std::move(wake)),
       emit_(std::move(emit)),
       blocks_(without_memory(executor.cache().shape()), spec.options.kv_positions),
-      prefixes_(spec.options.kv_positions * kKeptCaches) {}
+      prefixes_(spec.options.kv_positions * kKeptCaches),
+      block_bytes_(executor.cache().block(0).size()),
+      order_blocks_(blocks_of_an_order(spec)) {}
 
 Batch::~Batch() {
     drop_waiting();
@@ -90,6 +107,7 @@ void Batch::cancel(JobId job) {
     const auto ready = std::find_if(ready_.begin(), ready_.end(),
                                     [&](const auto& g) { return g->job().id == job; });
     if (ready != ready_.end()) {
+        if (recall_ && recall_->waits == (*ready)->place()) end_recall();
         (*ready)->cancel();
         tell_end(**ready);
         ready_.erase(ready);
@@ -149,6 +167,8 @@ void Batch::admit() {
         } else if (may_share_soon(next)) {
             ++i;
             continue;
+        } else if (seek(next)) {
+            return;
         } else if (seat(next)) {
             join(running_, std::move(ready_[i]));
         } else {
@@ -200,6 +220,9 @@ std::size_t Batch::choose_order() {
 }
 
 exec::Status Batch::step() {
+    if (recall_ && files_ != nullptr) {
+        if (const exec::Status status = recall(); status != exec::Status::ok) return status;
+    }
     admit();
     make_room();
     if (running_.empty()) return exec::Status::ok;

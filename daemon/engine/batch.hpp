@@ -6,11 +6,13 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <utility>
 #include <vector>
 
 #include "daemon/engine/generation.hpp"
+#include "daemon/engine/kv_files.hpp"
 #include "daemon/engine/plan_spec.hpp"
 #include "daemon/engine/prefix_index.hpp"
 #include "daemon/engine/step_pace.hpp"
@@ -58,6 +60,14 @@ class Batch {
     exec::Status park();
     void use(exec::Collective& collective) noexcept { root_.use(collective); }
 
+    /// Texts are found on disks from now on, as all devices keep blocks there. `files` are this
+    /// device's; null: some do not.
+    void use(SliceFiles* files) noexcept { files_ = files; }
+    /// keep() may have something to do.
+    bool may_keep() const noexcept;
+    /// While idle(): the devices write some of what is kept to their disks.
+    exec::Status keep();
+
     std::size_t running() const noexcept { return running_.size(); }
     /// Blocks of the cache that are taken, by those that run and by texts that are kept.
     std::uint32_t used_blocks() const noexcept { return blocks_.used_blocks(); }
@@ -78,6 +88,19 @@ class Batch {
         std::stop_source stop;
     };
 
+    // A text that comes from the disks, for a job that waits; `computed` tokens are there.
+    struct Recall {
+        Generation::Place waits;
+        exec::Sequence text;
+        std::vector<exec::BlockName> names;  // of all its blocks
+    };
+    // Blocks of a kept text that no file holds.
+    struct Unwritten {
+        exec::SequenceId text;
+        std::uint32_t first;
+        std::vector<exec::BlockName> names;
+    };
+
     void drop_waiting() noexcept;
     void admit();
     bool first_has_begun() const;
@@ -89,6 +112,10 @@ class Batch {
     bool has_room(const Generation& generation, const PrefixIndex::Match& known) const;
     std::vector<bool> blocks_in_use() const;
     bool evict();
+    bool seek(Generation& generation);
+    exec::Status recall();
+    void end_recall();
+    void find_unwritten();
     void make_room();
     void send_back();
     std::size_t choose_order();
@@ -121,6 +148,13 @@ class Batch {
         std::uint64_t version = 0;
         PrefixIndex::Match match;
     } known_;
+    // On disks (batch_disk.cpp).
+    SliceFiles* files_ = nullptr;
+    const std::size_t block_bytes_;     // here
+    const std::uint32_t order_blocks_;  // of an order
+    std::optional<Recall> recall_;
+    std::deque<Unwritten> unwritten_;
+    std::uint64_t unwritten_version_ = 0;  // of prefixes_
     exec::SequenceId next_sequence_ = 1;
     BatchCounts counts_;
     std::uint32_t turn_ = 0;

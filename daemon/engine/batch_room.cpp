@@ -103,11 +103,16 @@ bool Batch::seat(Generation& generation) {
     return true;
 }
 
-// Gives up the end of the text that was not used for longest, half of it at a time. False when none
-// is kept.
+// Gives up the end of the text that was not used for longest, half of it at a time; at last one
+// that is coming from the disks. False when there is none.
 bool Batch::evict() {
     const auto oldest = prefixes_.oldest();
-    if (!oldest) return false;
+    if (!oldest) {
+        if (!recall_) return false;
+        free(recall_->text.id);
+        recall_.reset();
+        return true;
+    }
     const auto half = static_cast<std::uint32_t>(blocks_of(oldest->positions) / 2) *
                       exec::KvCache::kBlockPositions;
     if (half == 0) {

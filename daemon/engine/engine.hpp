@@ -20,6 +20,7 @@ struct HeldBytes {
     std::uint64_t planned_weights = 0;  ///< what the plan said
     std::uint64_t kv_cache = 0;         ///< capacity; taken as positions are used
     std::uint64_t buffers = 0;
+    bool keeps_blocks = false;  ///< of the KV cache, on this device's disk
 };
 
 /// How a plan ended on this device.
@@ -65,8 +66,8 @@ class Engine {
     /// Load a slice, after the plan before it is parked or over.
     virtual void load(PlanSpec spec) = 0;
     /// Everyone has loaded: join the others and serve. Each start of a plan has another number
-    /// `run`, which no plan of the term has.
-    virtual void start(mesh::PlanId plan, std::uint32_t run) = 0;
+    /// `run`, which no plan of the term has. `keeps_blocks`: all its devices do (HeldBytes).
+    virtual void start(mesh::PlanId plan, std::uint32_t run, bool keeps_blocks) = 0;
     /// Stop serving after the step that is under way, on the plan's root: the others follow.
     virtual void park(mesh::PlanId plan) = 0;
     /// Leave a plan and give back what it takes: abandons the step that is under way.

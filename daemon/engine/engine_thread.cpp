@@ -52,6 +52,7 @@ struct EngineThread::Held {
     exec::SliceWeights weights;
     std::unique_ptr<exec::WholeWeights> whole;  // null where it has no share of rows
     std::unique_ptr<exec::Executor> executor;
+    std::optional<SliceFiles> files;
     std::unique_ptr<Batch> batch;  // on the root, from the first start on
 };
 
@@ -60,6 +61,7 @@ EngineThread::EngineThread(const kernels::Table& kernels, const Options& options
     : kernels_(kernels), options_(options), events_(std::move(events)) {
     // What the engine's thread owns is made there; what goes wrong with it is thrown here.
     std::promise<void> made;
+    if (!options_.files.folder.empty()) files_.emplace(options_.files);
     thread_ = std::jthread([&, this](const std::stop_token& stop) {
         pthread_setname_np(pthread_self(), "engine");
         try {
@@ -97,9 +99,9 @@ void EngineThread::load(PlanSpec spec) {
     changed_.notify_all();
 }
 
-void EngineThread::start(mesh::PlanId plan, std::uint32_t run) {
+void EngineThread::start(mesh::PlanId plan, std::uint32_t run, bool keeps_blocks) {
     const std::lock_guard lock(mutex_);
-    start_ = {plan, run};
+    start_ = {plan, run, keeps_blocks};
     changed_.notify_all();
 }
 
@@ -200,6 +202,7 @@ void EngineThread::load_slice(PlanSpec spec, const std::stop_token& ending) {
         bytes.kv_cache = held.executor->cache().bytes();
         bytes.buffers = exec::Executor::buffer_bytes(model.hparams, slice, held.spec.options,
                                                      pool_->threads(), held.spec.rank);
+        bytes.keeps_blocks = held.files && files_->usable();
         {
             const std::lock_guard lock(mutex_);
             held_.push_back(std::move(made));
@@ -245,7 +248,7 @@ void EngineThread::carry_out(const Start& start, const std::stop_token& ending) 
     PlanOutcome outcome;
     bool parked = false;
     try {
-        outcome = serve(*held, start.run, ending, parked);
+        outcome = serve(*held, start, ending, parked);
     } catch (const std::bad_alloc&) {
         outcome = {"there is not enough memory for a step", Fault::own, {}};
     } catch (const std::exception& e) {
@@ -286,6 +289,7 @@ std::unique_ptr<EngineThread::Held> EngineThread::make_held(PlanSpec given,
     held->executor =
         std::make_unique<exec::Executor>(model.hparams, slice, held->weights, kernels_, *pool_,
                                          spec.options, spec.rank, held->whole.get());
+    if (files_) held->files.emplace(*files_, slice_name(spec, kernels_.name, options_.version));
     return held;
 }
 
@@ -302,7 +306,7 @@ void EngineThread::count(const Batch& batch, BatchCounts& counted) {
     counted = now;
 }
 
-PlanOutcome EngineThread::serve(Held& held, std::uint32_t run, const std::stop_token& ending,
+PlanOutcome EngineThread::serve(Held& held, const Start& start, const std::stop_token& ending,
                                 bool& parked) {
     const PlanSpec& spec = held.spec;
     mesh::JoinOptions options;
@@ -315,7 +319,7 @@ PlanOutcome EngineThread::serve(Held& held, std::uint32_t run, const std::stop_t
     } else {
         if (!data_plane_) throw std::logic_error("a plan of several devices without a data plane");
         mesh::JoinResult joined =
-            data_plane_->join({spec.id.term, run}, spec.rank, spec.peers, options, ending);
+            data_plane_->join({spec.id.term, start.run}, spec.rank, spec.peers, options, ending);
         if (ending.stop_requested()) return {};
         if (joined.status != mesh::ExchangeStatus::ok) return outcome_of(joined.why, "");
         exchange = std::move(joined.exchange);
@@ -326,8 +330,9 @@ PlanOutcome EngineThread::serve(Held& held, std::uint32_t run, const std::stop_t
     forget_jobs();
     events_.started(spec.id);
 
-    const exec::Status status = spec.rank == 0 ? lead(held, *collective, ending)
-                                               : exec::follow(*held.executor, *collective);
+    SliceFiles* const files = held.files ? &*held.files : nullptr;
+    const exec::Status status = spec.rank == 0 ? lead(held, start.keeps_blocks, *collective, ending)
+                                               : exec::follow(*held.executor, *collective, files);
     if (ending.stop_requested()) return {};
     parked = status == exec::Status::ok;
     if (parked) return {};
@@ -337,7 +342,7 @@ PlanOutcome EngineThread::serve(Held& held, std::uint32_t run, const std::stop_t
 }
 
 // Until the plan is to be parked (ok), ends or fails.
-exec::Status EngineThread::lead(Held& held, exec::Collective& collective,
+exec::Status EngineThread::lead(Held& held, bool keeps_blocks, exec::Collective& collective,
                                 const std::stop_token& ending) {
     if (held.batch) {
         held.batch->use(collective);
@@ -351,20 +356,33 @@ exec::Status EngineThread::lead(Held& held, exec::Collective& collective,
                                              prompts_, wake, events_.event);
     }
     Batch& batch = *held.batch;
+    batch.use(keeps_blocks && held.files ? &*held.files : nullptr);
+    bool keeping = false;  // what was begun goes on while nothing comes
     BatchCounts counted = batch.counts();
     for (;;) {
         std::set<JobId> cancelled;
         bool park = false;
         {
             std::unique_lock lock(mutex_);
-            const bool go = changed_.wait(lock, ending, [&] {
+            const auto go = [&] {
                 return !batch.idle() || !inbox_.empty() || !cancelled_.empty() || park_;
-            });
-            if (!go || ending.stop_requested()) return exec::Status::ok;
+            };
+            if (batch.may_keep()) {
+                const auto wait = keeping ? std::chrono::milliseconds(0) : options_.keep_after;
+                keeping = !changed_.wait_for(lock, ending, wait, go);
+            } else {
+                keeping = false;
+                changed_.wait(lock, ending, go);
+            }
+            if (ending.stop_requested()) return exec::Status::ok;
             park = park_;
             for (Job& job : inbox_) batch.add(std::move(job));
             inbox_.clear();
             cancelled.swap(cancelled_);
+        }
+        if (keeping) {
+            if (const auto status = batch.keep(); status != exec::Status::ok) return status;
+            continue;
         }
         for (const JobId job : cancelled) batch.cancel(job);
         if (park) return batch.park();

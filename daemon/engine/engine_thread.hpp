@@ -12,10 +12,12 @@
 #include <optional>
 #include <set>
 #include <stop_token>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "daemon/engine/engine.hpp"
+#include "daemon/engine/kv_files.hpp"
 #include "daemon/exec/collective.hpp"
 #include "daemon/exec/thread_pool.hpp"
 #include "daemon/loop/worker.hpp"
@@ -43,6 +45,11 @@ class EngineThread final : public Engine {
         std::uint32_t max_prompt_tokens = 0;             ///< 0: the context is the limit
         std::chrono::milliseconds join_timeout{10000};   ///< for all devices to connect
         std::chrono::milliseconds silence_limit{10000};  ///< of a device within a step
+        /// Where blocks of KV caches are kept, for this version of the program alone. No folder:
+        /// nowhere.
+        KvFiles::Options files{};
+        std::string version{};
+        std::chrono::milliseconds keep_after{2000};  ///< when nothing was computed for so long
     };
 
     /// Throws what `make_data_plane` throws.
@@ -52,7 +59,7 @@ class EngineThread final : public Engine {
     ~EngineThread() override;
 
     void load(PlanSpec spec) override;
-    void start(mesh::PlanId plan, std::uint32_t run) override;
+    void start(mesh::PlanId plan, std::uint32_t run, bool keeps_blocks) override;
     void park(mesh::PlanId plan) override;
     void end(mesh::PlanId plan) override;
     void submit(Job job) override;
@@ -69,14 +76,16 @@ class EngineThread final : public Engine {
     struct Start {
         mesh::PlanId plan;
         std::uint32_t run;
+        bool keeps_blocks;
     };
 
     void main(const std::stop_token& stop);
     void load_slice(PlanSpec spec, const std::stop_token& ending);
     std::unique_ptr<Held> make_held(PlanSpec spec, const std::stop_token& ending);
     void carry_out(const Start& start, const std::stop_token& ending);
-    PlanOutcome serve(Held& held, std::uint32_t run, const std::stop_token& ending, bool& parked);
-    exec::Status lead(Held& held, exec::Collective& collective, const std::stop_token& ending);
+    PlanOutcome serve(Held& held, const Start& start, const std::stop_token& ending, bool& parked);
+    exec::Status lead(Held& held, bool keeps_blocks, exec::Collective& collective,
+                      const std::stop_token& ending);
     void count(const Batch& batch, BatchCounts& counted);
     std::vector<std::unique_ptr<Held>>::iterator find(mesh::PlanId plan);
     void let_go(mesh::PlanId plan, PlanOutcome outcome);
@@ -110,6 +119,7 @@ class EngineThread final : public Engine {
     // Owned by the engine's thread.
     std::unique_ptr<mesh::DataPlane> data_plane_;
     std::unique_ptr<exec::ThreadPool> pool_;
+    std::optional<KvFiles> files_;
 
     Worker prompts_{"prompts"};  // begins generations for the engine's thread
     std::jthread thread_;        // last: it stops before what it uses goes

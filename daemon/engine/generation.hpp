@@ -81,6 +81,9 @@ class Generation {
     bool may_reuse() const noexcept {
         return !sequence_.pool && sequence_.scored_from >= sequence_.scored_until;
     }
+    /// The devices' disks are looked at once for its beginning.
+    bool sought() const noexcept { return sought_; }
+    void set_sought() noexcept { sought_ = true; }
     /// Tokens of the prompt that were there already when it began.
     void set_cached(std::uint32_t tokens) noexcept { cached_tokens_ = tokens; }
     std::uint32_t prompt_tokens() const noexcept { return prompt_tokens_; }
@@ -117,6 +120,7 @@ class Generation {
     Place place_{};
     std::uint32_t prompt_tokens_ = 0;
     std::uint32_t cached_tokens_ = 0;
+    bool sought_ = false;
     std::uint32_t prompt_shown_ = 0;  // tokens of it that advance() gave
     std::uint32_t limit_ = 0;         // tokens to generate at most, resumed ones included
     std::uint64_t most_positions_ = 0;

@@ -1,6 +1,7 @@
 #include "daemon/engine/prefix_index.hpp"
 
 #include <algorithm>
+#include <functional>
 
 namespace shoal {
 
@@ -103,6 +104,17 @@ std::optional<PrefixIndex::Match> PrefixIndex::oldest() const noexcept {
     const Text* const text = least_recent();
     if (text == nullptr) return std::nullopt;
     return Match{text->id, static_cast<std::uint32_t>(text->tokens.size())};
+}
+
+std::vector<PrefixIndex::Kept> PrefixIndex::kept_texts() const {
+    std::vector<const Text*> texts;
+    for (const Text& text : texts_) {
+        if (!text.runs) texts.push_back(&text);
+    }
+    std::ranges::sort(texts, std::greater(), &Text::used);
+    std::vector<Kept> out;
+    for (const Text* text : texts) out.push_back({text->id, text->tokens, text->shared_until});
+    return out;
 }
 
 void PrefixIndex::shorten(exec::SequenceId id, exec::SequenceId to, std::uint32_t positions) {

@@ -45,6 +45,14 @@ class PrefixIndex {
     /// Its place takes a sequence that holds its first `positions` only.
     void shorten(exec::SequenceId id, exec::SequenceId to, std::uint32_t positions);
 
+    struct Kept {
+        exec::SequenceId id;
+        std::span<const std::int32_t> tokens;  ///< until the index changes
+        std::uint32_t shared_until;
+    };
+    /// Those that are over, the most recently used first.
+    std::vector<Kept> kept_texts() const;
+
     bool knows(exec::SequenceId id) const noexcept;
     std::size_t kept() const noexcept;
     /// Another one when find() may give something else than before.

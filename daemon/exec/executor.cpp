@@ -162,10 +162,7 @@ Status Executor::prepare(const Step& step) {
     if (const Status s = take_outputs(step); s != Status::ok) return s;
     if (const Status s = check_hidden(step); s != Status::ok) return s;
     choose_rows(step);
-    for (const Fork& fork : step.forks) {
-        if (!cache_.fork(fork.from, fork.to, fork.positions)) return Status::malformed;
-    }
-    for (const SequenceId id : step.releases) cache_.release(id);
+    if (const Status s = change_sequences(step); s != Status::ok) return s;
     for (const Row& row : step.rows) {
         if (row.position >= options_.kv_positions) return Status::malformed;
         if (!cache_.reserve(row.sequence, row.position, row.position + 1)) {
@@ -191,6 +188,40 @@ void Executor::take_rows(const Step& step, Flow& flow, std::size_t begin, std::s
     for (const std::uint32_t row : kept_) {
         if (row >= begin && row < end) flow.kept.push_back(row - static_cast<std::uint32_t>(begin));
     }
+}
+
+Status Executor::change_sequences(const Step& step) {
+    for (const Fork& fork : step.forks) {
+        if (!cache_.fork(fork.from, fork.to, fork.positions)) return Status::malformed;
+    }
+    for (const SequenceId id : step.releases) cache_.release(id);
+    return Status::ok;
+}
+
+// Blocks are made for what is to be read before it is known whether it is there: so all devices'
+// caches stay alike.
+Status Executor::run(const Step& changes, const BlockOrder& order, KvDisk* disk,
+                     std::uint32_t& done) {
+    if (const Status s = change_sequences(changes); s != Status::ok) return s;
+    const std::size_t has = cache_.blocks(order.sequence).size();
+    const std::uint64_t end = order.first + std::uint64_t{order.names.size()};
+    if (end > cache_.capacity_blocks()) return Status::malformed;
+    if (order.read ? has != order.first : has < end) return Status::malformed;
+    constexpr std::uint32_t kPositions = KvCache::kBlockPositions;
+    const auto last = static_cast<std::uint32_t>(end);
+    if (order.read &&
+        !cache_.reserve(order.sequence, order.first * kPositions, last * kPositions)) {
+        return Status::no_memory;
+    }
+    std::vector<std::span<std::byte>> blocks;
+    for (const std::uint32_t id : cache_.blocks(order.sequence).subspan(order.first)) {
+        if (blocks.size() < order.names.size()) blocks.push_back(cache_.block(id));
+    }
+    done = 0;
+    if (disk == nullptr) return Status::ok;
+    done = order.read ? disk->read(order.first, order.names, blocks)
+                      : disk->write(order.first, order.names, blocks);
+    return Status::ok;
 }
 
 Status Executor::take_outputs(const Step& step) {

@@ -11,6 +11,7 @@
 #include "daemon/exec/attention_block.hpp"
 #include "daemon/exec/collective.hpp"
 #include "daemon/exec/kv_cache.hpp"
+#include "daemon/exec/kv_disk.hpp"
 #include "daemon/exec/linear.hpp"
 #include "daemon/exec/residual.hpp"
 #include "daemon/exec/sampling.hpp"
@@ -70,6 +71,11 @@ class Executor {
     /// (rows, dim).
     std::span<const float> hidden() const noexcept { return hidden_; }
 
+    /// Carries out an order about blocks of the KV cache with this device's disk, after the forks
+    /// and releases of `changes`. `disk`: null where nothing is kept. `done`: how many blocks it
+    /// has written, or read.
+    Status run(const Step& changes, const BlockOrder& order, KvDisk* disk, std::uint32_t& done);
+
     const KvCache& cache() const noexcept { return cache_; }
     void clear() noexcept { cache_.clear(); }
     const model::Hparams& hparams() const noexcept { return hp_; }
@@ -92,6 +98,7 @@ class Executor {
 
     Flow make_flow(std::uint32_t rows, std::uint32_t rows_after, std::uint32_t rank) const;
     Status prepare(const Step& step);
+    Status change_sequences(const Step& step);
     Status take_outputs(const Step& step);
     static Status check_hidden(const Step& step) noexcept;
     void take_rows(const Step& step, Flow& flow, std::size_t begin, std::size_t end);

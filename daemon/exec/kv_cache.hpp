@@ -47,6 +47,10 @@ class KvCache {
 
     /// The ids of a sequence's blocks, in the order of its positions; empty when unknown.
     std::span<const std::uint32_t> blocks(SequenceId sequence) const noexcept;
+    /// All of one block, as it lies in memory: for each layer and head K, then V.
+    std::span<std::byte> block(std::uint32_t id) const noexcept {
+        return {memory_.data() + id * block_bytes_, block_bytes_};
+    }
     /// K (or V) of one head in one block, as kernels::kv_block_bytes says.
     std::byte* k(std::uint32_t block, std::uint32_t layer, std::uint32_t head) const noexcept;
     std::byte* v(std::uint32_t block, std::uint32_t layer, std::uint32_t head) const noexcept;

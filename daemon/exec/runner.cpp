@@ -272,6 +272,24 @@ Status Root::more_candidates(std::size_t output, std::uint32_t candidates,
     return Status::ok;
 }
 
+Status Root::run(const BlockOrder& order, KvDisk& disk, std::uint32_t& done) {
+    encode_blocks(step_, order, message_);
+    std::span<const std::byte> ignored;
+    if (const Status s = collective_->broadcast(message_, ignored); s != Status::ok) return s;
+    collective_->uneven();
+    if (const Status s = executor_.run(step_, order, &disk, done); s != Status::ok) return s;
+    step_.releases.clear();
+    step_.forks.clear();
+    encode_block_count(done, message_);
+    if (const Status s = collective_->gather(message_, received_); s != Status::ok) return s;
+    for (const auto bytes : received_) {
+        const auto theirs = decode_block_count(bytes, order.names.size());
+        if (!theirs) return Status::malformed;
+        done = std::min(done, *theirs);
+    }
+    return Status::ok;
+}
+
 Status Root::stop() {
     encode_stop(message_);
     std::span<const std::byte> ignored;
@@ -279,7 +297,7 @@ Status Root::stop() {
     return collective_->all_gather({}, received_);
 }
 
-Status follow(Executor& executor, Collective& collective) {
+Status follow(Executor& executor, Collective& collective, KvDisk* disk) {
     std::vector<std::byte> message;
     std::vector<std::span<const std::byte>> ignored;
     std::span<const std::byte> received;
@@ -305,6 +323,16 @@ Status follow(Executor& executor, Collective& collective) {
                 if (order->output >= outputs) return Status::malformed;
                 encode_scores({&executor.rescore(order->output, order->candidates), 1}, message);
                 break;
+            case Command::read_blocks:
+            case Command::write_blocks: {
+                collective.uneven();
+                std::uint32_t done = 0;
+                const Status s = executor.run(order->step, order->blocks, disk, done);
+                if (s != Status::ok) return s;
+                outputs = 0;
+                encode_block_count(done, message);
+                break;
+            }
         }
         if (const Status s = collective.gather(message, ignored); s != Status::ok) return s;
     }

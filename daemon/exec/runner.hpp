@@ -98,6 +98,11 @@ class Root {
     /// kMaxStepChanges, of releases as of forks, between two steps.
     void release(SequenceId id) { step_.releases.push_back(id); }
 
+    /// All devices write blocks to their disks, or read them into new ones; `done`: as many as each
+    /// of them did. What the next step was to fork and release happens before. `disk` is this
+    /// device's.
+    Status run(const BlockOrder& order, KvDisk& disk, std::uint32_t& done);
+
     /// The others leave follow(), and all have done so when this returns ok: their caches are as
     /// after the last step, also for a later Root::use. What the next step was to fork and release
     /// is kept for it.
@@ -138,7 +143,8 @@ class Root {
     std::vector<std::span<const std::byte>> received_;
 };
 
-/// Another device's side: runs steps until the root stops (ok) or a step fails.
-Status follow(Executor& executor, Collective& collective);
+/// Another device's side: runs steps until the root stops (ok) or a step fails. `disk`: null where
+/// no blocks are kept.
+Status follow(Executor& executor, Collective& collective, KvDisk* disk = nullptr);
 
 }  // namespace shoal::exec

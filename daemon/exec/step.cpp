@@ -192,7 +192,18 @@ bool get_hidden(Reader& r, Step& step) {
     return !step.hidden.empty();
 }
 
-bool get_step(Reader& r, std::uint32_t dim, Step& step) {
+void put_changes(Writer& w, const Step& step) {
+    w.put(static_cast<std::uint32_t>(step.releases.size()));
+    for (const SequenceId id : step.releases) w.put(id);
+    w.put(static_cast<std::uint32_t>(step.forks.size()));
+    for (const Fork& fork : step.forks) {
+        w.put(fork.from);
+        w.put(fork.to);
+        w.put(fork.positions);
+    }
+}
+
+void get_changes(Reader& r, Step& step) {
     step.releases.resize(r.get_count(kMaxStepChanges, 4));
     for (SequenceId& id : step.releases) id = r.get<std::uint32_t>();
     step.forks.resize(r.get_count(kMaxStepChanges, 12));
@@ -201,6 +212,22 @@ bool get_step(Reader& r, std::uint32_t dim, Step& step) {
         fork.to = r.get<std::uint32_t>();
         fork.positions = r.get<std::uint32_t>();
     }
+}
+
+bool get_blocks(Reader& r, Order& order) {
+    get_changes(r, order.step);
+    order.blocks.sequence = r.get<std::uint32_t>();
+    order.blocks.first = r.get<std::uint32_t>();
+    order.blocks.names.resize(r.get_count(kMaxOrderBlocks, sizeof(BlockName)));
+    for (BlockName& name : order.blocks.names) {
+        const auto bytes = r.get_bytes(name.size());
+        std::memcpy(name.data(), bytes.data(), bytes.size());
+    }
+    return !order.blocks.names.empty();
+}
+
+bool get_step(Reader& r, std::uint32_t dim, Step& step) {
+    get_changes(r, step);
     step.rows.resize(r.get_count(kMaxStepRows, 8));
     for (Row& row : step.rows) {
         row.sequence = r.get<std::uint32_t>();
@@ -230,14 +257,7 @@ void encode_step(const Step& step, std::vector<std::byte>& out) {
     Writer w(out);
     w.put(
         static_cast<std::uint8_t>(step.sequence_parallel ? Command::sequence_step : Command::step));
-    w.put(static_cast<std::uint32_t>(step.releases.size()));
-    for (const SequenceId id : step.releases) w.put(id);
-    w.put(static_cast<std::uint32_t>(step.forks.size()));
-    for (const Fork& fork : step.forks) {
-        w.put(fork.from);
-        w.put(fork.to);
-        w.put(fork.positions);
-    }
+    put_changes(w, step);
     w.put(static_cast<std::uint32_t>(step.rows.size()));
     for (const Row& row : step.rows) {
         w.put(row.sequence);
@@ -265,6 +285,16 @@ void encode_more(std::uint32_t output, std::uint32_t candidates, std::vector<std
     w.put(candidates);
 }
 
+void encode_blocks(const Step& changes, const BlockOrder& blocks, std::vector<std::byte>& out) {
+    Writer w(out);
+    w.put(static_cast<std::uint8_t>(blocks.read ? Command::read_blocks : Command::write_blocks));
+    put_changes(w, changes);
+    w.put(blocks.sequence);
+    w.put(blocks.first);
+    w.put(static_cast<std::uint32_t>(blocks.names.size()));
+    for (const BlockName& name : blocks.names) w.put_bytes(std::as_bytes(std::span(name)));
+}
+
 void encode_stop(std::vector<std::byte>& out) {
     Writer w(out);
     w.put(static_cast<std::uint8_t>(Command::stop));
@@ -285,6 +315,13 @@ std::optional<Order> decode_order(std::span<const std::byte> bytes, std::uint32_
         case Command::more_candidates:
             order.output = r.get<std::uint32_t>();
             order.candidates = r.get<std::uint32_t>();
+            break;
+        case Command::read_blocks:
+            order.command = Command::write_blocks;
+            order.blocks.read = true;
+            [[fallthrough]];
+        case Command::write_blocks:
+            if (!get_blocks(r, order)) return std::nullopt;
             break;
         case Command::stop:
             break;
@@ -340,6 +377,19 @@ std::optional<std::vector<Scores>> decode_scores(std::span<const std::byte> byte
     }
     if (!r.done()) return std::nullopt;
     return scores;
+}
+
+void encode_block_count(std::uint32_t count, std::vector<std::byte>& out) {
+    Writer w(out);
+    w.put(count);
+}
+
+std::optional<std::uint32_t> decode_block_count(std::span<const std::byte> bytes,
+                                                std::size_t most) {
+    Reader r(bytes);
+    const auto count = r.get<std::uint32_t>();
+    if (!r.done() || count > most) return std::nullopt;
+    return count;
 }
 
 }  // namespace shoal::exec

@@ -41,12 +41,16 @@ bool PlanLife::on_loaded(const mesh::DeviceId& from, const mesh::messages::PlanL
     device.loaded = true;
     device.done = device.total;
     device.held = {loaded.weight_bytes, loaded.planned_weight_bytes, loaded.kv_bytes,
-                   loaded.buffer_bytes};
+                   loaded.buffer_bytes, loaded.keeps_blocks};
     if (!std::ranges::all_of(devices_, [](const auto& each) { return each.second.loaded; })) {
         return false;
     }
     state_ = State::starting;
     return true;
+}
+
+bool PlanLife::keeps_blocks() const noexcept {
+    return std::ranges::all_of(devices_, [](const auto& d) { return d.second.held.keeps_blocks; });
 }
 
 bool PlanLife::on_started(const mesh::PlanId& plan, Time now) {

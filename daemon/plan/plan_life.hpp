@@ -72,6 +72,8 @@ class PlanLife {
                      Time now);
     /// True when all have loaded, and are to start.
     bool on_loaded(const mesh::DeviceId& from, const mesh::messages::PlanLoaded& loaded);
+    /// All devices do, once they have loaded.
+    bool keeps_blocks() const noexcept;
     /// By this device's engine. True: it takes jobs now.
     bool on_started(const mesh::PlanId& plan, Time now);
     /// Its engines are to stop between two steps. Requires: it runs.

@@ -138,7 +138,8 @@ void PlanMember::on_start(const mesh::DeviceId& from, const PlanStart& start) {
     if (!part->loaded) return;
     std::rotate(part, part + 1, parts_.end());
     links_.vocabulary_warning(parts_.back().warning);
-    engine_.start(start.plan.id(), start.run == 0 ? start.plan.number : start.run);
+    engine_.start(start.plan.id(), start.run == 0 ? start.plan.number : start.run,
+                  start.keeps_blocks);
 }
 
 void PlanMember::on_end(const mesh::DeviceId& from, const PlanEnd& end) {
@@ -180,7 +181,7 @@ void PlanMember::on_loaded(mesh::PlanId plan, const HeldBytes& held) {
     if (!loads(plan)) return;
     parts_.back().loaded = true;
     links_.send(root_, PlanLoaded{offer()->plan, held.weights, held.planned_weights, held.kv_cache,
-                                  held.buffers});
+                                  held.buffers, held.keeps_blocks});
 }
 
 void PlanMember::on_ended(mesh::PlanId plan, const PlanOutcome& outcome) {

@@ -259,7 +259,7 @@ void PlanRoot::on_progress(const mesh::DeviceId& from, const PlanProgress& progr
 
 void PlanRoot::on_loaded(const mesh::DeviceId& from, const PlanLoaded& loaded) {
     if (!plan_.on_loaded(from, loaded)) return;
-    tell(plan_, PlanStart{plan_.offer().plan});
+    tell(plan_, PlanStart{plan_.offer().plan, 0, plan_.keeps_blocks()});
 }
 
 void PlanRoot::on_started(mesh::PlanId plan) {

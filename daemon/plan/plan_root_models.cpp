@@ -73,7 +73,7 @@ bool PlanRoot::start_again(const KnownModel& model) {
     }
     plan_.start_again(loop_.now());
     links_->planned(PlanCause::turn);
-    tell(plan_, PlanStart{plan_.offer().plan, next_plan_++});
+    tell(plan_, PlanStart{plan_.offer().plan, next_plan_++, plan_.keeps_blocks()});
     return true;
 }
 

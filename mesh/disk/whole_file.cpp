@@ -43,9 +43,13 @@ void WholeFile::append(std::string_view bytes) {
 
 void WholeFile::replace() {
     flush();
+    take_name();
+    if (const int error = flush_folder(target_.parent_path())) fail("flush the folder of", error);
+}
+
+void WholeFile::take_name() {
     if (::rename(beside_.c_str(), target_.c_str()) != 0) fail("replace", errno);
     beside_.clear();
-    if (const int error = flush_folder(target_.parent_path())) fail("flush the folder of", error);
 }
 
 bool WholeFile::create() {

@@ -23,6 +23,8 @@ class WholeFile {
     void append(std::string_view bytes);
     /// Takes the name, from whatever has it.
     void replace();
+    /// The same without waiting for the disk: after a power cut the name may stand for anything.
+    void take_name();
     /// Takes the name if nothing has it: of two that do so at once one gets it, and the other
     /// false.
     [[nodiscard]] bool create();

@@ -71,12 +71,14 @@ void fields(F&& f, S& s) {
     f(2, "planned_weight_bytes", s.planned_weight_bytes);
     f(3, "kv_bytes", s.kv_bytes);
     f(4, "buffer_bytes", s.buffer_bytes);
+    f(5, "keeps_blocks", s.keeps_blocks);
 }
 
 template <typename F, Of<PlanStart> S>
 void fields(F&& f, S& s) {
     f(0, "plan", s.plan);
     f(1, "run", s.run);
+    f(2, "keeps_blocks", s.keeps_blocks);
 }
 
 template <typename F, Of<PlanEnd> S>

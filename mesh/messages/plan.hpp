@@ -78,12 +78,14 @@ struct PlanProgress {
 struct PlanLoaded {
     PlanRef plan;
     std::uint64_t weight_bytes = 0, planned_weight_bytes = 0, kv_bytes = 0, buffer_bytes = 0;
+    bool keeps_blocks = false;  ///< of its KV cache, on its disk
 };
 /// Everyone has loaded: join the data plane. `run` is another number each time, which no plan of
 /// the term has, but the first: 0, for the plan's own.
 struct PlanStart {
     PlanRef plan;
     std::uint32_t run = 0;
+    bool keeps_blocks = false;  ///< all its devices do
 };
 /// Whose fault it is that a plan ends, as its sender sees it.
 enum class Fault : std::uint8_t {

@@ -231,7 +231,7 @@ TEST_SUITE("memory budget") {
             half = 0;
             if (plan > 1) engine.end(plan_id(plan - 1));
             engine.load(solo_spec(model, plan_id(plan), 4096));
-            engine.start(plan_id(plan), plan);
+            engine.start(plan_id(plan), plan, false);
             REQUIRE(says("started " + std::to_string(plan)));
             // At the least: malloc may give back meanwhile what was there before.
             CHECK(half + kTolerance > held.weights / 2);

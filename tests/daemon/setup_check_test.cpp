@@ -115,6 +115,11 @@ TEST_SUITE("setup check") {
         settings.models.directories = {folder, folder / "none", folder / "file"};
         CHECK(warns_of("models-folder", "none and " + (folder / "file").string()));
         settings.models.directories = {};
+        settings.models.cache_dir = folder / "file" / "kept";
+        CHECK(warns_of("cache-folder", (folder / "file").string() + " is no folder"));
+        settings.models.cache_dir = folder / "kept";
+        CHECK(check_setup(settings).empty());
+        settings.models.cache_dir.clear();
         settings.cluster.interfaces = {"lo", "eth987"};
         CHECK(warns_of("interface-eth987", "eth987"));
         settings.cluster.interfaces = {};

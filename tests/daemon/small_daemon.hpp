@@ -50,7 +50,9 @@ class SoloEngine final : public Engine {
     SoloEngine(const EngineThread::Options& options, bool carries, EngineEvents events);
 
     void load(PlanSpec spec) override;
-    void start(mesh::PlanId plan, std::uint32_t run) override { engine_.start(plan, run); }
+    void start(mesh::PlanId plan, std::uint32_t run, bool keeps_blocks) override {
+        engine_.start(plan, run, keeps_blocks);
+    }
     void park(mesh::PlanId plan) override { engine_.park(plan); }
     void end(mesh::PlanId plan) override { engine_.end(plan); }
     void submit(Job job) override { engine_.submit(std::move(job)); }

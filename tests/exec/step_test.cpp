@@ -89,6 +89,41 @@ TEST_CASE("the other orders survive the wire") {
     CHECK(decode_order(bytes, 64)->command == Command::stop);
 }
 
+TEST_CASE("an order about blocks survives the wire, and only whole") {
+    BlockOrder blocks{7, 5, {BlockName{1, 2}, BlockName{3}}};
+    for (const bool read : {false, true}) {
+        blocks.read = read;
+        std::vector<std::byte> bytes;
+        encode_blocks(sample_step(), blocks, bytes);
+        const auto order = decode_order(bytes, 64);
+        REQUIRE(order);
+        CHECK(order->command == Command::write_blocks);
+        CHECK(order->blocks.read == read);
+        CHECK(order->blocks.sequence == 7);
+        CHECK(order->blocks.first == 5);
+        CHECK(order->blocks.names == blocks.names);
+        CHECK(order->step.releases == sample_step().releases);
+        CHECK(order->step.forks.size() == 1);
+        CHECK(order->step.rows.empty());
+        for (std::size_t n = 0; n < bytes.size(); ++n) {
+            CHECK_FALSE(decode_order({bytes.data(), n}, 64));
+        }
+        bytes.push_back(std::byte{0});
+        CHECK_FALSE(decode_order(bytes, 64));
+        for (const std::size_t count : {std::size_t{0}, std::size_t{kMaxOrderBlocks} + 1}) {
+            encode_blocks({}, {1, 0, std::vector<BlockName>(count), read}, bytes);
+            CHECK_FALSE(decode_order(bytes, 64));
+        }
+    }
+    std::vector<std::byte> count;
+    encode_block_count(2, count);
+    CHECK(decode_block_count(count, 2) == 2U);
+    CHECK_FALSE(decode_block_count(count, 1));
+    CHECK_FALSE(decode_block_count(std::span(count).first(3), 2));
+    count.push_back(std::byte{0});
+    CHECK_FALSE(decode_block_count(count, 2));
+}
+
 TEST_CASE("every truncated step is refused") {
     std::vector<std::byte> bytes;
     encode_step(sample_step(), bytes);

@@ -39,6 +39,10 @@ void check_step(std::span<const std::byte> bytes) {
         exec::encode_step(order->step, again);
         require_same(bytes, again);
     }
+    if (order && order->command == exec::Command::write_blocks) {
+        exec::encode_blocks(order->step, order->blocks, again);
+        require_same(bytes, again);
+    }
     if (const auto scores = exec::decode_scores(bytes)) {
         exec::encode_scores(*scores, again);
         require_same(bytes, again);

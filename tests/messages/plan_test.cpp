@@ -52,8 +52,8 @@ std::vector<PlanFrame> samples() {
     return {
         {0, sample_offer()},
         {0, PlanProgress{plan, "fetching", 10, 20}},
-        {0, PlanLoaded{plan, 1, 2, 3, 4}},
-        {0, PlanStart{plan}},
+        {0, PlanLoaded{plan, 1, 2, 3, 4, true}},
+        {0, PlanStart{plan, 5, true}},
         {0, PlanEnd{plan, "why", Fault::peers, {{8}, {9}}}},
         {12, PieceRequest{{1}, "blk.0.attn_q.weight", 1, 2, 3, 4, 5, 6}},
         {12, PieceReply{{std::byte{1}, std::byte{0xff}}, 99, ""}},

@@ -4,6 +4,7 @@
 
 #include <future>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -37,6 +38,21 @@ PlanSpec spec_of(std::shared_ptr<const OpenModel> model, const BatchSetting& set
     return spec;
 }
 
+// A device's folder as a daemon that has just started sees it.
+struct Files {
+    Files(const PlanSpec& plan, std::uint32_t rank, const std::filesystem::path& folder)
+        : all({.folder = folder, .bytes = 1U << 30, .spare = 0}), slice(all, name_of(plan, rank)) {
+        REQUIRE(eventually([&] { return all.ready(); }));
+    }
+    static KvFiles::Name name_of(PlanSpec plan, std::uint32_t rank) {
+        plan.rank = rank;
+        return slice_name(plan, choose_kernels("auto").name, "test");
+    }
+
+    KvFiles all;
+    SliceFiles slice;
+};
+
 // Whatever comes, the others are not waited for.
 struct Leaving {
     std::unique_ptr<mesh::Exchange>& exchange;
@@ -69,7 +85,10 @@ struct BatchDevices::Device {
 };
 
 BatchDevices::BatchDevices(std::shared_ptr<const OpenModel> model, const BatchSetting& setting)
-    : spec_(spec_of(std::move(model), setting)), parallel_(setting.parallel) {
+    : spec_(spec_of(std::move(model), setting)),
+      parallel_(setting.parallel),
+      folders_(setting.folders) {
+    folders_.resize(setting.devices);
     for (std::uint32_t r = 0; r < setting.devices; ++r) {
         devices_.push_back(std::make_unique<Device>(spec_, r));
     }
@@ -89,8 +108,12 @@ void BatchDevices::run(Recorder& recorder, const std::function<void(Batch&)>& bo
         followers.emplace_back([this, r, exchange = exchanges[r].get()] {
             EffortCounter effort;
             ExchangeCollective collective(*exchange, effort);
+            std::optional<Files> files;
+            if (!folders_[r].empty())
+                files.emplace(spec_, static_cast<std::uint32_t>(r), folders_[r]);
             // It ends when the root goes.
-            if (exec::follow(devices_[r]->executor, collective) != exec::Status::aborted) {
+            if (exec::follow(devices_[r]->executor, collective, files ? &files->slice : nullptr) !=
+                exec::Status::aborted) {
                 throw std::runtime_error("a device left the plan");
             }
         });
@@ -103,6 +126,8 @@ void BatchDevices::run(Recorder& recorder, const std::function<void(Batch&)>& bo
     Batch batch(
         spec_, devices_[0]->executor, collective, {parallel_, 0}, prompts, [] {},
         [&](JobId id, const Event& event) { recorder.add(id, event); });
+    std::optional<Files> files;
+    if (!folders_[0].empty()) batch.use(&files.emplace(spec_, 0, folders_[0]).slice);
     body(batch);
 }
 
@@ -132,6 +157,7 @@ std::vector<Story> BatchDevices::answers(const std::vector<Generate>& requests) 
         });
         counts_ = batch.counts();
         for (std::size_t i = 0; i < requests.size(); ++i) stories.push_back(recorder.story(i));
+        while (batch.may_keep()) REQUIRE(batch.keep() == exec::Status::ok);
     });
     return stories;
 }

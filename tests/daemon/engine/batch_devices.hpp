@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -18,6 +19,8 @@ struct BatchSetting {
     std::uint32_t max_rows = 64;
     std::uint32_t sequence_rows = 0;  ///< prompts from here on are shared out by rows, evenly
     exec::PayloadType collectives = exec::PayloadType::f32;
+    /// Where each device keeps blocks, from one run to the next; none: nowhere.
+    std::vector<std::filesystem::path> folders{};
 };
 
 class BatchDevices {
@@ -28,7 +31,8 @@ class BatchDevices {
 
     /// A plan's life: everything begins with empty caches. `body` has it step.
     void run(Recorder& recorder, const std::function<void(Batch&)>& body);
-    /// What requests give that come at once, in order.
+    /// What requests give that come at once, in order. Then the disks have what can be kept, if all
+    /// have a folder.
     std::vector<Story> answers(const std::vector<mesh::messages::Generate>& requests);
 
     /// Steps until `over`, from when all jobs have begun that were added, so that it does not
@@ -43,6 +47,7 @@ class BatchDevices {
 
     PlanSpec spec_;
     std::uint32_t parallel_;
+    std::vector<std::filesystem::path> folders_;
     std::vector<std::unique_ptr<Device>> devices_;
     Worker* prompts_ = nullptr;  // of the plan that runs
     BatchCounts counts_;

@@ -101,7 +101,7 @@ struct Fixture {
     }
     void serve(std::uint32_t number, std::uint64_t positions = 1024) {
         engine->load(solo_spec(model, plan_id(number), positions));
-        engine->start(plan_id(number), number);
+        engine->start(plan_id(number), number, false);
         REQUIRE(says("started " + std::to_string(number)));
     }
 
@@ -125,7 +125,7 @@ TEST_SUITE("Engine") {
         CHECK(bytes.planned_weights > 100'000);
         CHECK(bytes.kv_cache == 1024 * 2 * 2 * 2 * 16 * 4);
         CHECK(count("started 1") == 0);
-        engine->start(plan_id(1), 1);
+        engine->start(plan_id(1), 1, false);
         REQUIRE(says("started 1"));
         engine->submit(job_of(1, greedy("hello", 10)));
         REQUIRE(ends(1));
@@ -313,7 +313,7 @@ TEST_SUITE("Engine") {
         REQUIRE(says("loaded 2"));
         CHECK_FALSE(recorder.story(1).over());
         CHECK(engine->speed().running == 0);
-        engine->start(plan_id(2), 2);
+        engine->start(plan_id(2), 2, false);
         REQUIRE(says("started 2"));
         engine->submit(job_of(3, greedy("hello", 5)));
         REQUIRE(ends(3));
@@ -323,7 +323,7 @@ TEST_SUITE("Engine") {
         const auto so_far = recorder.story(1).ids();
         const std::uint64_t cached = engine->speed().cached_tokens;
         request.resume_ids = so_far;
-        engine->start(plan_id(1), 3);
+        engine->start(plan_id(1), 3, false);
         REQUIRE(eventually([&] { return count("started 1") == 2; }));
         engine->submit(job_of(4, request));
         request.resume_ids.clear();
@@ -350,7 +350,7 @@ TEST_SUITE("Engine") {
         REQUIRE(says("loaded 2"));
         engine->end(plan_id(2));
         engine->load(solo_spec(model, plan_id(3), 60'000));
-        engine->start(plan_id(3), 3);
+        engine->start(plan_id(3), 3, false);
         REQUIRE(says("started 3"));
         engine->submit(job_of(1, greedy("a", 0)));
         REQUIRE(generates(1, 3));
@@ -360,7 +360,7 @@ TEST_SUITE("Engine") {
         CHECK(count("ended 3") == 1);
         CHECK_FALSE(recorder.story(1).over());
         // A start or an end of an old plan is nothing to the new one.
-        engine->start(plan_id(2), 2);
+        engine->start(plan_id(2), 2, false);
         engine->end(plan_id(3));
         engine->submit(job_of(2, greedy("a", 5)));
         CHECK(ends(2));
@@ -380,7 +380,7 @@ TEST_SUITE("Engine") {
         engine->load(solo_spec(model, plan_id(3), 1024));
         engine->end(plan_id(3));
         engine->load(solo_spec(model, plan_id(4), 1024));
-        engine->start(plan_id(4), 4);
+        engine->start(plan_id(4), 4, false);
         go.set_value();
         REQUIRE(says("started 4"));
         CHECK(count("loaded 2") == 0);
@@ -433,7 +433,7 @@ TEST_SUITE("Engine") {
         serve(2);
         engine->end(plan_id(2));
         engine->load(solo_spec(open("token_embd.weight"), plan_id(3), 1024));
-        engine->start(plan_id(3), 3);
+        engine->start(plan_id(3), 3, false);
         REQUIRE(says("loaded 3"));
         engine->submit(job_of(1, greedy("a", 5)));
         CHECK(eventually([&] {
@@ -462,7 +462,7 @@ TEST_SUITE("Engine") {
             std::filesystem::last_write_time(
                 path, std::filesystem::last_write_time(tiny_model()) - std::chrono::seconds(5));
             engine->load(solo_spec(open_model(path), plan_id(plan), 1024));
-            engine->start(plan_id(plan), plan);
+            engine->start(plan_id(plan), plan, false);
             REQUIRE(says(fmt::format("started {}", plan)));
             overwrite(from, length);
             engine->submit(job_of(plan, greedy("a", 5)));
@@ -485,7 +485,7 @@ TEST_SUITE("Engine") {
         spec.peers.push_back({device_id(2), {}, "tcp://10.0.0.2:1"});
         spec.slices.push_back({});
         engine->load(spec);
-        engine->start(plan_id(1), 1);
+        engine->start(plan_id(1), 1, false);
         CHECK(eventually([&] {
             const std::lock_guard lock(mutex);
             return std::any_of(said.begin(), said.end(), [](const std::string& s) {
@@ -512,7 +512,7 @@ TEST_SUITE("Engine") {
             said.clear();
             build();
             engine->load(solo_spec(model, plan_id(1), 60'000));
-            if (round % 3 != 0) engine->start(plan_id(1), 1);
+            if (round % 3 != 0) engine->start(plan_id(1), 1, false);
             if (round % 3 == 2) {
                 REQUIRE(says("started 1"));
                 engine->submit(job_of(1, greedy("a", 0)));
@@ -558,7 +558,7 @@ TEST_SUITE("Engine") {
                                                                              1 + random() % 20))));
                                 break;
                             default:
-                                engine->start(plan_id(latest), latest);
+                                engine->start(plan_id(latest), latest, false);
                                 std::this_thread::sleep_for(std::chrono::microseconds(300));
                         }
                     }

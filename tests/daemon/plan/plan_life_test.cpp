@@ -50,6 +50,17 @@ constexpr State kStates[] = {State::none, State::opening, State::loading, State:
 }  // namespace
 
 TEST_SUITE("PlanLife") {
+    TEST_CASE("blocks are kept where all devices keep theirs") {
+        for (const bool one : {false, true}) {
+            for (const bool two : {false, true}) {
+                PlanLife plan = in(State::loading);
+                plan.on_loaded(kOne, {kPlan, 1, 2, 3, 4, one});
+                plan.on_loaded(kTwo, {kPlan, 5, 6, 7, 8, two});
+                CHECK(plan.keeps_blocks() == (one && two));
+            }
+        }
+    }
+
     TEST_CASE("a plan is opened, offered, loaded by all, started, and ends") {
         for (const State state : kStates) {
             PlanLife plan = in(state);

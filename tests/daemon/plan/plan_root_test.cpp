@@ -70,10 +70,12 @@ struct Fixture {
         return out;
     }
     // A device has loaded what it was offered last.
-    void loaded(const mesh::DeviceId& device) {
+    void loaded(const mesh::DeviceId& device, bool keeps = false) {
         const PlanRef plan = node->plan().value().plan;
-        if (device != node->self) return node->tell(device, PlanLoaded{plan, 10, 10, 10, 10});
-        node->control.call([&] { node->core.on_loaded(plan.id(), {10, 10, 10, 10}); });
+        if (device != node->self) {
+            return node->tell(device, PlanLoaded{plan, 10, 10, 10, 10, keeps});
+        }
+        node->control.call([&] { node->core.on_loaded(plan.id(), {10, 10, 10, 10, keeps}); });
     }
     // All of them have, and this one's engine started.
     void start_plan() {
@@ -153,6 +155,19 @@ TEST_SUITE("PlanRoot") {
         REQUIRE(started(kThree, 1));
         CHECK(ends(id));
         CHECK(story(id).done()->devices == 1);  // this node's engine runs it alone
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a start says whether all devices keep blocks") {
+        for (const bool two : {true, false}) {
+            options.carries = false;
+            build(2);
+            submit(greedy("hello", 5));
+            REQUIRE(offered(kTwo, 1));
+            loaded(kTwo, two);
+            loaded(node->self, true);
+            REQUIRE(started(kTwo, 1));
+            CHECK(node->sent_to<PlanStart>(kTwo)[0].keeps_blocks == two);
+        }
     }
 
     TEST_CASE_FIXTURE(Fixture, "a device lost while loading is planned without") {

@@ -124,7 +124,7 @@ void StandInEngine::load(PlanSpec spec) {
     wake(up_to(milliseconds(2)));
 }
 
-void StandInEngine::start(mesh::PlanId plan, std::uint32_t run) {
+void StandInEngine::start(mesh::PlanId plan, std::uint32_t run, bool /*keeps_blocks*/) {
     start_ = {plan, run};
     wake(up_to(milliseconds(2)));
 }

@@ -58,7 +58,7 @@ class StandInEngine final : public Engine {
     ~StandInEngine() override;
 
     void load(PlanSpec spec) override;
-    void start(mesh::PlanId plan, std::uint32_t run) override;
+    void start(mesh::PlanId plan, std::uint32_t run, bool keeps_blocks) override;
     void park(mesh::PlanId plan) override;
     void end(mesh::PlanId plan) override;
     void submit(Job job) override;
