@@ -28,6 +28,11 @@ void* or_throw(void* memory) {
     return memory;
 }
 
+// Not inlined: where the compiler sees free() of what operator new gave, it warns.
+[[gnu::noinline]] void give_back(void* memory) noexcept {
+    std::free(memory);
+}
+
 }  // namespace
 
 // Those of arrays call these.
@@ -44,16 +49,16 @@ void* operator new(std::size_t bytes, std::align_val_t alignment, const std::not
     return counted(bytes, static_cast<std::size_t>(alignment));
 }
 void operator delete(void* memory) noexcept {
-    std::free(memory);
+    give_back(memory);
 }
 void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
+    give_back(memory);
 }
 void operator delete(void* memory, std::align_val_t) noexcept {
-    std::free(memory);
+    give_back(memory);
 }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
-    std::free(memory);
+    give_back(memory);
 }
 
 namespace shoal::exec {
