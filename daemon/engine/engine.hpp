@@ -78,7 +78,7 @@ class Engine {
     virtual void cancel(JobId job) = 0;
 
     virtual EngineSpeed speed() const noexcept = 0;
-    /// Of the current or last plan of several devices.
+    /// In the current or last plan of several devices.
     virtual Effort effort() const noexcept = 0;
     /// To the other devices of the current or last plan of several.
     virtual std::vector<mesh::LinkReport> links() const = 0;

@@ -52,7 +52,8 @@ struct EngineThread::Held {
     exec::SliceWeights weights;
     std::unique_ptr<exec::WholeWeights> whole;  // null where it has no share of rows
     std::unique_ptr<exec::Executor> executor;
-    std::unique_ptr<Batch> batch;  // on the root, from the first start on
+    std::unique_ptr<Batch> batch;              // on the root, from the first start on
+    std::uint64_t steps = 0, nanoseconds = 0;  // as in EffortCounter, before this start
 };
 
 EngineThread::EngineThread(const kernels::Table& kernels, const Options& options,
@@ -142,13 +143,15 @@ std::vector<mesh::LinkReport> EngineThread::links() const {
 }
 
 Effort EngineThread::effort() const noexcept {
+    const std::lock_guard lock(mutex_);
     return {effort_.steps,
             static_cast<double>(effort_.nanoseconds) * 1e-9,
             effort_.exchanges,
             effort_.in_step,
             effort_.all_steps,
             effort_.collectives,
-            static_cast<double>(effort_.collective_nanoseconds) * 1e-9};
+            static_cast<double>(effort_.collective_nanoseconds) * 1e-9,
+            effort_plan_};
 }
 
 // A plan that is to start is loaded by then.
@@ -319,8 +322,12 @@ PlanOutcome EngineThread::serve(Held& held, std::uint32_t run, const std::stop_t
         if (ending.stop_requested()) return {};
         if (joined.status != mesh::ExchangeStatus::ok) return outcome_of(joined.why, "");
         exchange = std::move(joined.exchange);
-        effort_.steps = 0;
-        effort_.nanoseconds = 0;
+        {
+            const std::lock_guard lock(mutex_);
+            effort_plan_ = spec.id;
+            effort_.steps = held.steps;
+            effort_.nanoseconds = held.nanoseconds;
+        }
         collective = std::make_unique<ExchangeCollective>(*exchange, effort_);
     }
     forget_jobs();
@@ -329,6 +336,10 @@ PlanOutcome EngineThread::serve(Held& held, std::uint32_t run, const std::stop_t
     const exec::Status status = spec.rank == 0 ? lead(held, *collective, ending)
                                                : exec::follow(*held.executor, *collective);
     if (ending.stop_requested()) return {};
+    if (exchange) {
+        held.steps = effort_.steps;
+        held.nanoseconds = effort_.nanoseconds;
+    }
     parked = status == exec::Status::ok;
     if (parked) return {};
     // Memory is this device's own; what others did, they say.

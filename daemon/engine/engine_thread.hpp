@@ -99,6 +99,7 @@ class EngineThread final : public Engine {
     bool park_ = false;                        // the current plan
     std::deque<Job> inbox_;                    // jobs that the root loop has not taken
     std::set<JobId> cancelled_;
+    mesh::PlanId effort_plan_;  // whose steps effort_ has
 
     EffortCounter effort_;
     std::atomic<double> prefill_speed_{0};

@@ -265,9 +265,9 @@ void PlanRoot::on_started(mesh::PlanId plan) {
         const auto it = plan_.devices().find(c.member.id);
         if (it == plan_.devices().end() || c.member.description.speed <= 0) continue;
         expected[c.member.id] =
-            static_cast<double>(it->second.held.weights) * c.slower / c.member.description.speed;
+            static_cast<double>(it->second.held.weights) / c.member.description.speed;
     }
-    speeds_.begin(std::move(expected));
+    speeds_.begin(plan, std::move(expected));
     turn_began_ = loop_.now();
     const auto [begun, loaded] = plan_.loading();
     links_->plan_runs(loaded - begun);
@@ -313,6 +313,7 @@ void PlanRoot::tell(const PlanLife& plan, const mesh::messages::PlanMessage& mes
 }
 
 void PlanRoot::end(const PlanLife& plan) {
+    speeds_.end(plan.offer().plan.id());
     tell(plan, PlanEnd{plan.offer().plan, ""});
 }
 

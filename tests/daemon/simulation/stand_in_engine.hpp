@@ -97,6 +97,7 @@ class StandInEngine final : public Engine {
         Loop::Time since;               // of joining, or of the wait for others in a step
         std::optional<Step> step;
         std::uint64_t steps = 0;
+        Effort effort;  // before this run
         std::map<std::pair<std::uint64_t, std::uint32_t>,
                  std::map<std::size_t, std::vector<std::uint64_t>>>
             parts;                                                   // by step and collective
