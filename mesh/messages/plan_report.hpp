@@ -69,6 +69,7 @@ struct PlanReply {
     double sharing_kv = 0;
     PlannedLinks links;
     std::uint32_t sharing_from = 0;  ///< prompts of so many tokens are shared out by rows; 0: none
+    std::vector<std::string> beside, leaving;
     bool operator==(const PlanReply&) const = default;
 };
 

@@ -76,6 +76,8 @@ void fields(F&& f, S& s) {
     f(11, "sharing_kv", s.sharing_kv);
     f(12, "links", s.links);
     f(13, "sharing_from", s.sharing_from);
+    f(64, "beside", s.beside, kMaxListedModels, kMaxModelBytes);
+    f(65, "leaving", s.leaving, kMaxListedModels, kMaxModelBytes);
 }
 
 }  // namespace shoal::mesh::messages

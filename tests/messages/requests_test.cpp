@@ -139,6 +139,8 @@ PlanReply full_plan() {
     reply.devices = {{"pi", true, false, full_device().slice, 1ULL << 32, 0.5, ""},
                      {"old", false, true, {}, 0, 0, "slow"}};
     reply.links = {3, 2, {1e-4, 1e8}, {1e-5, 1e9}, {1e-3, 1e7}};
+    reply.beside = {"small", "other"};
+    reply.leaving = {"large"};
     return reply;
 }
 

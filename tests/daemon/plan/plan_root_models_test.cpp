@@ -138,8 +138,21 @@ TEST_SUITE("PlanRoot, several models") {
             has_memory(enough = enough * 5 / 4);
             REQUIRE(enough < 100'000'000);
         } while (!succeeds(0) || loaded().at(0).context < 1024);
+        const auto forecast = [&](std::size_t index) {
+            const std::uint64_t id = node->start(PlanRequest{hashes[index], 0});
+            REQUIRE(ends(id));
+            const Story told = story(id);
+            const auto* plan = std::get_if<PlanReply>(&told.events.back());
+            REQUIRE(plan != nullptr);
+            return *plan;
+        };
+        CHECK(forecast(0).leaving.empty());
+        CHECK(forecast(0).context == loaded().at(0).context);
+        CHECK(forecast(1).leaving == std::vector<std::string>{"tiny"});
+        CHECK(loaded_are({0}));
         REQUIRE(succeeds(1));
         CHECK(loaded_are({1}));
+        CHECK(forecast(0).leaving == std::vector<std::string>{"other"});
         request.keep_alive = -1;
         REQUIRE(ends(submit(request, 1)));
         CHECK(loaded().at(0).pinned);
