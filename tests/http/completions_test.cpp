@@ -59,7 +59,7 @@ TEST_SUITE("completions") {
             "stop": ["a", "b"], "presence_penalty": -1, "frequency_penalty": 2,
             "repeat_penalty": 1.5, "penalty_last_n": 9, "logit_bias": {"5": -100, "17": 2.5},
             "ignore_eos": true, "stream": true, "stream_options": {"include_usage": true},
-            "priority": -7, "user": "me", "n": 1, "best_of": 1, "echo": false, "logprobs": null, "suffix": null})");
+            "priority": -7, "cache_prompt": false, "user": "me", "n": 1, "best_of": 1, "echo": false, "logprobs": null, "suffix": null})");
         REQUIRE(r.texts() == 1);
         const mesh::messages::Generate g = r.text(0);
         CHECK(g.model == "tiny");
@@ -71,6 +71,7 @@ TEST_SUITE("completions") {
         CHECK(g.stop == std::vector<std::string>{"a", "b"});
         CHECK(g.ignore_eos);
         CHECK(g.priority == -7);
+        CHECK_FALSE(g.cache_prompt);
         CHECK(g.client == 0);
         CHECK(g.prompt_ids.empty());
         CHECK(g.resume_ids.empty());
@@ -92,6 +93,7 @@ TEST_SUITE("completions") {
             sampling.seed = 0;  // A random one.
             CHECK(sampling == mesh::messages::Sampling{});
             CHECK(r.generate.stop.empty());
+            CHECK(r.generate.cache_prompt);
             CHECK_FALSE(r.stream);
             CHECK_FALSE(r.seeded);
         }

@@ -62,6 +62,7 @@ Generate full_generate() {
     g.prompt_logprobs = true;
     g.client = ~0ULL;
     g.priority = -100;
+    g.cache_prompt = false;
     return g;
 }
 
@@ -262,6 +263,7 @@ TEST_SUITE("requests") {
         CHECK(g.prompt_logprobs);
         CHECK(g.client == want.client);
         CHECK(g.priority == want.priority);
+        CHECK(g.cache_prompt == want.cache_prompt);
     }
 
     TEST_CASE("answers of chats, scores and embeddings keep every member") {
