@@ -367,18 +367,22 @@ TEST_SUITE("completions") {
     TEST_CASE("tokenize takes content and flags") {
         auto parsed = parse_tokenize(R"({"model":"m","content":"hi","add_special":true,
                                          "parse_special":false})");
-        REQUIRE(std::holds_alternative<mesh::messages::TokenizeRequest>(parsed));
-        const auto& t = std::get<mesh::messages::TokenizeRequest>(parsed);
+        REQUIRE(std::holds_alternative<llama_server::Tokenizing>(parsed));
+        const auto& t = std::get<llama_server::Tokenizing>(parsed);
         CHECK(t.model == "m");
         CHECK(t.text == "hi");
         CHECK(t.add_special);
         CHECK_FALSE(t.parse_special);
+        CHECK_FALSE(t.with_pieces);
         const auto least = parse_tokenize(R"({"content":"hi"})");
-        CHECK_FALSE(std::get<mesh::messages::TokenizeRequest>(least).add_special);
+        CHECK_FALSE(std::get<llama_server::Tokenizing>(least).add_special);
+        CHECK(std::get<llama_server::Tokenizing>(
+                  parse_tokenize(R"({"content":"","with_pieces":true})"))
+                  .with_pieces);
         CHECK(error_of(parse_tokenize("{}")).param == "content");
         CHECK(error_of(parse_tokenize(R"({"content":1})")).param == "content");
-        CHECK(error_of(parse_tokenize(R"({"content":"","with_pieces":true})")).param ==
-              "with_pieces");
+        CHECK(error_of(parse_tokenize(R"({"content":"","with_pieces":1})")).param == "with_pieces");
+        CHECK(error_of(parse_tokenize(R"({"content":"","x":1})")).param == "x");
         const std::string long_text(mesh::messages::kMaxPromptBytes + 1, 't');
         CHECK(error_of(parse_tokenize(R"({"content":")" + long_text + "\"}")).param == "content");
     }

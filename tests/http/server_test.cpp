@@ -430,6 +430,23 @@ TEST_SUITE("server answers") {
         CHECK(f.ask(post("/detokenize", R"({"tokens":[1,15]})")).body == R"({"content":"Hi"})");
     }
 
+    TEST_CASE("tokenize tells the tokens' texts when it is to, and parts of characters by bytes") {
+        TokenizeReply reply{{1, 15, 7, 8, 9},
+                            {"<s>", "H\xC3\xA9\"\n", "\xC3", "\xA9x", "\xF0\x9F\x90\x9F"}};
+        Fixture f(test_options(), [&](const Request&) { return std::vector<Event>{reply}; });
+        const auto ask = [&] {
+            return f.ask(post("/tokenize", R"({"content":"Hi","with_pieces":true})"));
+        };
+        CHECK(ask().body ==
+              "{\"tokens\":[{\"id\":1,\"piece\":\"<s>\"},"
+              "{\"id\":15,\"piece\":\"H\xC3\xA9\\\"\\n\"},"
+              "{\"id\":7,\"piece\":[195]},{\"id\":8,\"piece\":[169,120]},"
+              "{\"id\":9,\"piece\":\"\xF0\x9F\x90\x9F\"}]}");
+        reply.ids.assign(65'537, 1);
+        reply.pieces.assign(65'537, "a");
+        CHECK(ask().status == 413);
+    }
+
     TEST_CASE("models and cluster list what the service says, HEAD the head of it") {
         Fixture f(test_options(), [](const Request& request) {
             if (std::holds_alternative<ModelsRequest>(request)) {
