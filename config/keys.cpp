@@ -19,7 +19,7 @@ constexpr std::array<std::string_view, 2> kDataTransportNames = {"zmtp", "libzmq
 constexpr std::array<std::string_view, 4> kLogNames = {"error", "warn", "info", "debug"};
 
 /// What a daemon that runs takes from its file when it is told to: whole sections, and keys.
-constexpr std::array<std::string_view, 13> kLive = {"plan",
+constexpr std::array<std::string_view, 14> kLive = {"plan",
                                                     "log",
                                                     "models.directories",
                                                     "models.default",
@@ -31,7 +31,8 @@ constexpr std::array<std::string_view, 13> kLive = {"plan",
                                                     "models.batch_tokens",
                                                     "models.queue",
                                                     "http.allowed_hosts",
-                                                    "http.allowed_origins"};
+                                                    "http.allowed_origins",
+                                                    "http.client_requests"};
 
 constexpr std::int64_t kMaxPathBytes = 4096;
 // sockaddr_un holds 108 bytes with the terminating zero.

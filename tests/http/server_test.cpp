@@ -696,6 +696,15 @@ TEST_SUITE("server refuses") {
         watch.send(get("/v1/cluster", key));
         CHECK(std::holds_alternative<StatusRequest>(f.service.next().request));
 
+        // Another limit holds at once.
+        f.server.limit_clients(3);
+        Client extra = f.client();
+        extra.send(post("/v1/completions", kPrompt, key));
+        const auto one_more = f.service.next();
+        f.service.emit(one_more.ticket, done());
+        CHECK(extra.read_response().status == 200);
+        f.server.limit_clients(2);
+
         // What is over makes room, however it ended.
         f.service.emit(call.ticket, done());
         CHECK(first.read_response().status == 200);
