@@ -183,11 +183,12 @@ void PlanRoot::plan_ahead() {
 }
 
 // A device may lead because it was the first one, and be too small for a root's part. False when
-// the model would fit no better if another one led, or when nobody took over.
+// the model would fit no better if another one led, or when nobody took over; and while a model is
+// to stay in memory, which would leave with its root.
 bool PlanRoot::step_aside(const OpenModel& model, const std::string& why) {
-    const bool helps =
-        !stepped_aside_ && fits_another_root(model, rules_, beside_parked(choose(situation())));
-    if (!helps) return false;
+    const auto stays = [&](const PlanLife& parked) { return pinned(parked.model().hash); };
+    if (stepped_aside_ || std::ranges::any_of(parked_.plans(), stays)) return false;
+    if (!fits_another_root(model, rules_, choose(situation()).taking)) return false;
     stepped_aside_ = true;
     plan_.end();
     tell_waiting({"another device is to lead (" + why + ")", 0, 0});
