@@ -142,6 +142,10 @@ std::vector<mesh::LinkReport> EngineThread::links() const {
     return data_plane_ ? data_plane_->links() : std::vector<mesh::LinkReport>();
 }
 
+mesh::DataPlaneStats EngineThread::data_stats() const {
+    return data_plane_ ? data_plane_->stats() : mesh::DataPlaneStats();
+}
+
 Effort EngineThread::effort() const noexcept {
     const std::lock_guard lock(mutex_);
     return {effort_.steps,

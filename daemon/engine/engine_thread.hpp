@@ -61,6 +61,7 @@ class EngineThread final : public Engine {
     EngineSpeed speed() const noexcept override;
     Effort effort() const noexcept override;
     std::vector<mesh::LinkReport> links() const override;
+    mesh::DataPlaneStats data_stats() const override;
     std::uint32_t parallel() const noexcept override { return options_.parallel; }
     std::uint16_t data_port() const noexcept override { return data_port_; }
 

@@ -66,6 +66,7 @@ class StandInEngine final : public Engine {
     EngineSpeed speed() const noexcept override;
     Effort effort() const noexcept override { return effort_; }
     std::vector<mesh::LinkReport> links() const override { return {}; }
+    mesh::DataPlaneStats data_stats() const override { return {}; }
     std::uint32_t parallel() const noexcept override { return 4; }
     std::uint16_t data_port() const noexcept override { return 4000; }
 
