@@ -17,8 +17,8 @@ struct Placed {
 
 /// A plan of the model, with as much context as alone or a roomy one (ParkedPlans::kRoomy), beside
 /// the others; else those of them that `may_go` make room, the one that was not used for longest
-/// first. Nobody does for a model that does not fit even then: throws std::runtime_error, as
-/// plan_model does, also in other cases.
+/// first, and is `gone`. Nobody goes for a model that does not fit even then. Throws what
+/// plan_model throws.
 Placed make_room(const OpenModel& model, const PlanRules& rules, const Situation& taking,
                  ParkedPlans& others, const std::function<bool(const PlanLife&)>& may_go,
                  ParkedPlans::Time now, const std::function<void(const PlanLife&)>& gone);
