@@ -198,6 +198,20 @@ std::string links_text(const planner::Report& report, const Terminal& terminal) 
     return wrapped(terminal, text + '.', 0) + '\n';
 }
 
+/// What becomes of models that are in the devices' memory.
+std::string others_text(const planner::Report& report, const Terminal& terminal) {
+    const auto line = [&](const char* what, const std::vector<std::string>& models) {
+        if (models.empty()) return std::string();
+        std::string text = what;
+        for (const std::string& model : models) {
+            text += (&model == models.data() ? ": " : ", ") + one_line(model);
+        }
+        return wrapped(terminal, text + '.', 0) + '\n';
+    };
+    return line("Beside it stay in memory", report.beside) +
+           line("Make room for it", report.leaving);
+}
+
 nlohmann::ordered_json link_json(const planner::Link& link) {
     return {{"exchange_us", link.exchange_seconds * 1e6},
             {"bytes_per_second", link.bytes_per_second}};
@@ -214,7 +228,8 @@ std::string plan_text(const planner::Report& report, const std::vector<std::uint
     std::string text = fmt::format("{}, context {}; predicted tokens/s\n\n", one_line(report.model),
                                    report.context) +
                        counts_text(report, counts, terminal) + '\n' +
-                       choice_text(report, terminal) + links_text(report, terminal) + '\n';
+                       choice_text(report, terminal) + others_text(report, terminal) +
+                       links_text(report, terminal) + '\n';
     const auto chosen = std::ranges::find(report.counts, true, &planner::CountReport::chosen);
     if (chosen == report.counts.end() || chosen->devices != report.shown) {
         text += fmt::format("With {} device{}:\n", report.shown, report.shown == 1 ? "" : "s");
@@ -279,6 +294,8 @@ std::string plan_json(const planner::Report& report) {
         {"rows_shared_from", report.sharing ? report.sharing->from : 0},
         {"overlap", report.overlap},
         {"sharing_kv_seconds", report.sharing_kv},
+        {"beside", report.beside},
+        {"leaving", report.leaving},
         {"devices", std::move(devices)}};
     return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
 }
@@ -334,6 +351,8 @@ planner::Report report_of(const mesh::messages::PlanReply& reply) {
     report.token.between = t.between;
     report.token.exchange = t.exchange;
     report.sharing_kv = reply.sharing_kv;
+    report.beside = reply.beside;
+    report.leaving = reply.leaving;
     const auto link = [](const mesh::messages::PlannedLink& l) {
         return planner::Link{l.exchange_seconds, l.bytes_per_second};
     };

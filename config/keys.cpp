@@ -33,7 +33,8 @@ constexpr std::array<std::string_view, 14> kLive = {"plan",
                                                     "models.batch_tokens",
                                                     "models.queue",
                                                     "http.allowed_hosts",
-                                                    "http.allowed_origins"};
+                                                    "http.allowed_origins",
+                                                    "http.client_requests"};
 
 constexpr std::int64_t kMaxPathBytes = 4096;
 // sockaddr_un holds 108 bytes with the terminating zero.

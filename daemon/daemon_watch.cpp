@@ -87,6 +87,8 @@ DeviceFigures Daemon::figures() const {
     out.plans = core_.plan_figures();
     out.effort = engine_->effort();
     out.links = engine_->links();
+    out.data = engine_->data_stats();
+    out.refused = context_.refused();
     out.loop_delays = loop_.delays();
     out.process = process_figures();
     out.process.started = std::chrono::duration<double>(started_.time_since_epoch()).count();

@@ -58,7 +58,9 @@ void Daemon::apply(const config::Settings& wanted) {
         core_.warnings().clear("models-folder", identity_.id.hex());
         warn_of_setup();
     }
-    if (http_) http_->allow(settings_.http.allowed_hosts, settings_.http.allowed_origins);
+    if (!http_) return;
+    http_->allow(settings_.http.allowed_hosts, settings_.http.allowed_origins);
+    http_->limit_clients(settings_.http.client_requests);
 }
 
 }  // namespace shoal

@@ -44,8 +44,9 @@ ALLOWED = {
     "daemon/loop": ["daemon/metrics"],
     "daemon/log": [],
     "daemon/links": ["mesh/wire", "mesh/exchange", "daemon/loop"],
-    "daemon/pieces": ["mesh/disk", "mesh/wire", "mesh/messages", "daemon/model", "daemon/grammar", "daemon/loop",
-                      "daemon/log"],
+    # An open model keeps what is made of its file once: the vocabulary for grammars, the templates.
+    "daemon/pieces": ["mesh/disk", "mesh/wire", "mesh/messages", "daemon/model", "daemon/grammar", "daemon/jinja",
+                      "daemon/loop", "daemon/log"],
     # What it computed is kept in files.
     "daemon/engine": ["mesh/disk"] + MESH + MODEL + ["daemon/chat", "daemon/grammar", "daemon/loop", "daemon/log",
                                     "daemon/pieces"],

@@ -196,7 +196,8 @@ std::string_view built_in_template() noexcept {
 std::variant<Prompt, std::string> make_prompt(const Conversation& conversation,
                                               const ChatTemplate& from, const std::tm& now) {
     try {
-        const auto parsed = jinja::Template::parse(from.source, from.name);
+        const auto parsed =
+            from.parsed ? *from.parsed : jinja::Template::parse(from.source, from.name);
         const Given given = members(conversation.template_kwargs).value_or(Given());
         const bool continued = continues(conversation, given);
         const Value values = variables(conversation, from, given, continued);

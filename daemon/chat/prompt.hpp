@@ -3,20 +3,23 @@
 
 #include <cstddef>
 #include <ctime>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
 #include "daemon/chat/conversation.hpp"
+#include "daemon/jinja/template.hpp"
 
 namespace shoal::chat {
 
 /// A template as a model's file has it.
 struct ChatTemplate {
     std::string source;
-    std::string name;      ///< how errors call it
-    std::string bos, eos;  ///< texts of the tokens, empty where there are none
+    std::string name;                         ///< how errors call it
+    std::string bos, eos;                     ///< texts of the tokens, empty where there are none
+    std::optional<jinja::Template> parsed{};  ///< `source`, where somebody has parsed it already
 };
 
 /// ChatML, for files without a template: the form that most models have seen.

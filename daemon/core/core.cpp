@@ -72,9 +72,9 @@ mesh::DeviceDescription DaemonCore::description() const {
     for (const auto& [id, known] : known_) {
         if (!known.lost) announcement.sees.push_back(id.bytes);
     }
-    if (member_.offer()) {
-        const Effort effort = ports_.engine.effort();
-        announcement.plan = member_.offer()->plan.number;
+    const Effort effort = ports_.engine.effort();
+    if (member_.offer() != nullptr && member_.offer()->plan.id() == effort.plan) {
+        announcement.plan = effort.plan.number;
         announcement.steps = effort.steps;
         announcement.compute_seconds = effort.seconds;
     }
@@ -140,6 +140,7 @@ void DaemonCore::on_started(mesh::PlanId plan) {
 }
 
 void DaemonCore::on_parked(mesh::PlanId plan) {
+    describe();  // what it did in its turn
     root_.on_parked(plan);
 }
 
@@ -291,8 +292,8 @@ struct DaemonCore::RootLinks final : PlanLinks {
         if (core.ports_.models.holds(hash)) out.insert(core.self_);
         return out;
     }
-    std::map<mesh::DeviceId, Effort> efforts(const mesh::PlanId& plan) const override {
-        return efforts_in(core.ports_.mesh.members(), plan.number);
+    std::map<mesh::DeviceId, Effort> efforts() const override {
+        return efforts_of(core.followers(), core.ports_.mesh.term());
     }
     void send(const mesh::DeviceId& to, const mesh::messages::PlanMessage& message) override {
         static_cast<void>(core.send(to, {0, message}));

@@ -64,6 +64,7 @@ std::variant<ChatPrompt, std::string> chat_prompt(std::string_view json, const O
     ChatPrompt out;
     out.conversation = std::get<chat::Conversation>(std::move(conversation));
     out.from = template_of(header, *model.tokenizer, !out.conversation.tools.empty());
+    out.from.parsed = model.templates.of(out.from.source, out.from.name);
     const std::time_t now = std::time(nullptr);
     std::tm local{};
     localtime_r(&now, &local);

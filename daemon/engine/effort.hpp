@@ -4,9 +4,12 @@
 #include <atomic>
 #include <cstdint>
 
+#include "mesh/wire/identity.hpp"
+
 namespace shoal {
 
-/// A device's arithmetic in a plan so far, of the steps that are shared out as its slices are.
+/// A device's arithmetic in a plan so far, since it was loaded: also in its turns before. Of the
+/// steps that are shared out as its slices are.
 struct Effort {
     std::uint64_t steps = 0;
     double seconds = 0;  ///< between collectives, without waiting
@@ -17,6 +20,7 @@ struct Effort {
     std::uint64_t all_steps = 0;
     std::uint64_t collectives = 0;  ///< but for orders, which members await for as long as it takes
     double collective_seconds = 0;  ///< in these
+    mesh::PlanId plan{};            ///< whose `steps` and `seconds` these are
 };
 
 /// What a device computes in a plan: written by the thread that runs the steps, read by any.

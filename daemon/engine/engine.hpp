@@ -10,6 +10,7 @@
 #include "daemon/engine/generation.hpp"
 #include "daemon/engine/plan_spec.hpp"
 #include "mesh/exchange/link_meter.hpp"
+#include "mesh/exchange/stats.hpp"
 #include "mesh/messages/plan.hpp"
 
 namespace shoal {
@@ -79,10 +80,11 @@ class Engine {
     virtual void cancel(JobId job) = 0;
 
     virtual EngineSpeed speed() const noexcept = 0;
-    /// Of the current or last plan of several devices.
+    /// In the current or last plan of several devices.
     virtual Effort effort() const noexcept = 0;
     /// To the other devices of the current or last plan of several.
     virtual std::vector<mesh::LinkReport> links() const = 0;
+    virtual mesh::DataPlaneStats data_stats() const = 0;
     /// Jobs that are worth submitting at one time.
     virtual std::uint32_t parallel() const noexcept = 0;
     /// Where other devices' activations come in; 0: nowhere.

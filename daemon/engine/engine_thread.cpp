@@ -53,7 +53,8 @@ struct EngineThread::Held {
     std::unique_ptr<exec::WholeWeights> whole;  // null where it has no share of rows
     std::unique_ptr<exec::Executor> executor;
     std::optional<SliceFiles> files;
-    std::unique_ptr<Batch> batch;  // on the root, from the first start on
+    std::unique_ptr<Batch> batch;              // on the root, from the first start on
+    std::uint64_t steps = 0, nanoseconds = 0;  // as in EffortCounter, before this start
 };
 
 EngineThread::EngineThread(const kernels::Table& kernels, const Options& options,
@@ -143,14 +144,20 @@ std::vector<mesh::LinkReport> EngineThread::links() const {
     return data_plane_ ? data_plane_->links() : std::vector<mesh::LinkReport>();
 }
 
+mesh::DataPlaneStats EngineThread::data_stats() const {
+    return data_plane_ ? data_plane_->stats() : mesh::DataPlaneStats();
+}
+
 Effort EngineThread::effort() const noexcept {
+    const std::lock_guard lock(mutex_);
     return {effort_.steps,
             static_cast<double>(effort_.nanoseconds) * 1e-9,
             effort_.exchanges,
             effort_.in_step,
             effort_.all_steps,
             effort_.collectives,
-            static_cast<double>(effort_.collective_nanoseconds) * 1e-9};
+            static_cast<double>(effort_.collective_nanoseconds) * 1e-9,
+            effort_plan_};
 }
 
 // A plan that is to start is loaded by then.
@@ -323,8 +330,12 @@ PlanOutcome EngineThread::serve(Held& held, const Start& start, const std::stop_
         if (ending.stop_requested()) return {};
         if (joined.status != mesh::ExchangeStatus::ok) return outcome_of(joined.why, "");
         exchange = std::move(joined.exchange);
-        effort_.steps = 0;
-        effort_.nanoseconds = 0;
+        {
+            const std::lock_guard lock(mutex_);
+            effort_plan_ = spec.id;
+            effort_.steps = held.steps;
+            effort_.nanoseconds = held.nanoseconds;
+        }
         collective = std::make_unique<ExchangeCollective>(*exchange, effort_);
     }
     forget_jobs();
@@ -334,6 +345,10 @@ PlanOutcome EngineThread::serve(Held& held, const Start& start, const std::stop_
     const exec::Status status = spec.rank == 0 ? lead(held, start.keeps_blocks, *collective, ending)
                                                : exec::follow(*held.executor, *collective, files);
     if (ending.stop_requested()) return {};
+    if (exchange) {
+        held.steps = effort_.steps;
+        held.nanoseconds = effort_.nanoseconds;
+    }
     parked = status == exec::Status::ok;
     if (parked) return {};
     // Memory is this device's own; what others did, they say.

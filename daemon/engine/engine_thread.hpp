@@ -68,6 +68,7 @@ class EngineThread final : public Engine {
     EngineSpeed speed() const noexcept override;
     Effort effort() const noexcept override;
     std::vector<mesh::LinkReport> links() const override;
+    mesh::DataPlaneStats data_stats() const override;
     std::uint32_t parallel() const noexcept override { return options_.parallel; }
     std::uint16_t data_port() const noexcept override { return data_port_; }
 
@@ -108,6 +109,7 @@ class EngineThread final : public Engine {
     bool park_ = false;                        // the current plan
     std::deque<Job> inbox_;                    // jobs that the root loop has not taken
     std::set<JobId> cancelled_;
+    mesh::PlanId effort_plan_;  // whose steps effort_ has
 
     EffortCounter effort_;
     std::atomic<double> prefill_speed_{0};

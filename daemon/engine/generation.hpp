@@ -77,9 +77,11 @@ class Generation {
     exec::Sequence& sequence() noexcept { return sequence_; }
     const Job& job() const noexcept { return job_; }
     const exec::Sequence& sequence() const noexcept { return sequence_; }
-    /// What others computed serves it: it wants no more of its first tokens than their K and V.
+    /// What others computed serves it: it may, and it wants no more of its first tokens than their
+    /// K and V.
     bool may_reuse() const noexcept {
-        return !sequence_.pool && sequence_.scored_from >= sequence_.scored_until;
+        return job_.request.cache_prompt && !sequence_.pool &&
+               sequence_.scored_from >= sequence_.scored_until;
     }
     /// The devices' disks are looked at once for its beginning.
     bool sought() const noexcept { return sought_; }

@@ -35,20 +35,19 @@ Clients::Id Clients::id_of(const std::string& address, std::string_view key) con
 }
 
 std::optional<ApiError> Clients::enter(Id client) {
-    if (limit_ == 0) return std::nullopt;
+    const std::uint32_t limit = limit_;
     std::uint32_t& running = running_[client];
-    if (running < limit_) return ++running, std::nullopt;
+    if (limit == 0 || running < limit) return ++running, std::nullopt;
     return ApiError{429,
                     "rate_limit_exceeded",
                     fmt::format("this client has {} requests running or waiting, as many as it may "
                                 "(http.client_requests); wait until one is over",
-                                limit_),
+                                limit),
                     {},
-                    static_cast<std::uint32_t>(std::ceil(seconds_ / limit_))};
+                    static_cast<std::uint32_t>(std::ceil(seconds_ / limit))};
 }
 
 void Clients::leave(Id client, std::chrono::steady_clock::duration took) {
-    if (limit_ == 0) return;
     const auto it = running_.find(client);
     if (it != running_.end() && --it->second == 0) running_.erase(it);
     const double seconds = std::chrono::duration<double>(took).count();

@@ -68,6 +68,10 @@ Problem take_ignore_eos(const std::string& name, const Json& value, Sampled& out
     return take(name, value, out.generate.ignore_eos);
 }
 
+Problem take_cache_prompt(const std::string& name, const Json& value, Sampled& out) {
+    return take(name, value, out.generate.cache_prompt);
+}
+
 Problem take_generate_priority(const std::string& name, const Json& value, Sampled& out) {
     return take_priority(name, value, out.generate.priority);
 }
@@ -88,6 +92,7 @@ constexpr Field<Sampled> kSamplingFields[] = {
     {"logit_bias", take_logit_bias},
     {"ignore_eos", take_ignore_eos},
     {"priority", take_generate_priority},
+    {"cache_prompt", take_cache_prompt},
 };
 
 }  // namespace

@@ -19,7 +19,7 @@ struct Sampled {
 };
 
 /// temperature, top_p, top_k, min_p, seed, stop, the penalties, logit_bias, ignore_eos,
-/// priority.
+/// priority, cache_prompt.
 const Field<Sampled>* sampling_field(std::string_view name) noexcept;
 
 /// What concerns several of them: top_p 0 is the likeliest token, no seed is a random one.

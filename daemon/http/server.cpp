@@ -195,6 +195,7 @@ class HttpServer::Impl {
         const std::lock_guard lock(guard_mutex_);
         guard_ = std::move(guard);
     }
+    void limit_clients(std::uint32_t requests) noexcept { clients_.set_limit(requests); }
 
   private:
     std::shared_ptr<const Guard> guard() const {
@@ -400,6 +401,10 @@ std::uint16_t HttpServer::port() const noexcept {
 
 void HttpServer::allow(std::vector<std::string> hosts, std::vector<std::string> origins) {
     impl_->allow(std::move(hosts), std::move(origins));
+}
+
+void HttpServer::limit_clients(std::uint32_t requests) {
+    impl_->limit_clients(requests);
 }
 
 }  // namespace shoal::http

@@ -27,6 +27,8 @@ class HttpServer {
     /// Other names by which requests may call this device and other web pages that may send them:
     /// allowed_hosts and allowed_origins of the options, for what comes from now on. Thread-safe.
     void allow(std::vector<std::string> hosts, std::vector<std::string> origins);
+    /// Another client_requests, likewise.
+    void limit_clients(std::uint32_t requests);
 
     /// The port listened on, the one chosen if the options said 0.
     std::uint16_t port() const noexcept;

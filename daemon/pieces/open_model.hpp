@@ -8,6 +8,7 @@
 #include "daemon/model/hparams.hpp"
 #include "daemon/model/piece.hpp"
 #include "daemon/model/tokenizer.hpp"
+#include "daemon/pieces/lazy_templates.hpp"
 #include "daemon/pieces/lazy_vocabulary.hpp"
 #include "mesh/wire/identity.hpp"
 
@@ -21,6 +22,7 @@ struct OpenModel {
     std::unique_ptr<const model::WeightSource> source;
     std::unique_ptr<const model::Tokenizer> tokenizer;  ///< null where nobody tokenises
     LazyVocabulary vocabulary;                          ///< of the tokenizer
+    LazyTemplates templates;                            ///< of its conversations
     mutable std::once_flag built_in_told;               ///< that the file has no chat template
 };
 

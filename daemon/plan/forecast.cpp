@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <utility>
 #include <vector>
 
+#include "daemon/plan/make_room.hpp"
 #include "daemon/plan/offer.hpp"
 #include "daemon/planner/report.hpp"
 
@@ -89,6 +91,13 @@ PlanReply reply_of(const OpenModel& model, const PlanDraft& draft, std::uint32_t
 Event Forecast::of(const OpenModel& model, const PlanRequest& request) const {
     try {
         Choice choice = choose(situation);
+        ParkedPlans beside = others;
+        std::vector<std::string> leaving;
+        if (!beside.empty()) {
+            const auto may_go = [&](const PlanLife& p) { return !pinned.contains(p.model().hash); };
+            const auto gone = [&](const PlanLife& p) { leaving.push_back(p.model().name); };
+            choice.taking = make_room(model, rules, choice.taking, beside, may_go, now, gone).left;
+        }
         const PlanDraft draft = draft_plan(model, rules, choice.taking);
         if (request.devices > draft.devices.size()) {
             return Failed{ErrorCode::bad_request,
@@ -96,6 +105,8 @@ Event Forecast::of(const OpenModel& model, const PlanRequest& request) const {
                                       request.devices, draft.devices.size())};
         }
         PlanReply reply = reply_of(model, draft, request.devices);
+        reply.leaving = std::move(leaving);
+        for (const PlanLife& plan : beside.plans()) reply.beside.push_back(plan.model().name);
         choice.left_out.insert(draft.left_out.begin(), draft.left_out.end());
         for (const Candidate& c : situation.devices) {
             const auto it = choice.left_out.find(c.member.id);

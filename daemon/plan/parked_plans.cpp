@@ -27,7 +27,7 @@ std::uint64_t needed(const PlanLife& plan, const HeldBytes& held) {
 }  // namespace
 
 void ParkedPlans::add(PlanLife plan) {
-    assert(plan.state() == PlanLife::State::parked);
+    assert(plan.state() > PlanLife::State::loading);
     plans_.push_back(std::move(plan));
 }
 
@@ -81,7 +81,8 @@ void ParkedPlans::reserve(std::vector<Candidate>& devices, const mesh::ModelHash
             if (it != displaced.needs.end()) others += it->second;
         }
         std::uint64_t& memory = candidate.member.description.memory_available;
-        memory -= std::min(memory, others);
+        // 0 is memory that nobody knows of.
+        if (memory != 0) memory = std::max<std::uint64_t>(1, memory - std::min(memory, others));
     }
 }
 

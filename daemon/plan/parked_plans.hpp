@@ -23,7 +23,7 @@ class ParkedPlans {
     bool contains(const mesh::ModelHash& model) const noexcept;
     std::span<const PlanLife> plans() const noexcept { return plans_; }
 
-    /// Requires: its state is parked.
+    /// Requires: its devices hold it.
     void add(PlanLife plan);
     std::optional<PlanLife> take(const mesh::ModelHash& model);
     /// Those that are `which`.

@@ -40,8 +40,8 @@ class PlanLinks {
     virtual std::string name(const mesh::DeviceId& device) const = 0;
     /// The members, this device too, that have the file of a model.
     virtual std::set<mesh::DeviceId> holders(const mesh::ModelHash& model) const = 0;
-    /// Who took part in how many steps of a plan, as the devices announced it.
-    virtual std::map<mesh::DeviceId, Effort> efforts(const mesh::PlanId& plan) const = 0;
+    /// In how many steps of which plan devices take part, or did last, as they announced it.
+    virtual std::map<mesh::DeviceId, Effort> efforts() const = 0;
 
     /// What cannot be sent is lost with its receiver: membership tells.
     virtual void send(const mesh::DeviceId& to, const mesh::messages::PlanMessage& message) = 0;

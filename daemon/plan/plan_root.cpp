@@ -183,11 +183,12 @@ void PlanRoot::plan_ahead() {
 }
 
 // A device may lead because it was the first one, and be too small for a root's part. False when
-// the model would fit no better if another one led, or when nobody took over.
+// the model would fit no better if another one led, or when nobody took over; and while a model is
+// to stay in memory, which would leave with its root.
 bool PlanRoot::step_aside(const OpenModel& model, const std::string& why) {
-    const bool helps =
-        !stepped_aside_ && fits_another_root(model, rules_, beside_parked(choose(situation())));
-    if (!helps) return false;
+    const auto stays = [&](const PlanLife& parked) { return pinned(parked.model().hash); };
+    if (stepped_aside_ || std::ranges::any_of(parked_.plans(), stays)) return false;
+    if (!fits_another_root(model, rules_, choose(situation()).taking)) return false;
     stepped_aside_ = true;
     plan_.end();
     tell_waiting({"another device is to lead (" + why + ")", 0, 0});
@@ -269,9 +270,9 @@ void PlanRoot::on_started(mesh::PlanId plan) {
         const auto it = plan_.devices().find(c.member.id);
         if (it == plan_.devices().end() || c.member.description.speed <= 0) continue;
         expected[c.member.id] =
-            static_cast<double>(it->second.held.weights) * c.slower / c.member.description.speed;
+            static_cast<double>(it->second.held.weights) / c.member.description.speed;
     }
-    speeds_.begin(std::move(expected));
+    speeds_.begin(plan, std::move(expected));
     turn_began_ = loop_.now();
     const auto [begun, loaded] = plan_.loading();
     links_->plan_runs(loaded - begun);
@@ -317,6 +318,7 @@ void PlanRoot::tell(const PlanLife& plan, const mesh::messages::PlanMessage& mes
 }
 
 void PlanRoot::end(const PlanLife& plan) {
+    speeds_.end(plan.offer().plan.id());
     tell(plan, PlanEnd{plan.offer().plan, ""});
 }
 

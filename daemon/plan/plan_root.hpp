@@ -58,7 +58,7 @@ class PlanRoot {
     void on_plan_end(const mesh::DeviceId& from, const mesh::messages::PlanEnd& end);
     /// The cluster's links are known, and some are others than they were.
     void on_links_measured();
-    /// To be called now and then.
+    /// To be called every few seconds.
     void compare_speeds();
     /// From this device's engine.
     void on_started(mesh::PlanId plan);
@@ -66,7 +66,7 @@ class PlanRoot {
     void on_job_event(JobId job, const mesh::messages::Event& event);
 
     /// What plans of this model for the devices at hand would do now.
-    Forecast forecast(const mesh::ModelHash& model) const { return {rules_, situation(model)}; }
+    Forecast forecast(const mesh::ModelHash& model) const;
     PlanLife::State state() const noexcept { return plan_.state(); }
     std::uint32_t queued() const noexcept { return jobs_.waiting(); }
     /// How long one that came now would wait; nothing: that is not known.

@@ -32,6 +32,7 @@ Situation PlanRoot::situation(const mesh::ModelHash& model) const {
 
 void PlanRoot::on_members_changed() {
     review_soon();
+    if (speeds_.watching()) speeds_.hear(links_->efforts());
 }
 
 void PlanRoot::on_member_joined(const mesh::DeviceId& device) {
@@ -95,14 +96,14 @@ void PlanRoot::show_left_out(const Choice& choice) {
 }
 
 void PlanRoot::compare_speeds() {
-    if (plan_.state() != PlanLife::State::running ||
-        !speeds_.look(links_->efforts(plan_.offer().plan.id()))) {
-        return;
-    }
+    if (!speeds_.watching()) return;
+    speeds_.hear(links_->efforts());
+    if (!speeds_.look()) return;
     reshape(PlanCause::speeds);
+    end_parked(parked_.take_if([](const PlanLife&) { return true; }));
     std::map<mesh::DeviceId, double> slow;
-    for (const auto& [id, device] : plan_.devices()) {
-        if (speeds_.correction(id) >= SpeedWatch::kMuch) slow[id] = speeds_.correction(id);
+    for (const Candidate& c : situation().devices) {
+        if (c.slower >= SpeedWatch::kMuch) slow[c.member.id] = c.slower;
     }
     links_->slow(slow);
 }

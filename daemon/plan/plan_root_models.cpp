@@ -1,12 +1,10 @@
 // Models that take turns with the devices, and what of them stays in memory.
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <stdexcept>
 #include <utility>
 
 #include "daemon/log/log.hpp"
+#include "daemon/plan/make_room.hpp"
 #include "daemon/plan/plan_root.hpp"
 
 namespace shoal {
@@ -83,47 +81,24 @@ Situation PlanRoot::beside_parked(Choice choice) const {
     return std::move(choice.taking);
 }
 
-// With as much context as alone, or a roomy one, beside the others; else those make room that were
-// not used for longest. Nobody does for a model that does not fit even then.
 Planned PlanRoot::plan_beside_others(const OpenModel& model, const Situation& taking) {
-    using Beside = ParkedPlans::Beside;
-    if (parked_.empty()) return plan_model(model, rules_, taking);
-    const std::uint64_t enough = std::min(ParkedPlans::kRoomy, wanted_context(model, rules_));
-    const auto plan = [&](const ParkedPlans& others, Beside beside) {
-        Situation left = taking;
-        others.reserve(left.devices, plan_.model().hash, beside, loop_.now());
-        return plan_model(model, rules_, left);
-    };
     const auto may_go = [&](const PlanLife& parked) { return !pinned(parked.model().hash); };
-    const auto check_it_fits = [&] {
-        ParkedPlans staying = parked_;
-        staying.take_if(may_go);
-        try {
-            static_cast<void>(plan(staying, Beside::parked));
-        } catch (const std::runtime_error& e) {
-            if (staying.empty()) throw;
-            throw std::runtime_error(
-                fmt::format("{}; others were asked to stay in memory (keep_alive): unload {}",
-                            e.what(), staying.plans().front().model().name));
-        }
+    const auto gone = [&](const PlanLife& parked) {
+        log::info("{} leaves the memory to {}", parked.model().name, model.name);
+        end(parked);
     };
-    for (bool first = true;; first = false) {
-        for (const Beside beside : {Beside::displaced, Beside::parked}) {
-            try {
-                Planned planned = plan(parked_, beside);
-                const bool fits = planned.offer.kv_positions >= enough &&
-                                  parked_.plans().size() < PlanMember::kMaxPlans;
-                if (fits) return planned;
-            } catch (const std::runtime_error&) {
-                // Others have to make room.
-            }
-        }
-        if (first) check_it_fits();
-        const auto displaced = parked_.displace(may_go, loop_.now());
-        if (!displaced) return plan(parked_, Beside::parked);
-        log::info("{} leaves the memory to {}", displaced->model().name, plan_.model().name);
-        end(*displaced);
+    return make_room(model, rules_, taking, parked_, may_go, loop_.now(), gone).planned;
+}
+
+// The plan at hand would be parked for another model's.
+Forecast PlanRoot::forecast(const mesh::ModelHash& model) const {
+    Forecast out{rules_, situation(model), parked_, {}, loop_.now()};
+    if (plan_.state() > PlanLife::State::loading) out.others.add(plan_);
+    out.others.take(model);
+    for (const PlanLife& plan : out.others.plans()) {
+        if (pinned(plan.model().hash)) out.pinned.insert(plan.model().hash);
     }
+    return out;
 }
 
 void PlanRoot::end_parked(std::vector<PlanLife> plans) {

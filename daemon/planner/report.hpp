@@ -60,6 +60,8 @@ struct Report {
     /// Exchanging K and V of shared heads instead of computing them more than once: seconds that a
     /// token would take longer (positive) or shorter by it; 0 where no head is shared.
     double sharing_kv = 0;
+    /// Models that are in the devices' memory and stay there, and those that make room.
+    std::vector<std::string> beside, leaving;
 };
 
 /// Shows the chosen plan, or the best one for `shown` devices. Throws shard::PlanError when the

@@ -9,6 +9,7 @@
 #include "daemon/plan/plan_figures.hpp"
 #include "daemon/requests/request_meter.hpp"
 #include "mesh/exchange/link_meter.hpp"
+#include "mesh/exchange/stats.hpp"
 
 namespace shoal {
 
@@ -26,6 +27,8 @@ struct DeviceFigures {
     PlanFigures plans{};
     Effort effort{};
     std::vector<mesh::LinkReport> links{};
+    mesh::DataPlaneStats data{};
+    std::uint64_t refused = 0;  ///< connections of devices whose key is not the cluster's
     Histogram loop_delays{kSecondBounds};
     ProcessFigures process{};
 };

@@ -186,12 +186,16 @@ std::vector<Pair> apart_pairs(const std::vector<mesh::Member>& members) {
     return out;
 }
 
-std::map<mesh::DeviceId, Effort> efforts_in(const std::vector<mesh::Member>& members,
-                                            std::uint32_t plan) {
+std::map<mesh::DeviceId, Effort> efforts_of(const std::vector<mesh::Member>& members,
+                                            const mesh::Term& term) {
     std::map<mesh::DeviceId, Effort> out;
     for (const mesh::Member& member : members) {
         const mesh::messages::Announcement said = announcement_of(member);
-        if (said.plan == plan) out[member.id] = {said.steps, said.compute_seconds};
+        if (said.plan == 0) continue;
+        Effort& effort = out[member.id];
+        effort.steps = said.steps;
+        effort.seconds = said.compute_seconds;
+        effort.plan = {term, said.plan};
     }
     return out;
 }

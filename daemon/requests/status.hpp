@@ -49,9 +49,9 @@ void localise_status(mesh::messages::StatusReply& reply, const mesh::DeviceId& s
 /// them all.
 std::vector<Pair> apart_pairs(const std::vector<mesh::Member>& members);
 
-/// What those members that are in a plan say of their work in it.
-std::map<mesh::DeviceId, Effort> efforts_in(const std::vector<mesh::Member>& members,
-                                            std::uint32_t plan);
+/// What those members that are in a plan say of their work in it. `members` are of the term.
+std::map<mesh::DeviceId, Effort> efforts_of(const std::vector<mesh::Member>& members,
+                                            const mesh::Term& term);
 
 /// What a member announced; nothing when it cannot be decoded.
 mesh::messages::Announcement announcement_of(const mesh::Member& member);

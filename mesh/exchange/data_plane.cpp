@@ -1,6 +1,7 @@
 #include "mesh/exchange/data_plane.hpp"
 
 #include <cassert>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -31,8 +32,11 @@ struct DataPlane::Impl {
         std::shared_ptr<const std::vector<exchange::LinkMeter>> meters;
         std::string cipher;
     };
+    std::vector<LinkReport> read() const;
+
     std::mutex mutex;
-    Links links;  // guarded by mutex
+    Links links;                            // guarded by mutex
+    std::map<DeviceId, LinkReport> before;  // counts of the plans before; likewise
 };
 
 namespace {
@@ -94,22 +98,33 @@ JoinResult DataPlane::join(const PlanId& plan, std::uint32_t rank, std::vector<P
     const auto status = joined->join(options.timeout);
     if (status != ExchangeStatus::ok) return {nullptr, status, joined->failure()};
     const std::lock_guard lock(impl_->mutex);
+    for (LinkReport& report : impl_->read()) impl_->before[report.peer] = std::move(report);
     impl_->links = {rank, std::move(devices), joined->meters(), joined->cipher()};
     return {std::move(joined), ExchangeStatus::ok, {}};
 }
 
-std::vector<LinkReport> DataPlane::links() const {
-    const std::lock_guard lock(impl_->mutex);
+std::vector<LinkReport> DataPlane::Impl::read() const {
     std::vector<LinkReport> all;
-    const Impl::Links& links = impl_->links;
     for (std::uint32_t r = 0; r < links.devices.size(); ++r) {
         if (r == links.rank) continue;
         LinkReport& report = all.emplace_back((*links.meters)[r].read());
         report.peer = links.devices[r];
-        report.transport = impl_->ports->name();
+        report.transport = ports->name();
         report.cipher = links.cipher;
+        const auto it = before.find(report.peer);
+        if (it == before.end()) continue;
+        for (const auto count :
+             {&LinkReport::sent_bytes, &LinkReport::received_bytes, &LinkReport::resent,
+              &LinkReport::asked, &LinkReport::collectives}) {
+            report.*count += it->second.*count;
+        }
     }
     return all;
+}
+
+std::vector<LinkReport> DataPlane::links() const {
+    const std::lock_guard lock(impl_->mutex);
+    return impl_->read();
 }
 
 const DataPlaneStats& DataPlane::stats() const noexcept {

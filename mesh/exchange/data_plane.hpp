@@ -81,6 +81,7 @@ class DataPlane {
     JoinResult join(const PlanId& plan, std::uint32_t rank, std::vector<Peer> peers,
                     const JoinOptions& options, std::stop_token stop);
 
+    /// Thread-safe.
     const DataPlaneStats& stats() const noexcept;
     /// The links of the last plan that was joined. Thread-safe.
     std::vector<LinkReport> links() const;

@@ -15,7 +15,7 @@
 
 namespace shoal::mesh {
 
-/// A link at one moment. Counts are of the plan.
+/// A link at one moment. Counts are of all plans since the start, waits of the latest.
 struct LinkReport {
     DeviceId peer;
     std::string transport;                             ///< "zmtp", "libzmq"

@@ -1,19 +1,39 @@
 // Counters of the data plane.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 namespace shoal::mesh {
 
+/// A number that one thread adds to, and any reads.
+class Count {
+  public:
+    Count(std::uint64_t value = 0) noexcept : value_(value) {}
+    Count(const Count& other) noexcept : value_(other) {}
+    Count& operator=(const Count& other) noexcept {
+        value_.store(other, std::memory_order_relaxed);
+        return *this;
+    }
+    operator std::uint64_t() const noexcept { return value_.load(std::memory_order_relaxed); }
+    void operator+=(std::uint64_t more) noexcept {
+        value_.store(*this + more, std::memory_order_relaxed);
+    }
+    void operator++() noexcept { *this += 1; }
+
+  private:
+    std::atomic<std::uint64_t> value_;
+};
+
 /// What happened on the data plane since the start. Counts only grow.
 struct DataPlaneStats {
-    std::uint64_t malformed = 0;     ///< frames dropped: not a valid frame, or from the wrong rank
-    std::uint64_t foreign = 0;       ///< frames dropped: of another plan
-    std::uint64_t forged = 0;        ///< frames dropped: not sealed by their sender for this place
-    std::uint64_t duplicates = 0;    ///< data that was there already
-    std::uint64_t asked = 0;         ///< resends asked for
-    std::uint64_t resent = 0;        ///< frames sent again
-    std::uint64_t resubscribed = 0;  ///< connections that peers made anew within a plan
+    Count malformed;     ///< frames dropped: not a valid frame, or from the wrong rank
+    Count foreign;       ///< frames dropped: of another plan
+    Count forged;        ///< frames dropped: not sealed by their sender for this place
+    Count duplicates;    ///< data that was there already
+    Count asked;         ///< resends asked for
+    Count resent;        ///< frames sent again
+    Count resubscribed;  ///< connections that peers made anew within a plan
 };
 
 }  // namespace shoal::mesh

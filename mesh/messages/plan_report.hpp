@@ -70,6 +70,7 @@ struct PlanReply {
     PlannedLinks links;
     std::uint32_t sharing_from = 0;  ///< prompts of so many tokens are shared out by rows; 0: none
     bool overlap = false;            ///< large steps compute in two halves, in turns
+    std::vector<std::string> beside, leaving;
     bool operator==(const PlanReply&) const = default;
 };
 

@@ -76,7 +76,9 @@ void fields(F&& f, S& s) {
     f(11, "sharing_kv", s.sharing_kv);
     f(12, "links", s.links);
     f(13, "sharing_from", s.sharing_from);
-    f(14, "overlap", s.overlap);
+    f(64, "beside", s.beside, kMaxListedModels, kMaxModelBytes);
+    f(65, "leaving", s.leaving, kMaxListedModels, kMaxModelBytes);
+    f(66, "overlap", s.overlap);
 }
 
 }  // namespace shoal::mesh::messages

@@ -75,6 +75,7 @@ void fields(F&& f, S& s) {
     f(64, "client", s.client);
     f(65, "priority", s.priority);
     f(70, "keep_alive", s.keep_alive);
+    f(71, "cache_prompt", s.cache_prompt);
 }
 
 template <typename F, Of<TokenizeRequest> S>

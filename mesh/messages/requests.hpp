@@ -108,6 +108,7 @@ struct Generate {
     /// asked, whatever its client says. 0: nothing is known but the device.
     std::uint64_t client = 0;
     std::int32_t priority = 0;  ///< -kMaxPriority to kMaxPriority; the lower, the earlier
+    bool cache_prompt = true;   ///< K and V of its beginning may be those of other requests
 };
 struct TokenizeRequest {
     std::string model, text;

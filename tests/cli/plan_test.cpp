@@ -100,6 +100,23 @@ TEST_CASE("plan says which links it took") {
     shown("\nLinks: a small exchange takes 0.25 ms, and 110 MB/s go each way; none is measured.\n");
 }
 
+TEST_CASE("plan says which models stay in memory beside it, and which make room") {
+    messages::PlanReply reply = two_of_three();
+    reply.beside = {"small", "other"};
+    reply.leaving = {"large"};
+    FakeDaemon daemon(answering(reply));
+    const std::string out = run_shoal({"plan", "llama", "--socket", daemon.socket()}).out;
+    CHECK(out.find("save 3 %.\n"
+                   "Beside it stay in memory: small, other.\n"
+                   "Make room for it: large.\n"
+                   "\n") != std::string::npos);
+    const std::string json =
+        run_shoal({"plan", "llama", "--json", "--socket", daemon.socket()}).out;
+    const auto live = nlohmann::json::parse(json.substr(json.find('\n')));
+    CHECK(live["beside"] == nlohmann::json{"small", "other"});
+    CHECK(live["leaving"] == nlohmann::json{"large"});
+}
+
 TEST_CASE("plan --devices shows another number of devices") {
     messages::PlanReply reply = two_of_three();
     reply.shown = 3;

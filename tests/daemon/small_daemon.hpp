@@ -60,6 +60,7 @@ class SoloEngine final : public Engine {
     EngineSpeed speed() const noexcept override { return engine_.speed(); }
     Effort effort() const noexcept override { return engine_.effort(); }
     std::vector<mesh::LinkReport> links() const override { return engine_.links(); }
+    mesh::DataPlaneStats data_stats() const override { return engine_.data_stats(); }
     std::uint32_t parallel() const noexcept override { return engine_.parallel(); }
     std::uint16_t data_port() const noexcept override { return engine_.data_port(); }
 

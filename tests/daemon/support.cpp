@@ -96,6 +96,16 @@ const std::filesystem::path& long_model() {
     return path;
 }
 
+const std::filesystem::path& other_long_model() {
+    static const auto path = [] {
+        ModelShape shape = tiny_shape();
+        shape.n_context = 60'000;
+        shape.seed = 2;
+        return made(shape, "other-long");
+    }();
+    return path;
+}
+
 std::shared_ptr<const OpenModel> open_model(const std::filesystem::path& path) {
     Catalogue catalogue(folder());
     return Catalogue::open(catalogue.add(path));

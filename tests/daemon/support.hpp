@@ -44,6 +44,8 @@ const std::filesystem::path& wide_model();
 const std::filesystem::path& typed_model(const std::string& type);
 /// The tiny one with a context that takes seconds to fill.
 const std::filesystem::path& long_model();
+/// Another content of that.
+const std::filesystem::path& other_long_model();
 
 std::shared_ptr<const OpenModel> open_model(const std::filesystem::path& path);
 

@@ -126,6 +126,23 @@ TEST_CASE_TEMPLATE("links tell what went over them, during a plan and after it",
     CHECK(link.collectives >= kSteps);
     CHECK(link.wait_p50_us > 1000);
     CHECK(fixture.planes[1]->links().at(0).wait_p50_us < link.wait_p50_us);
+    // The next plan, in which the ranks are others, counts on.
+    std::swap(fixture.peers[0], fixture.peers[1]);
+    fixture.plan = new_plan();
+    run_ranks(2, [&](std::uint32_t rank) {
+        auto joined =
+            fixture.planes[1 - rank]->join(fixture.plan, rank, fixture.peers, fixture.options, {});
+        expect(joined.exchange != nullptr, joined.why.what);
+        Views theirs;
+        expect_ok(joined.exchange->all_gather(pattern(rank, 1, kSize), theirs), 1);
+    });
+    const LinkReport both = fixture.planes[0]->links().at(0);
+    CHECK(both.peer == link.peer);
+    CHECK(both.sent_bytes > link.sent_bytes + kSize);
+    CHECK(both.sent_bytes < 2 * frames);
+    CHECK(both.received_bytes > link.received_bytes + kSize);
+    CHECK(both.collectives > link.collectives);
+    CHECK(both.collectives < link.collectives + kSteps);
 }
 
 TEST_CASE_TEMPLATE("devices meet over IPv6", Fixture, ZmqFixture, CurveFixture, ZmtpFixture,

@@ -61,6 +61,22 @@ TEST_SUITE("clients") {
         for (int i = 0; i < 1000; ++i) CHECK_FALSE(free.enter(1));
         free.leave(1, 1s);
     }
+
+    TEST_CASE("another limit counts those that run already") {
+        Clients clients(0);
+        for (int i = 0; i < 3; ++i) CHECK_FALSE(clients.enter(1));
+        clients.set_limit(2);
+        CHECK(clients.enter(1));
+        clients.leave(1, 1s);
+        CHECK(clients.enter(1));
+        clients.leave(1, 1s);
+        CHECK_FALSE(clients.enter(1));
+        clients.set_limit(3);
+        CHECK_FALSE(clients.enter(1));
+        CHECK(clients.enter(1));
+        clients.set_limit(0);
+        CHECK_FALSE(clients.enter(1));
+    }
 }
 
 }  // namespace shoal::http::clients_test

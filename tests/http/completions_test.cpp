@@ -59,7 +59,7 @@ TEST_SUITE("completions") {
             "stop": ["a", "b"], "presence_penalty": -1, "frequency_penalty": 2,
             "repeat_penalty": 1.5, "penalty_last_n": 9, "logit_bias": {"5": -100, "17": 2.5},
             "ignore_eos": true, "stream": true, "stream_options": {"include_usage": true},
-            "priority": -7, "user": "me", "n": 1, "best_of": 1, "echo": false, "logprobs": null, "suffix": null})");
+            "priority": -7, "cache_prompt": false, "user": "me", "n": 1, "best_of": 1, "echo": false, "logprobs": null, "suffix": null})");
         REQUIRE(r.texts() == 1);
         const mesh::messages::Generate g = r.text(0);
         CHECK(g.model == "tiny");
@@ -71,6 +71,7 @@ TEST_SUITE("completions") {
         CHECK(g.stop == std::vector<std::string>{"a", "b"});
         CHECK(g.ignore_eos);
         CHECK(g.priority == -7);
+        CHECK_FALSE(g.cache_prompt);
         CHECK(g.client == 0);
         CHECK(g.prompt_ids.empty());
         CHECK(g.resume_ids.empty());
@@ -92,6 +93,7 @@ TEST_SUITE("completions") {
             sampling.seed = 0;  // A random one.
             CHECK(sampling == mesh::messages::Sampling{});
             CHECK(r.generate.stop.empty());
+            CHECK(r.generate.cache_prompt);
             CHECK_FALSE(r.stream);
             CHECK_FALSE(r.seeded);
         }
@@ -365,18 +367,22 @@ TEST_SUITE("completions") {
     TEST_CASE("tokenize takes content and flags") {
         auto parsed = parse_tokenize(R"({"model":"m","content":"hi","add_special":true,
                                          "parse_special":false})");
-        REQUIRE(std::holds_alternative<mesh::messages::TokenizeRequest>(parsed));
-        const auto& t = std::get<mesh::messages::TokenizeRequest>(parsed);
+        REQUIRE(std::holds_alternative<llama_server::Tokenizing>(parsed));
+        const auto& t = std::get<llama_server::Tokenizing>(parsed);
         CHECK(t.model == "m");
         CHECK(t.text == "hi");
         CHECK(t.add_special);
         CHECK_FALSE(t.parse_special);
+        CHECK_FALSE(t.with_pieces);
         const auto least = parse_tokenize(R"({"content":"hi"})");
-        CHECK_FALSE(std::get<mesh::messages::TokenizeRequest>(least).add_special);
+        CHECK_FALSE(std::get<llama_server::Tokenizing>(least).add_special);
+        CHECK(std::get<llama_server::Tokenizing>(
+                  parse_tokenize(R"({"content":"","with_pieces":true})"))
+                  .with_pieces);
         CHECK(error_of(parse_tokenize("{}")).param == "content");
         CHECK(error_of(parse_tokenize(R"({"content":1})")).param == "content");
-        CHECK(error_of(parse_tokenize(R"({"content":"","with_pieces":true})")).param ==
-              "with_pieces");
+        CHECK(error_of(parse_tokenize(R"({"content":"","with_pieces":1})")).param == "with_pieces");
+        CHECK(error_of(parse_tokenize(R"({"content":"","x":1})")).param == "x");
         const std::string long_text(mesh::messages::kMaxPromptBytes + 1, 't');
         CHECK(error_of(parse_tokenize(R"({"content":")" + long_text + "\"}")).param == "content");
     }

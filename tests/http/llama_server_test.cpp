@@ -40,6 +40,8 @@ TEST_SUITE("llama-server completions") {
         CHECK(g.prompt == "Hi");
         CHECK(g.model == "tiny");
         CHECK(g.priority == -1);
+        CHECK(g.cache_prompt);
+        CHECK_FALSE(completion_with(R"("cache_prompt":false)").cache_prompt);
         CHECK(g.max_tokens == 5);
         CHECK(g.sampling.temperature == 0.5F);
         CHECK(g.sampling.seed == 3);
@@ -60,6 +62,7 @@ TEST_SUITE("llama-server completions") {
         CHECK(fault_of(R"("n_predict":-3)") == "n_predict");
         CHECK(fault_of(R"("n_probs":3)") == "n_probs");
         CHECK(fault_of(R"("dynatemp_range":0.5)") == "dynatemp_range");
+        CHECK(fault_of(R"("cache_prompt":1)") == "cache_prompt");
         CHECK(fault_of(R"("lora":[{"id":0,"scale":1}])") == "lora");
         CHECK(fault_of(R"("grammar":"a","json_schema":{})") == "grammar");
         for (const char* body : {R"({"prompt":["a","b"]})", R"({"prompt":[1,"a"]})",

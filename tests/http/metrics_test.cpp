@@ -213,6 +213,12 @@ TEST_SUITE("metrics") {
         link.wait_p50_us = 250;
         link.wait_p99_us = 1000;
         figures.links = {link};
+        figures.data.duplicates += 6;
+        ++figures.data.foreign;
+        figures.data.forged += 2;
+        figures.data.malformed += 3;
+        figures.data.resubscribed += 4;
+        figures.refused = 5;
         figures.loop_delays.add(0.3);
         figures.process = {1 << 20, 30, 1024, 1.25, 1.7e9};
 
@@ -261,6 +267,12 @@ TEST_SUITE("metrics") {
         CHECK(at.at("shoal_peer_wait_seconds" + two + ",quantile=\"0.99\"}") ==
               doctest::Approx(0.001));
         CHECK(at.at("shoal_peer_round_trip_seconds" + two + "}") == 0.0005);
+        CHECK(at.at("shoal_frames_dropped_total{reason=\"duplicate\"}") == 6);
+        CHECK(at.at("shoal_frames_dropped_total{reason=\"foreign\"}") == 1);
+        CHECK(at.at("shoal_frames_dropped_total{reason=\"forged\"}") == 2);
+        CHECK(at.at("shoal_frames_dropped_total{reason=\"malformed\"}") == 3);
+        CHECK(at.at("shoal_reconnections_total") == 4);
+        CHECK(at.at("shoal_connections_refused_total") == 5);
         CHECK(at.at("shoal_control_loop_delay_seconds_bucket{le=\"0.25\"}") == 0);
         CHECK(at.at("shoal_control_loop_delay_seconds_bucket{le=\"0.5\"}") == 1);
         CHECK(at.at("process_resident_memory_bytes") == 1 << 20);

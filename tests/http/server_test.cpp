@@ -430,6 +430,23 @@ TEST_SUITE("server answers") {
         CHECK(f.ask(post("/detokenize", R"({"tokens":[1,15]})")).body == R"({"content":"Hi"})");
     }
 
+    TEST_CASE("tokenize tells the tokens' texts when it is to, and parts of characters by bytes") {
+        TokenizeReply reply{{1, 15, 7, 8, 9},
+                            {"<s>", "H\xC3\xA9\"\n", "\xC3", "\xA9x", "\xF0\x9F\x90\x9F"}};
+        Fixture f(test_options(), [&](const Request&) { return std::vector<Event>{reply}; });
+        const auto ask = [&] {
+            return f.ask(post("/tokenize", R"({"content":"Hi","with_pieces":true})"));
+        };
+        CHECK(ask().body ==
+              "{\"tokens\":[{\"id\":1,\"piece\":\"<s>\"},"
+              "{\"id\":15,\"piece\":\"H\xC3\xA9\\\"\\n\"},"
+              "{\"id\":7,\"piece\":[195]},{\"id\":8,\"piece\":[169,120]},"
+              "{\"id\":9,\"piece\":\"\xF0\x9F\x90\x9F\"}]}");
+        reply.ids.assign(65'537, 1);
+        reply.pieces.assign(65'537, "a");
+        CHECK(ask().status == 413);
+    }
+
     TEST_CASE("models and cluster list what the service says, HEAD the head of it") {
         Fixture f(test_options(), [](const Request& request) {
             if (std::holds_alternative<ModelsRequest>(request)) {
@@ -678,6 +695,15 @@ TEST_SUITE("server refuses") {
         CHECK(std::get<Generate>(others.request).client != std::get<Generate>(call.request).client);
         watch.send(get("/v1/cluster", key));
         CHECK(std::holds_alternative<StatusRequest>(f.service.next().request));
+
+        // Another limit holds at once.
+        f.server.limit_clients(3);
+        Client extra = f.client();
+        extra.send(post("/v1/completions", kPrompt, key));
+        const auto one_more = f.service.next();
+        f.service.emit(one_more.ticket, done());
+        CHECK(extra.read_response().status == 200);
+        f.server.limit_clients(2);
 
         // What is over makes room, however it ended.
         f.service.emit(call.ticket, done());

@@ -62,6 +62,7 @@ Generate full_generate() {
     g.prompt_logprobs = true;
     g.client = ~0ULL;
     g.priority = -100;
+    g.cache_prompt = false;
     return g;
 }
 
@@ -139,6 +140,8 @@ PlanReply full_plan() {
     reply.devices = {{"pi", true, false, full_device().slice, 1ULL << 32, 0.5, ""},
                      {"old", false, true, {}, 0, 0, "slow"}};
     reply.links = {3, 2, {1e-4, 1e8}, {1e-5, 1e9}, {1e-3, 1e7}};
+    reply.beside = {"small", "other"};
+    reply.leaving = {"large"};
     return reply;
 }
 
@@ -260,6 +263,7 @@ TEST_SUITE("requests") {
         CHECK(g.prompt_logprobs);
         CHECK(g.client == want.client);
         CHECK(g.priority == want.priority);
+        CHECK(g.cache_prompt == want.cache_prompt);
     }
 
     TEST_CASE("answers of chats, scores and embeddings keep every member") {

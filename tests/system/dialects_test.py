@@ -161,6 +161,8 @@ LLAMA_SERVER = [
      {"error": {**LLAMA_ERROR["error"], "n_prompt_tokens": INT, "n_ctx": INT}},
      {**ERROR_DIFFERENCES, "the message has both": "-error.n_prompt_tokens -error.n_ctx"}),
     ("POST", "/tokenize", {"content": "Hello"}, 200, "whole", {"tokens": [INT]}, {}),
+    ("POST", "/tokenize", {"content": "Hello", "with_pieces": True}, 200, "whole",
+     {"tokens": [{"id": INT, "piece": STR}]}, {}),
     ("POST", "/detokenize", {"tokens": [70, 80]}, 200, "whole", {"content": STR}, {}),
     ("POST", "/apply-template", {"messages": MESSAGES}, 200, "whole", {"prompt": STR}, {}),
     ("GET", "/health", None, 200, "whole", {"status": STR},

@@ -125,6 +125,9 @@ class PageTest(unittest.TestCase):
     def test_chat(self):
         self.run_file("chat", self.cluster(2, **LONG, others=["plain"]))
 
+    def test_queue(self):
+        self.run_file("queue", self.cluster(1, **LONG, **{"models.parallel": 1}))
+
     def test_markdown(self):
         self.run_file("markdown", self.cluster(1))
 

@@ -81,10 +81,11 @@ class ServiceTest(unittest.TestCase):
         folder = self.cluster.folder / "more"
         folder.mkdir()
         self.file.write_text(f'models.directories = ["{folder}"]\nhttp.port = 1234\n'
-                             '[plan]\nmin_devices = 2\n[log]\nlevel = "warn"\n')
+                             'http.client_requests = 3\n[plan]\nmin_devices = 2\n[log]\nlevel = "warn"\n')
         log = self.reload()
         self.assertIn(f'info models.directories is now ["{folder}"]', log)
         self.assertIn("info plan.min_devices is now 2", log)
+        self.assertIn("info http.client_requests is now 3", log)
         self.assertIn('info log.level is now "warn"', log)
         self.assertIn("warning http.port = 1234 takes a restart of the daemon; until then it is 0",
                       log)

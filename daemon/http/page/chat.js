@@ -65,6 +65,16 @@ function actionsOf(message) {
     ];
 }
 
+/** What the device told of a queue `ms` ago, with the wait as it is by now; other things as they are. */
+function waitOf(told, ms) {
+    if (!told.includes('in the queue')) return told;
+    const left = (_, seconds) => {
+        const rest = seconds - Math.round(ms / 1000);
+        return rest > 0 ? `about ${rest} s` : 'soon';
+    };
+    return `Waiting: ${told.replace(/about (\d+) s$/, left)}`;
+}
+
 /** Puts what a message is now into its elements. */
 function show(message, meanwhile = '') {
     const parts = nodes.get(message);
@@ -74,9 +84,8 @@ function show(message, meanwhile = '') {
     reasoningOf(message, parts);
     parts.article.classList.toggle('grows', grows);
     const waiting = grows && !message.content && !message.reasoning;
-    update(parts.note, [
-        waiting ? meanwhile || 'Waiting for the first word …' : shownStats(message.stats ?? {}),
-    ]);
+    const silent = waiting ? 'Waiting for the first word …' : shownStats(message.stats ?? {});
+    update(parts.note, [(grows && meanwhile) || silent]);
     update(parts.error, message.error ? [message.error] : []);
     parts.actions.hidden = grows;
 }
@@ -208,20 +217,27 @@ function setRunning(now) {
 /** Draws soon, and not too often. */
 function drawer(message) {
     let timer = null;
-    let said = '';
+    let told = '';
+    let since = 0;
+    let counting = null;
     const now = () => {
         timer = null;
         const follow = nearEnd();
-        show(message, said);
+        show(message, waitOf(told, performance.now() - since));
         if (follow) toEnd();
     };
     return {
         soon(what) {
-            said = what;
+            if (what !== told && what.includes('in the queue')) announce(what);
+            told = what;
+            since = performance.now();
+            clearInterval(counting);
+            if (told) counting = setInterval(now, 1000);
             timer ??= setTimeout(now, DRAW_PAUSE_MS);
         },
         end() {
             clearTimeout(timer);
+            clearInterval(counting);
             now();
         },
     };

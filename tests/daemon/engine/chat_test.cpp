@@ -92,6 +92,24 @@ TEST_SUITE("chat") {
         CHECK(std::count(tokens.begin(), tokens.end(), *tiny().tokenizer->bos()) == 1);
     }
 
+    TEST_CASE("a model's template is parsed once, and one that is none is told as ever") {
+        const LazyTemplates templates;
+        const auto text = [&](const std::string& source, const std::string& name) {
+            chat::Conversation conversation;
+            conversation.messages = {{.role = "user", .content = "hi"}};
+            chat::ChatTemplate from{source, name, "", ""};
+            from.parsed = templates.of(source, name);
+            auto made = chat::make_prompt(conversation, from, std::tm{});
+            const auto* prompt = std::get_if<chat::Prompt>(&made);
+            return prompt == nullptr ? std::get<std::string>(made) : prompt->text;
+        };
+        CHECK(text("one {{ messages[0].content }}", "t") == "one hi");
+        CHECK(text("two {{ messages[0].content }}", "t") == "one hi");
+        CHECK(text("two {{ messages[0].content }}", "u") == "two hi");
+        CHECK(text("{% if %}", "v").starts_with("chat template v, line 1: "));
+        CHECK(prompt_of(R"({"messages": [{"role": "user", "content": "a"}]})").from.parsed);
+    }
+
     TEST_CASE("special tokens in messages are text, the template's are tokens") {
         const auto eos = *tiny().tokenizer->eos();
         const auto ends = [&](const std::string& content) {

@@ -13,8 +13,10 @@
 #include <thread>
 #include <utility>
 #include <vector>
+#include <zmq.hpp>
 
 #include "daemon/device_facts.hpp"
+#include "daemon/shard/cutter.hpp"
 #include "mesh/exchange/data_plane.hpp"
 #include "tests/daemon/support.hpp"
 #include "tests/instrumented.hpp"
@@ -492,6 +494,85 @@ TEST_SUITE("Engine") {
                 return s.find("data plane") != std::string::npos;
             });
         }));
+    }
+
+    TEST_CASE("what a device computes in a plan counts on in its next turn") {
+        zmq::context_t context;
+        std::mutex mutex;
+        std::map<std::string, std::size_t> said;
+        std::vector<std::unique_ptr<EngineThread>> devices;
+        Recorder recorder;
+        const auto happened = [&](const std::string& what, std::size_t times) {
+            return eventually([&] {
+                const std::lock_guard lock(mutex);
+                return said[what] == times;
+            });
+        };
+        const auto make_data_plane = [&] {
+            const mesh::DataPlaneOptions options{.bind = "127.0.0.1", .encrypt = false};
+            return std::make_unique<mesh::DataPlane>(context, options);
+        };
+        EngineEvents events;
+        const auto note = [&](const std::string& what, mesh::PlanId plan) {
+            const std::lock_guard lock(mutex);
+            ++said[what + " " + std::to_string(plan.number)];
+        };
+        events.loading = [](mesh::PlanId, std::uint64_t, std::uint64_t) {};
+        events.loaded = [&](mesh::PlanId plan, HeldBytes) { note("loaded", plan); };
+        events.started = [&](mesh::PlanId plan) { note("started", plan); };
+        events.parked = [&](mesh::PlanId plan) { note("parked", plan); };
+        events.ended = [&](mesh::PlanId plan, const PlanOutcome&) { note("ended", plan); };
+        events.event = [&](JobId id, const Event& event) { recorder.add(id, event); };
+        for (int i = 0; i < 2; ++i) {
+            devices.push_back(std::make_unique<EngineThread>(
+                choose_kernels("auto"), EngineThread::Options{}, make_data_plane, events));
+        }
+        const auto model = open_model(tiny_model());
+        const auto load = [&](std::uint32_t plan) {
+            PlanSpec spec = solo_spec(model, plan_id(plan), 1024);
+            spec.slices = shard::cut_evenly(model->source->header(), model->hparams, 2);
+            spec.peers.clear();
+            for (std::uint8_t d = 0; d < 2; ++d) {
+                spec.peers.push_back(
+                    {device_id(d + 1),
+                     {},
+                     "tcp://127.0.0.1:" + std::to_string(devices[d]->data_port())});
+            }
+            for (std::uint32_t d = 0; d < 2; ++d) {
+                spec.rank = d;
+                devices[d]->load(spec);
+            }
+            REQUIRE(happened("loaded " + std::to_string(plan), 2));
+        };
+        std::uint32_t run = 0;
+        // A turn, with one job.
+        const auto serve = [&](std::uint32_t plan, std::size_t turn) {
+            ++run;
+            for (const auto& device : devices) device->start(plan_id(plan), run);
+            REQUIRE(happened("started " + std::to_string(plan), 2 * turn));
+            devices[0]->submit(job_of(run, greedy("hello", 20)));
+            REQUIRE(eventually([&] { return recorder.story(run).over(); }));
+            CHECK(recorder.story(run).ids().size() == 20);
+            devices[0]->park(plan_id(plan));
+            REQUIRE(happened("parked " + std::to_string(plan), 2 * turn));
+        };
+        load(1);
+        load(2);
+        serve(1, 1);
+        const Effort first = devices[1]->effort();
+        CHECK(first.plan == plan_id(1));
+        CHECK(first.steps >= 15);
+        CHECK(first.seconds > 0);
+        serve(2, 1);
+        CHECK(devices[1]->effort().plan == plan_id(2));
+        CHECK(devices[1]->effort().steps < 2 * first.steps - 5);
+        serve(1, 2);
+        for (const auto& device : devices) {
+            const Effort both = device->effort();
+            CHECK(both.plan == plan_id(1));
+            CHECK(both.steps >= first.steps + 15);
+            CHECK(both.seconds > first.seconds);
+        }
     }
 
     TEST_CASE("what makes the data plane throws is thrown to the caller") {

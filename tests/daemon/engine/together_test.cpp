@@ -218,6 +218,16 @@ TEST_SUITE("Batch of many") {
                 batch.add(job_of(4, counted(50, 5)));
                 plan.step_until(batch, [&] { return recorder.story(4).over(); });
                 CHECK(recorder.story(4).done()->cached_tokens == 49);
+                // Nothing of it, for who does not want that; not while it is being computed either.
+                second.cache_prompt = false;
+                for (const JobId id : {5, 6}) batch.add(job_of(id, second));
+                plan.step_until(
+                    batch, [&] { return recorder.story(5).over() && recorder.story(6).over(); });
+                for (const JobId id : {5, 6}) {
+                    CHECK(recorder.story(id).done()->cached_tokens == 0);
+                    CHECK(recorder.story(id).ids() == recorder.story(2).ids());
+                }
+                CHECK(batch.counts().cached_tokens == 339 + 364 + 49);
             });
             CHECK(same_story(recorder.story(2), plan.answers({second}).at(0)));
             CHECK(same_story(recorder.story(3), recorder.story(2)));

@@ -39,6 +39,20 @@ struct Fixture {
     }
 };
 
+// Another model that device 1 holds.
+PlanLife held(std::uint8_t number, std::uint64_t bytes) {
+    PlanLife plan;
+    plan.open({{{number}}, "model " + std::to_string(number), 10}, {});
+    mesh::messages::PlanOffer offer;
+    offer.plan = mesh::messages::PlanRef::of(plan_id(number));
+    offer.kv_positions = 1;
+    offer.devices.resize(1);
+    offer.devices[0].id = device_id(1).bytes;
+    plan.offer(offer, {device_id(1)}, {});
+    plan.on_loaded(device_id(1), {offer.plan, bytes, bytes, 0, 0});
+    return plan;
+}
+
 std::size_t chosen(const PlanReply& reply) {
     const auto it = std::find_if(reply.counts.begin(), reply.counts.end(),
                                  [](const auto& count) { return count.chosen; });
@@ -108,6 +122,42 @@ TEST_SUITE("Forecast") {
         forecast.situation.devices[0].member.description.memory_available = 1 << 30;
         CHECK_FALSE(reply().counts[1].fits);
         CHECK(failed(2).message == "the model fits no choice of 2 devices");
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "models in the memory leave the rest of it, and make room") {
+        forecast.situation.devices.resize(1);
+        std::uint64_t& memory = forecast.situation.devices[0].member.description.memory_available;
+        const auto fits = [&] {
+            const auto event = forecast.of(*model, {"tiny", 0});
+            const auto* plan = std::get_if<PlanReply>(&event);
+            return plan != nullptr && plan->context == model->hparams.n_context;
+        };
+        memory = 100'000;
+        while (!fits()) memory += memory / 4;
+        const std::uint64_t alone = memory;
+        using Names = std::vector<std::string>;
+        forecast.others.add(held(1, alone));
+        forecast.others.add(held(2, alone));
+        memory = 3 * alone;
+        CHECK(fits());
+        CHECK(reply().beside == Names{"model 1", "model 2"});
+        CHECK(reply().leaving.empty());
+        // The one used longest ago leaves.
+        memory = 2 * alone;
+        CHECK(fits());
+        CHECK(reply().beside == Names{"model 2"});
+        CHECK(reply().leaving == Names{"model 1"});
+        forecast.pinned = {{{1}}};
+        CHECK(fits());
+        CHECK(reply().leaving == Names{"model 2"});
+        forecast.pinned = {{{1}}, {{2}}};
+        CHECK(failed().code == ErrorCode::too_large);
+        CHECK(failed().message.find("unload model 1") != std::string::npos);
+        // Rather with less context than not at all.
+        memory = 3 * alone;
+        while (fits()) memory -= alone / 64;
+        CHECK(reply().context < model->hparams.n_context);
+        CHECK(reply().beside == Names{"model 1", "model 2"});
     }
 
     TEST_CASE_FIXTURE(Fixture, "decoding is shown within the context") {

@@ -69,7 +69,7 @@ TEST_SUITE("ParkedPlans") {
         const std::uint64_t rest = kMemory - 1210 - 5210;
         CHECK(left(plans, 3, Beside::parked) == std::vector{rest, rest, kMemory});
         plans.add(parked(4, kMemory));
-        CHECK(left(plans, 3, Beside::parked) == std::vector<std::uint64_t>{0, 0, kMemory});
+        CHECK(left(plans, 3, Beside::parked) == std::vector<std::uint64_t>{1, 1, kMemory});
         CHECK(plans.take(model(4)));
         CHECK_FALSE(plans.take(model(4)));
         CHECK(plans.take_if([](const PlanLife& p) { return p.takes_part(device_id(3)); }).empty());

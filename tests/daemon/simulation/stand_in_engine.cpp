@@ -247,6 +247,7 @@ void StandInEngine::stand_still() {
     inbox_.clear();
     cancelled_.clear();
     current_->stage = Stage::loaded;
+    current_->effort = effort_;
     held_.push_back(*std::exchange(current_, {}));
     events_.parked(plan);
     wake(up_to(milliseconds(2)));
@@ -262,7 +263,8 @@ void StandInEngine::join() {
         return wake(kHello);
     }
     current_->stage = Stage::serving;
-    effort_ = {};
+    effort_ = current_->effort;
+    effort_.plan = current_->spec.id;
     // What came after the plan before had ended is submitted again by whoever plans.
     inbox_.clear();
     cancelled_.clear();

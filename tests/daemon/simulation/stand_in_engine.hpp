@@ -66,6 +66,7 @@ class StandInEngine final : public Engine {
     EngineSpeed speed() const noexcept override;
     Effort effort() const noexcept override { return effort_; }
     std::vector<mesh::LinkReport> links() const override { return {}; }
+    mesh::DataPlaneStats data_stats() const override { return {}; }
     std::uint32_t parallel() const noexcept override { return 4; }
     std::uint16_t data_port() const noexcept override { return 4000; }
 
@@ -97,6 +98,7 @@ class StandInEngine final : public Engine {
         Loop::Time since;               // of joining, or of the wait for others in a step
         std::optional<Step> step;
         std::uint64_t steps = 0;
+        Effort effort;  // before this run
         std::map<std::pair<std::uint64_t, std::uint32_t>,
                  std::map<std::size_t, std::vector<std::uint64_t>>>
             parts;                                                   // by step and collective

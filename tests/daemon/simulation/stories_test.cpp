@@ -43,9 +43,9 @@ struct Fixture {
     }
     std::optional<std::size_t> root() { return world.network.root(0); }
 
-    static Generate request(std::uint32_t tokens = 30) {
+    static Generate request(std::uint32_t tokens = 30, const std::string& model = "tiny") {
         Generate request;
-        request.model = "tiny";
+        request.model = model;
         request.prompt = "hello";
         request.max_tokens = tokens;
         request.ignore_eos = true;
@@ -63,6 +63,21 @@ struct Fixture {
     }
     bool ends(const Story& story) {
         return world.run_until([&] { return story.over(); }, seconds(60));
+    }
+    /// Of the last of three devices, in the plan at hand.
+    std::uint32_t columns() {
+        const PlanOffer offer = *world.life(0).core.member().offer();
+        const auto part =
+            std::find_if(offer.devices.begin(), offer.devices.end(),
+                         [&](const PlanDevice& d) { return d.id == world.network.id(2).bytes; });
+        return part->slice.ffn.end - part->slice.ffn.begin;
+    }
+    bool is_slow(std::size_t device) {
+        const auto warnings = world.life(0).core.warnings().list();
+        return std::any_of(warnings.begin(), warnings.end(), [&](const Warning& warning) {
+            return warning.name == "slow-device" &&
+                   warning.device == world.network.id(device).hex();
+        });
     }
     /// Each plan that the device takes part in fails, as soon as it runs or after a while.
     const Faults& fails_always(std::size_t device) {
@@ -131,13 +146,6 @@ TEST_SUITE("simulation: stories") {
 
     TEST_CASE_FIXTURE(Fixture, "a device that is slower than it said gets less in the next plan") {
         build(3);
-        const auto columns = [&] {
-            const PlanOffer offer = *world.life(0).core.member().offer();
-            const auto part = std::find_if(
-                offer.devices.begin(), offer.devices.end(),
-                [&](const PlanDevice& d) { return d.id == world.network.id(2).bytes; });
-            return part->slice.ffn.end - part->slice.ffn.begin;
-        };
         const auto run = [&] {
             const auto story = ask(0, request(200));
             REQUIRE(ends(*story));
@@ -148,10 +156,37 @@ TEST_SUITE("simulation: stories") {
         const std::uint32_t before = columns();
         run();
         CHECK(columns() < before / 3);
-        const auto warnings = world.life(0).core.warnings().list();
-        CHECK(std::any_of(warnings.begin(), warnings.end(), [&](const Warning& warning) {
-            return warning.name == "slow-device" && warning.device == world.network.id(2).hex();
-        }));
+        CHECK(is_slow(2));
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a device is found to be slow also while models take turns") {
+        build(3);
+        world.machine(2).faults.slowness = 10;
+        const auto tiny = ask(0, request(1000)), other = ask(0, request(1000, "other"));
+        REQUIRE(generates(*tiny, 2));
+        REQUIRE(generates(*other, 2));
+        const std::uint32_t before = columns();
+        REQUIRE(world.run_until([&] { return is_slow(2); }, seconds(60)));
+        // The plans of both models are made anew.
+        for (const auto& story : {tiny, other, tiny}) {
+            REQUIRE(generates(*story, story->ids().size() + 5));
+            CHECK(columns() < before / 3);
+            CHECK_FALSE(story->over());
+        }
+    }
+
+    TEST_CASE_FIXTURE(Fixture, "a device that is slow for a second stays what it was") {
+        build(3);
+        const auto tiny = ask(0, request(1000)), other = ask(0, request(1000, "other"));
+        REQUIRE(generates(*other, 2));
+        for (int i = 0; i < 3; ++i) {
+            world.machine(2).faults.slowness = 100;
+            world.run(seconds(1));
+            world.machine(2).faults.slowness = 1;
+            world.run(seconds(15));
+        }
+        CHECK_FALSE(is_slow(2));
+        CHECK_FALSE(tiny->over());
     }
 
     TEST_CASE_FIXTURE(Fixture, "a device that fails in every plan is tried less and less") {

@@ -100,7 +100,6 @@ constexpr Field<CompletionDraft> kCommonFields[] = {
     {"grammar", take_grammar},
     {"json_schema", take_schema},
     {"n_probs", take_no_scores},
-    {"cache_prompt", skip},
     {"n_keep", skip},
     {"id_slot", skip},
     {"timings_per_token", skip},

@@ -19,8 +19,11 @@ Understood apply_template(const Call& call);
 Understood props(const Call& call);
 Understood slots(const Call& call);
 
-/// {"model"?, "content", "add_special"?, "parse_special"?}
-std::variant<mesh::messages::TokenizeRequest, ApiError> parse_tokenize(std::string_view body);
+/// {"model"?, "content", "add_special"?, "parse_special"?, "with_pieces"?}
+struct Tokenizing : mesh::messages::TokenizeRequest {
+    bool with_pieces = false;  ///< the tokens' texts, too
+};
+std::variant<Tokenizing, ApiError> parse_tokenize(std::string_view body);
 /// {"model"?, "tokens"}
 std::variant<mesh::messages::DetokenizeRequest, ApiError> parse_detokenize(std::string_view body);
 /// A chat of OpenAI's API, of which the prompt is wanted and no answer.

@@ -14,7 +14,10 @@ namespace {
 
 using namespace mesh::messages;
 
-constexpr Field<TokenizeRequest> kTokenizeFields[] = {
+/// Tokens whose texts are told at one time: what makes the answer has other things to do.
+constexpr std::size_t kMaxPieces = 1u << 16;
+
+constexpr Field<Tokenizing> kTokenizeFields[] = {
     {"model", [](const auto& name, const Json& v, auto& r) { return take(name, v, r.model); },
      false},
     {"content", [](const auto& name, const Json& v, auto& r) { return take(name, v, r.text); },
@@ -24,6 +27,8 @@ constexpr Field<TokenizeRequest> kTokenizeFields[] = {
     {"parse_special",
      [](const auto& name, const Json& v, auto& r) { return take(name, v, r.parse_special); },
      false},
+    {"with_pieces",
+     [](const auto& name, const Json& v, auto& r) { return take(name, v, r.with_pieces); }, false},
 };
 
 constexpr Field<DetokenizeRequest> kDetokenizeFields[] = {
@@ -33,9 +38,9 @@ constexpr Field<DetokenizeRequest> kDetokenizeFields[] = {
      false},
 };
 
-/// `request`: what is meant by an empty one. `required`: the field that says of what, called
-/// `on_wire` in the request.
-template <typename R, std::size_t kCount>
+/// `request`: what is meant by an empty one, a message M. `required`: the field that says of what,
+/// called `on_wire` in the request.
+template <typename M, typename R, std::size_t kCount>
 std::variant<R, ApiError> parse(std::string_view body, R request, const Field<R> (&fields)[kCount],
                                 const char* required, std::string_view on_wire) {
     Json object;
@@ -46,18 +51,62 @@ std::variant<R, ApiError> parse(std::string_view body, R request, const Field<R>
         if (auto problem = take(*field, name, value, request)) return *std::move(problem);
     }
     if (!object.contains(required)) return missing_field(required);
-    Request wire = std::move(request);
+    M& message = request;
+    Request wire = std::move(message);
     if (auto problem = refused(wire, on_wire, required)) return *std::move(problem);
-    return std::get<R>(std::move(wire));
+    message = std::get<M>(std::move(wire));
+    return request;
 }
 
-Answer answer(const TokenizeReply& reply) {
-    // A million of them as JSON values would take a hundred megabytes on their way.
-    return {200, fmt::format("{{\"tokens\":[{}]}}", fmt::join(reply.ids, ","))};
+/// Whether it is whole characters, by the lengths that their first bytes tell.
+bool is_utf8(std::string_view text) noexcept {
+    for (std::size_t i = 0; i < text.size();) {
+        const auto first = static_cast<unsigned char>(text[i]);
+        const std::size_t length = first < 0x80         ? 1
+                                   : first >> 5 == 0x06 ? 2
+                                   : first >> 4 == 0x0e ? 3
+                                   : first >> 3 == 0x1e ? 4
+                                                        : 0;
+        if (length == 0 || text.size() - i < length) return false;
+        for (std::size_t k = 1; k < length; ++k) {
+            if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) return false;
+        }
+        i += length;
+    }
+    return true;
 }
 
-Answer answer(const DetokenizeReply& reply) {
-    return {200, dump({{"content", reply.text}})};
+/// A part of a character is told by its bytes, as llama.cpp's server does.
+std::string piece_json(const std::string& piece) {
+    if (is_utf8(piece)) return dump(piece);
+    const std::vector<unsigned> bytes(
+        reinterpret_cast<const unsigned char*>(piece.data()),
+        reinterpret_cast<const unsigned char*>(piece.data()) + piece.size());
+    return fmt::format("[{}]", fmt::join(bytes, ","));
+}
+
+// A million tokens as JSON values would take a hundred megabytes on their way.
+std::variant<Answer, ApiError> answer(const Tokenizing& asked, const TokenizeReply& reply) {
+    if (!asked.with_pieces) {
+        return Answer{200, fmt::format("{{\"tokens\":[{}]}}", fmt::join(reply.ids, ","))};
+    }
+    if (reply.ids.size() > kMaxPieces || reply.pieces.size() != reply.ids.size()) {
+        return ApiError{413, "too_large",
+                        fmt::format("content has {} tokens; the texts of {} can be told at one "
+                                    "time, send it in parts or without with_pieces",
+                                    reply.ids.size(), kMaxPieces),
+                        "content"};
+    }
+    std::string tokens;
+    for (std::size_t i = 0; i < reply.ids.size(); ++i) {
+        tokens += fmt::format("{}{{\"id\":{},\"piece\":{}}}", i == 0 ? "" : ",", reply.ids[i],
+                              piece_json(reply.pieces[i]));
+    }
+    return Answer{200, "{\"tokens\":[" + tokens + "]}"};
+}
+
+std::variant<Answer, ApiError> answer(const DetokenizeRequest&, const DetokenizeReply& reply) {
+    return Answer{200, dump({{"content", reply.text}})};
 }
 
 /// One request, and its one reply.
@@ -70,7 +119,9 @@ class Conversion : public Exchange {
     Written event(std::size_t, const Event& event) override {
         const auto* reply = std::get_if<Reply>(&event);
         if (reply == nullptr) return unexpected_event();
-        answer_ = answer(*reply);
+        auto answered = answer(request_, *reply);
+        if (auto* error = std::get_if<ApiError>(&answered)) return *std::move(error);
+        answer_ = std::get<Answer>(std::move(answered));
         return {};
     }
     Answer end() override { return std::move(answer_); }
@@ -88,14 +139,14 @@ Understood understood(std::variant<Asked, ApiError> parsed) {
 
 }  // namespace
 
-std::variant<TokenizeRequest, ApiError> parse_tokenize(std::string_view body) {
-    TokenizeRequest text;
+std::variant<Tokenizing, ApiError> parse_tokenize(std::string_view body) {
+    Tokenizing text;
     text.add_special = false;
-    return parse(body, std::move(text), kTokenizeFields, "content", "text");
+    return parse<TokenizeRequest>(body, std::move(text), kTokenizeFields, "content", "text");
 }
 
 std::variant<DetokenizeRequest, ApiError> parse_detokenize(std::string_view body) {
-    return parse(body, DetokenizeRequest(), kDetokenizeFields, "tokens", "ids");
+    return parse<DetokenizeRequest>(body, DetokenizeRequest(), kDetokenizeFields, "tokens", "ids");
 }
 
 Understood tokenize(const Call& call) {

@@ -95,13 +95,10 @@ void add_peers(Exposition& out, const DeviceFigures& figures, const StatusReply&
         std::uint64_t LinkReport::*count;
     };
     constexpr Row kRows[] = {
-        {"shoal_peer_sent_bytes_total", "Bytes of frames, in this plan.", &LinkReport::sent_bytes},
-        {"shoal_peer_received_bytes_total", "Bytes of frames, in this plan.",
-         &LinkReport::received_bytes},
-        {"shoal_peer_resent_total", "Frames that were sent to it again, in this plan.",
-         &LinkReport::resent},
-        {"shoal_peer_asked_total", "Times that it was asked for a frame, in this plan.",
-         &LinkReport::asked},
+        {"shoal_peer_sent_bytes_total", "Bytes of frames.", &LinkReport::sent_bytes},
+        {"shoal_peer_received_bytes_total", "Bytes of frames.", &LinkReport::received_bytes},
+        {"shoal_peer_resent_total", "Frames that were sent to it again.", &LinkReport::resent},
+        {"shoal_peer_asked_total", "Times that it was asked for a frame.", &LinkReport::asked},
     };
     for (const Row& row : kRows) {
         add_peer(out, figures, status, row.name, "counter", row.help,
@@ -124,6 +121,24 @@ void add_peers(Exposition& out, const DeviceFigures& figures, const StatusReply&
         if (d.self || d.round_trip_ms < 0) continue;
         out.sample(d.round_trip_ms * 1e-3, {{"device", d.id}, {"name", d.name}});
     }
+}
+
+void add_frames(Exposition& out, const DeviceFigures& figures) {
+    const mesh::DataPlaneStats& data = figures.data;
+    out.metric("shoal_frames_dropped_total", "counter", "Activations that came in vain, and why.");
+    const auto dropped = [&](const char* reason, std::uint64_t count) {
+        out.sample(count, {{"reason", reason}});
+    };
+    dropped("duplicate", data.duplicates);
+    dropped("foreign", data.foreign);
+    dropped("forged", data.forged);
+    dropped("malformed", data.malformed);
+    out.metric("shoal_reconnections_total", "counter",
+               "Connections for activations that others made anew within a plan.");
+    out.sample(std::uint64_t{data.resubscribed});
+    out.metric("shoal_connections_refused_total", "counter",
+               "Connections of devices whose key is not known.");
+    out.sample(figures.refused);
 }
 
 void add_process(Exposition& out, const ProcessFigures& process) {
@@ -149,6 +164,7 @@ void add_device(Exposition& out, const DeviceFigures& figures, const StatusReply
     add_plans(out, figures.plans);
     add_effort(out, figures.effort);
     add_peers(out, figures, status);
+    add_frames(out, figures);
     out.metric("shoal_control_loop_delay_seconds", "histogram",
                "What a message or a timer may have waited for the control thread.");
     out.histogram(figures.loop_delays);
