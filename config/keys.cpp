@@ -20,7 +20,7 @@ constexpr std::array<std::string_view, 2> kDataTransportNames = {"zmtp", "libzmq
 constexpr std::array<std::string_view, 4> kLogNames = {"error", "warn", "info", "debug"};
 
 /// What a daemon that runs takes from its file when it is told to: whole sections, and keys.
-constexpr std::array<std::string_view, 14> kLive = {"plan",
+constexpr std::array<std::string_view, 15> kLive = {"plan",
                                                     "log",
                                                     "models.directories",
                                                     "models.default",
