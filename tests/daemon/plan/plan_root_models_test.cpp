@@ -251,7 +251,7 @@ TEST_SUITE("PlanRoot, several models") {
     TEST_CASE_FIXTURE(Fixture, "a device that leaves a plan which is being parked ends it") {
         options.carries = false;
         options.settings.turn_ms = 1;
-        options.plan_patience.reports = std::chrono::milliseconds(100);
+        options.plan_patience.reports = std::chrono::seconds(2);  // in which it parks
         build();
         node->join(2);
         const auto offered = [&](std::size_t count) {
