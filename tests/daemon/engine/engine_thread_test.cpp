@@ -548,7 +548,7 @@ TEST_SUITE("Engine") {
         // A turn, with one job.
         const auto serve = [&](std::uint32_t plan, std::size_t turn) {
             ++run;
-            for (const auto& device : devices) device->start(plan_id(plan), run);
+            for (const auto& device : devices) device->start(plan_id(plan), run, false);
             REQUIRE(happened("started " + std::to_string(plan), 2 * turn));
             devices[0]->submit(job_of(run, greedy("hello", 20)));
             REQUIRE(eventually([&] { return recorder.story(run).over(); }));
