@@ -118,20 +118,26 @@ start_system() { # name, systemd-nspawn's option for its network
         --console=pipe >"$work/$1.console" 2>&1 </dev/null &
     container[$1]=$!
 }
-is_up() { # name of one that was started; waits for it
-    local end=$((SECONDS + 60)) first=
-    while [ -z "$first" ] && [ "$SECONDS" -lt "$end" ]; do
-        sleep 0.1
-        first=$(pgrep --parent "${container[$1]}" | head -n 1)
+# The child that is the first process of a PID namespace. For a moment there is one that prepares it,
+# in namespaces of this machine.
+first_process() { # name
+    local child
+    for child in $(pgrep --parent "${container[$1]}"); do
+        awk '/^NSpid:/ { first = NF > 2 && $NF == 1 } END { exit !first }' "/proc/$child/status" &&
+            echo "$child" && return
     done
-    machine[$1]=$first
-    local state
-    while [ -n "$first" ] && [ "$SECONDS" -lt "$end" ]; do
+}
+is_up() { # name of one that was started; waits for it
+    local end=$((SECONDS + 60)) state
+    while [ "$SECONDS" -lt "$end" ]; do
+        sleep 0.2
+        machine[$1]=$(first_process "$1" 2>/dev/null)
+        [ -n "${machine[$1]}" ] || continue
         state=$(inside "$1" systemctl is-system-running 2>/dev/null)
         case "$state" in running | degraded) return 0 ;; esac
-        sleep 0.2
     done
     cat "$work/$1.console"
+    unset "machine[$1]"
     return 1
 }
 boot() { # as start_system
