@@ -161,7 +161,7 @@ TEST_SUITE("planner") {
         CHECK(plan().offer.overlap);
         CHECK(executor_options(plan().offer).overlap);
         rules.plan.min_devices = 1;
-        rules.plan.exclude = {"device 1", "device 2"};
+        rules.plan.exclude = {"device 2", "device 3"};
         CHECK(!plan().offer.overlap);  // Nothing travels.
         rules.plan.exclude.clear();
         rules.plan.min_devices = 3;
