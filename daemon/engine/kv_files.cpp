@@ -39,7 +39,7 @@ Hash hash_of(const KvFiles::Name& name, std::span<const std::byte> block) {
     return out;
 }
 
-std::string_view text(std::span<const std::byte> bytes) {
+std::string_view chars(std::span<const std::byte> bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
@@ -102,9 +102,9 @@ void write_file(const fs::path& path, const KvFiles::Name& name, std::span<const
                                              spare >> 20, path.parent_path().string()));
     }
     disk::WholeFile file(path, kFileMode);
-    file.append(text(block));
+    file.append(chars(block));
     const Hash hash = hash_of(name, block);
-    file.append(text(std::as_bytes(std::span(hash))));
+    file.append(chars(std::as_bytes(std::span(hash))));
     file.take_name();
 }
 
