@@ -47,7 +47,7 @@ KvFiles::Name slice_name(const PlanSpec& spec, std::string_view cpu, std::string
 
 std::vector<exec::BlockName> block_names(std::span<const std::int32_t> tokens,
                                          std::uint32_t shared_until, std::size_t count) {
-    constexpr std::uint32_t kPositions = exec::KvCache::kBlockPositions;
+    constexpr std::uint32_t kBlock = exec::KvCache::kBlockPositions;
     std::vector<exec::BlockName> names;
     exec::BlockName before{};
     std::vector<std::uint8_t> bytes;
@@ -59,8 +59,8 @@ std::vector<exec::BlockName> block_names(std::span<const std::int32_t> tokens,
     for (std::size_t b = 0; b < count; ++b) {
         bytes.clear();
         // Where a block is shared out to its end, it is the same whatever comes behind it.
-        put(std::min(shared_until, static_cast<std::uint32_t>(b + 1) * kPositions));
-        for (const std::int32_t id : tokens.subspan(b * kPositions, kPositions)) {
+        put(std::min(shared_until, static_cast<std::uint32_t>(b + 1) * kBlock));
+        for (const std::int32_t id : tokens.subspan(b * kBlock, kBlock)) {
             put(static_cast<std::uint32_t>(id));
         }
         names.push_back(before = hash_of(before, bytes));
