@@ -34,8 +34,8 @@ class LinksTest(unittest.TestCase):
             self.assertEqual(len({tuple(sorted(link["devices"])) for link in measured}), 3)
             for link in measured:
                 self.assertLessEqual(set(link["devices"]), ids)
-                # Memory of one machine: no slower than a tenth of gigabit Ethernet.
-                self.assertGreater(min(link["bytes_per_second"]), 1e7)
+                # Memory of one machine, which may have other things to do.
+                self.assertGreater(min(link["bytes_per_second"]), 1e5)
                 self.assertGreater(link["exchange_us"], 1)
                 self.assertLess(link["exchange_us"], 1e5)
                 self.assertEqual(link["transport"], "zmtp")

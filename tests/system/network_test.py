@@ -27,8 +27,10 @@ class NetworkTest(unittest.TestCase):
         with Network(3) as network, Cluster(3, network.prefixes()) as cluster:
             shutil.copy(self.tiny, cluster.devices[2].models)
             cluster.start()
-            addresses = {d["address"] for d in cluster.devices[0].status()["devices"]}
-            self.assertGreaterEqual(len(addresses & {f"10.78.0.{i}" for i in (1, 2, 3)}), 2)
+            # A root that has just been elected may not have told it yet.
+            hosts = {f"10.78.0.{i}" for i in (1, 2, 3)}
+            wait_for("the hosts' addresses", lambda: len(hosts & {
+                d["address"] for d in (cluster.devices[0].status() or {"devices": []})["devices"]}) >= 2)
             for device in cluster.devices:
                 device.run("tiny", "The sea", 10)
             self.assertEqual({d["rank"] for d in cluster.root().status()["devices"]}, {0, 1, 2})
