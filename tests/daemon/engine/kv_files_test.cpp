@@ -9,6 +9,7 @@
 #include <fstream>
 #include <memory>
 
+#include "daemon/engine/prefix_index.hpp"
 #include "tests/daemon/support.hpp"
 
 namespace kv_files_test {
