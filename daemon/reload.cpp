@@ -58,9 +58,10 @@ void Daemon::apply(const config::Settings& wanted) {
         core_.warnings().clear("models-folder", identity_.id.hex());
         warn_of_setup();
     }
-    if (!http_) return;
-    http_->allow(settings_.http.allowed_hosts, settings_.http.allowed_origins);
-    http_->limit_clients(settings_.http.client_requests);
+    if (http_) {
+        http_->allow(settings_.http.allowed_hosts, settings_.http.allowed_origins);
+        http_->limit_clients(settings_.http.client_requests);
+    }
 }
 
 }  // namespace shoal

@@ -341,8 +341,8 @@ PlanOutcome EngineThread::serve(Held& held, const Start& start, const std::stop_
     forget_jobs();
     events_.started(spec.id);
 
-    SliceFiles* const files = held.files ? &*held.files : nullptr;
-    const exec::Status status = spec.rank == 0 ? lead(held, start.keeps_blocks, *collective, ending)
+    SliceFiles* const files = start.keeps_blocks && held.files ? &*held.files : nullptr;
+    const exec::Status status = spec.rank == 0 ? lead(held, files, *collective, ending)
                                                : exec::follow(*held.executor, *collective, files);
     if (ending.stop_requested()) return {};
     if (exchange) {
@@ -357,7 +357,7 @@ PlanOutcome EngineThread::serve(Held& held, const Start& start, const std::stop_
 }
 
 // Until the plan is to be parked (ok), ends or fails.
-exec::Status EngineThread::lead(Held& held, bool keeps_blocks, exec::Collective& collective,
+exec::Status EngineThread::lead(Held& held, SliceFiles* files, exec::Collective& collective,
                                 const std::stop_token& ending) {
     if (held.batch) {
         held.batch->use(collective);
@@ -371,7 +371,7 @@ exec::Status EngineThread::lead(Held& held, bool keeps_blocks, exec::Collective&
                                              prompts_, wake, events_.event);
     }
     Batch& batch = *held.batch;
-    batch.use(keeps_blocks && held.files ? &*held.files : nullptr);
+    batch.use(files);
     bool keeping = false;  // what was begun goes on while nothing comes
     BatchCounts counted = batch.counts();
     for (;;) {

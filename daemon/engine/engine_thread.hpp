@@ -85,7 +85,7 @@ class EngineThread final : public Engine {
     std::unique_ptr<Held> make_held(PlanSpec spec, const std::stop_token& ending);
     void carry_out(const Start& start, const std::stop_token& ending);
     PlanOutcome serve(Held& held, const Start& start, const std::stop_token& ending, bool& parked);
-    exec::Status lead(Held& held, bool keeps_blocks, exec::Collective& collective,
+    exec::Status lead(Held& held, SliceFiles* files, exec::Collective& collective,
                       const std::stop_token& ending);
     void count(const Batch& batch, BatchCounts& counted);
     std::vector<std::unique_ptr<Held>>::iterator find(mesh::PlanId plan);

@@ -16,11 +16,6 @@ KvShape kv_shape(const model::Hparams& hp, const shard::Slice& slice,
     return {hp.n_layers, slice.kv_heads.size(), hp.head_dim, options.kv_type};
 }
 
-// The most rows of a flow.
-std::uint32_t flow_rows(const ExecutorOptions& options) noexcept {
-    return options.overlap ? (options.max_rows + 1) / 2 : options.max_rows;
-}
-
 }  // namespace
 
 Executor::Executor(const model::Hparams& hparams, const shard::Slice& slice,
@@ -37,10 +32,10 @@ Executor::Executor(const model::Hparams& hparams, const shard::Slice& slice,
       attention_(hp_, slice_, kernels, pool, linear_, cache_, options.kv_positions,
                  options.max_rows),
       whole_(whole),
-      flow_(make_flow(flow_rows(options), options.max_rows, rank)),
+      flow_(make_flow(options.flow_rows(), options.max_rows, rank)),
       logits_(std::size_t{options.max_outputs} * slice.vocab.size()) {
     kept_.reserve(options.max_rows);
-    if (options.overlap) second_.emplace(make_flow(flow_rows(options), 0, rank));
+    if (options.overlap) second_.emplace(make_flow(options.flow_rows(), 0, rank));
 }
 
 /// `rows_after`: room for so many after the layers.
@@ -60,7 +55,7 @@ Executor::Flow Executor::make_flow(std::uint32_t rows, std::uint32_t rows_after,
 std::uint64_t Executor::buffer_bytes(const model::Hparams& hp, const shard::Slice& slice,
                                      const ExecutorOptions& options, std::uint32_t threads,
                                      std::uint32_t rank) {
-    const std::uint32_t rows = flow_rows(options);
+    const std::uint32_t rows = options.flow_rows();
     std::uint64_t flow = Workspace::bytes(hp, slice, rows);
     if (options.sequence_rows != 0) {
         flow += SequenceParallel::bytes(hp, options.row_shares, rank, rows);
@@ -84,9 +79,9 @@ Status Executor::run(const Step& step, Collective& collective) {
 }
 
 Status Executor::run_layers(const Step& step, Collective& collective) {
-    if (step.sequence_parallel) collective.uneven();
-    if (!second_ || second_->heads.rows.empty()) return layers(step, flow_, collective);
-    collective.uneven();
+    const bool in_halves = second_ && !second_->heads.rows.empty();
+    if (step.sequence_parallel || in_halves) collective.uneven();
+    if (!in_halves) return layers(step, flow_, collective);
     Overlap halves(collective);
     const Status status = halves.run([&](std::size_t half, LayerCollective& turns) {
         return layers(step, half == 0 ? flow_ : *second_, turns);
@@ -170,7 +165,7 @@ Status Executor::prepare(const Step& step) {
         }
     }
     const std::size_t rows = step.rows.size();
-    const std::size_t half = rows > flow_rows(options_) ? (rows + 1) / 2 : rows;
+    const std::size_t half = rows > options_.flow_rows() ? (rows + 1) / 2 : rows;
     take_rows(step, flow_, 0, half);
     if (second_) take_rows(step, *second_, half, rows);
     return Status::ok;

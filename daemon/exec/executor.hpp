@@ -40,6 +40,9 @@ struct ExecutorOptions {
     /// Prompts of so many tokens and more are computed in sequence-parallel steps; 0: none.
     std::uint32_t sequence_rows = 0;
     RowShares row_shares{};  ///< of these; nothing where sequence_rows is 0
+
+    /// The most rows that go through the layers together: those of a step, or of its half.
+    std::uint32_t flow_rows() const noexcept { return overlap ? (max_rows + 1) / 2 : max_rows; }
 };
 
 /// One device's part of every step. Owned by the thread that runs the steps; model, weights,

@@ -71,24 +71,19 @@ Status Overlap::exchange(std::size_t half, const Call& call) {
 
 Status Overlap::Side::all_gather(std::span<const std::byte> mine,
                                  std::vector<std::span<const std::byte>>& theirs) {
-    return both_.exchange(half_, [&] {
-        const Status status = both_.collective_.all_gather(mine, theirs);
-        if (status == Status::ok) keep(theirs);
-        return status;
-    });
+    return both_.exchange(half_,
+                          [&] { return kept(both_.collective_.all_gather(mine, theirs), theirs); });
 }
 
 Status Overlap::Side::all_to_all(std::span<const std::span<const std::byte>> mine,
                                  std::vector<std::span<const std::byte>>& theirs) {
-    return both_.exchange(half_, [&] {
-        const Status status = both_.collective_.all_to_all(mine, theirs);
-        if (status == Status::ok) keep(theirs);
-        return status;
-    });
+    return both_.exchange(half_,
+                          [&] { return kept(both_.collective_.all_to_all(mine, theirs), theirs); });
 }
 
 // The other half's next collective ends the views.
-void Overlap::Side::keep(std::vector<std::span<const std::byte>>& theirs) {
+Status Overlap::Side::kept(Status status, std::vector<std::span<const std::byte>>& theirs) {
+    if (status != Status::ok) return status;
     std::size_t bytes = 0;
     for (const auto view : theirs) bytes += view.size();
     kept_.resize(bytes);
@@ -98,6 +93,7 @@ void Overlap::Side::keep(std::vector<std::span<const std::byte>>& theirs) {
         view = {to, view.size()};
         to += view.size();
     }
+    return status;
 }
 
 }  // namespace shoal::exec

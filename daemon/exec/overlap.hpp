@@ -46,7 +46,7 @@ class Overlap {
                           std::vector<std::span<const std::byte>>& theirs) override;
 
       private:
-        void keep(std::vector<std::span<const std::byte>>& theirs);
+        Status kept(Status status, std::vector<std::span<const std::byte>>& theirs);
 
         Overlap& both_;
         const std::size_t half_;

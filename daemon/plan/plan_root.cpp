@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "daemon/log/log.hpp"
+#include "daemon/plan/offer.hpp"
 #include "daemon/plan/planner.hpp"
 
 namespace shoal {
@@ -228,7 +229,7 @@ void PlanRoot::offer(const OpenModel& model) {
     }
     if (offer.overlap) {
         log::info("plan {}: steps of more than {} tokens compute in two halves, in turns",
-                  offer.plan.number, (offer.max_rows + 1) / 2);
+                  offer.plan.number, executor_options(offer).flow_rows());
     }
     for (const auto& device : offer.devices) links_->send({device.id}, offer);
     if (!choice.left_out.empty()) review_soon();
@@ -272,7 +273,7 @@ void PlanRoot::on_started(mesh::PlanId plan) {
         expected[c.member.id] =
             static_cast<double>(it->second.held.weights) / c.member.description.speed;
     }
-    speeds_.begin(plan, std::move(expected));
+    speeds_.begin(plan, expected);
     turn_began_ = loop_.now();
     const auto [begun, loaded] = plan_.loading();
     links_->plan_runs(loaded - begun);

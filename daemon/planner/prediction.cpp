@@ -91,8 +91,8 @@ double Predictor::all_reduce(double rows, double row_bytes) const {
     return 2 * exchange(rows * row_bytes / static_cast<double>(members_.size()), false);
 }
 
-// In how many parts so many rows are computed.
-double Predictor::halves(double rows) const noexcept {
+// In how many parts so many rows are computed: as exec::ExecutorOptions::flow_rows() says.
+double Predictor::parts_of(double rows) const noexcept {
     const bool two = form_.overlap && members_.size() > 1 && rows > (form_.batch_rows + 1) / 2;
     return two ? 2 : 1;
 }
@@ -111,7 +111,7 @@ double Predictor::in_turns(double first, double first_sent, double second,
 
 Seconds Predictor::step(std::span<const shard::Slice> slices, Rows rows) const {
     Seconds s;
-    const double parts = halves(rows.count);
+    const double parts = parts_of(rows.count);
     rows.count /= parts;
     const double attended = rows.count * rows.positions * work_.head_dim * work_.n_layers;
     const double stream = 2 * rows.count * work_.dim * work_.n_layers * passes(members_.size());
@@ -182,7 +182,7 @@ Predictor::AllToAlls Predictor::all_to_alls(std::span<const shard::Slice> slices
 Seconds Predictor::sequence_step(std::span<const shard::Slice> slices, const RowSharing& sharing,
                                  Rows rows) const {
     Seconds s;
-    const double parts = halves(rows.count);
+    const double parts = parts_of(rows.count);
     rows.count /= parts;
     const Work layers = work_.layers();
     double layer_bytes = 0, all = 0;

@@ -79,7 +79,7 @@ class Predictor {
     };
     AllToAlls all_to_alls(std::span<const shard::Slice> slices, const RowSharing& sharing,
                           double rows) const;
-    double halves(double rows) const noexcept;
+    double parts_of(double rows) const noexcept;
     double in_turns(double first, double first_sent, double second,
                     double second_sent) const noexcept;
 

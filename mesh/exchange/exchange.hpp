@@ -34,7 +34,8 @@ struct ExchangeFailure {
     std::vector<DeviceId> missing;  ///< whom we heard nothing from, when that is why
 };
 
-/// Owned by one thread (the engine's); the stop token may be triggered by any thread.
+/// Called by one thread at a time (the engine's, or in a step of two halves that of the second one)
+/// and let go of by the engine's; the stop token may be triggered by any thread.
 class Exchange {
   public:
     virtual ~Exchange() = default;

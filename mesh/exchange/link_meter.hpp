@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
+#include "mesh/exchange/count.hpp"
 #include "mesh/wire/identity.hpp"
 
 namespace shoal::mesh {
@@ -33,24 +33,24 @@ namespace exchange {
 
 class LinkMeter {
   public:
-    void sent(std::size_t bytes) noexcept { add(sent_bytes_, bytes); }
-    void received(std::size_t bytes) noexcept { add(received_bytes_, bytes); }
-    void resent() noexcept { add(resent_, 1); }
-    void asked() noexcept { add(asked_, 1); }
+    void sent(std::size_t bytes) noexcept { sent_bytes_ += bytes; }
+    void received(std::size_t bytes) noexcept { received_bytes_ += bytes; }
+    void resent() noexcept { ++resent_; }
+    void asked() noexcept { ++asked_; }
     void waited(std::chrono::nanoseconds time) noexcept {
         const auto us = static_cast<std::uint64_t>(std::max<std::int64_t>(0, time.count() / 1000));
-        add(waits_[bucket(us)], 1);
+        ++waits_[bucket(us)];
     }
 
     LinkReport read() const {
         LinkReport report;
-        report.sent_bytes = sent_bytes_.load(std::memory_order_relaxed);
-        report.received_bytes = received_bytes_.load(std::memory_order_relaxed);
-        report.resent = resent_.load(std::memory_order_relaxed);
-        report.asked = asked_.load(std::memory_order_relaxed);
+        report.sent_bytes = sent_bytes_;
+        report.received_bytes = received_bytes_;
+        report.resent = resent_;
+        report.asked = asked_;
         std::array<std::uint64_t, kBuckets> waits;
         for (std::size_t i = 0; i < kBuckets; ++i) {
-            waits[i] = waits_[i].load(std::memory_order_relaxed);
+            waits[i] = waits_[i];
             report.collectives += waits[i];
         }
         report.wait_p50_us = percentile(waits, report.collectives, 0.50);
@@ -59,14 +59,9 @@ class LinkMeter {
     }
 
   private:
-    using Count = std::atomic<std::uint64_t>;
     // Four to an octave, up to some hours.
     static constexpr std::size_t kBuckets = 4 * 32;
 
-    // One thread writes, so nothing is lost between load and store.
-    static void add(Count& count, std::uint64_t more) noexcept {
-        count.store(count.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
-    }
     static std::size_t bucket(std::uint64_t us) noexcept {
         if (us < 4) return static_cast<std::size_t>(us);
         const auto octave = static_cast<std::size_t>(std::bit_width(us)) - 1;
@@ -89,8 +84,8 @@ class LinkMeter {
         return 0;
     }
 
-    Count sent_bytes_{0}, received_bytes_{0}, resent_{0}, asked_{0};
-    std::array<Count, kBuckets> waits_{};
+    Count sent_bytes_, received_bytes_, resent_, asked_;
+    std::array<Count, kBuckets> waits_;
 };
 
 }  // namespace exchange

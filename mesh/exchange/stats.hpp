@@ -1,29 +1,9 @@
 // Counters of the data plane.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
+#include "mesh/exchange/count.hpp"
 
 namespace shoal::mesh {
-
-/// A number that one thread adds to, and any reads.
-class Count {
-  public:
-    Count(std::uint64_t value = 0) noexcept : value_(value) {}
-    Count(const Count& other) noexcept : value_(other) {}
-    Count& operator=(const Count& other) noexcept {
-        value_.store(other, std::memory_order_relaxed);
-        return *this;
-    }
-    operator std::uint64_t() const noexcept { return value_.load(std::memory_order_relaxed); }
-    void operator+=(std::uint64_t more) noexcept {
-        value_.store(*this + more, std::memory_order_relaxed);
-    }
-    void operator++() noexcept { *this += 1; }
-
-  private:
-    std::atomic<std::uint64_t> value_;
-};
 
 /// What happened on the data plane since the start. Counts only grow.
 struct DataPlaneStats {

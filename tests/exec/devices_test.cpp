@@ -59,14 +59,6 @@ double spread(const std::vector<float>& logits) {
     return double{*high} - *low;
 }
 
-std::vector<std::int32_t> long_prompt(std::size_t n) {
-    std::vector<std::int32_t> prompt{1};
-    while (prompt.size() < n) {
-        prompt.push_back(static_cast<std::int32_t>(256 + (prompt.size() * 7919) % 300));
-    }
-    return prompt;
-}
-
 }  // namespace
 
 TEST_CASE("N devices compute what one device computes, for every architecture") {
@@ -179,7 +171,7 @@ TEST_CASE("the reference kernels and the fastest agree on greedy ids") {
 
 TEST_CASE("logits of experts depend neither on the batch, nor on the threads") {
     const MadeModel model(tiny("qwen3moe", "q4_k"));
-    const auto prompt = long_prompt(50);
+    const auto prompt = text_of(50);
     LocalCluster batched(*model.file, options(1));
     const Generated expected = batched.generate(prompt, 3, {}, true);
     for (const std::uint32_t rows : {1U, 7U}) {
@@ -198,7 +190,7 @@ TEST_CASE("logits depend neither on the batch, nor on the threads") {
     ModelShape shape = tiny("llama", "q8_0");
     shape.head_dim = 32;  // what a q8_0 cache needs
     const MadeModel model(shape);
-    const auto prompt = long_prompt(300);
+    const auto prompt = text_of(300);
     for (const auto type : {kernels::KvType::f32, kernels::KvType::f16, kernels::KvType::q8_0}) {
         ClusterOptions o = options(1);
         o.exec.kv_type = type;
@@ -236,7 +228,7 @@ TEST_CASE("every architecture computes what float64 computes, biases, norms, sca
         ClusterOptions o = options(1, 2);
         o.exec.max_outputs = o.exec.max_rows;
         LocalCluster cluster(*made.file, o);
-        const auto tokens = long_prompt(40);
+        const auto tokens = text_of(40);
         std::vector<std::uint32_t> all(tokens.size());
         std::iota(all.begin(), all.end(), 0U);
         const auto got = cluster.logits_at(tokens, all);
@@ -253,7 +245,7 @@ TEST_CASE("logits do not depend on which other rows have an output") {
     ClusterOptions o = options(1, 2);
     o.exec.max_outputs = o.exec.max_rows;
     LocalCluster cluster(*made.file, o);
-    const auto tokens = long_prompt(40);
+    const auto tokens = text_of(40);
     std::vector<std::uint32_t> all(tokens.size());
     std::iota(all.begin(), all.end(), 0U);
     const auto reference = cluster.logits_at(tokens, all);
@@ -272,7 +264,7 @@ TEST_CASE("long sequences split over threads give the same bits") {
     shape.n_context = 4096;
     shape.head_dim = 32;
     const MadeModel model(shape);
-    const auto prompt = long_prompt(2500);
+    const auto prompt = text_of(2500);
     for (const auto type : {kernels::KvType::f32, kernels::KvType::q8_0}) {
         ClusterOptions o = options(1);
         o.exec.kv_type = type;
@@ -293,7 +285,7 @@ TEST_CASE("long sequences split over threads give the same bits") {
 
 TEST_CASE("sequences that run together give what each gives alone") {
     const MadeModel model(tiny("qwen2", "q4_0"));
-    const std::vector<std::vector<std::int32_t>> prompts{kPrompt, long_prompt(90), {1, 5}};
+    const std::vector<std::vector<std::int32_t>> prompts{kPrompt, text_of(90), {1, 5}};
     LocalCluster together(*model.file, options(2));
     const auto got = together.generate_together(prompts, 20, {});
     for (std::size_t i = 0; i < prompts.size(); ++i) {
@@ -304,7 +296,7 @@ TEST_CASE("sequences that run together give what each gives alone") {
 
 TEST_CASE("sequences beyond the outputs of a step wait, and give what each gives alone") {
     const MadeModel model(tiny("llama", "f32"));
-    const std::vector<std::vector<std::int32_t>> prompts{kPrompt, {1, 5}, long_prompt(70), {1}};
+    const std::vector<std::vector<std::int32_t>> prompts{kPrompt, {1, 5}, text_of(70), {1}};
     ClusterOptions few = options(2);
     few.exec.max_outputs = 2;
     LocalCluster together(*model.file, few);
@@ -317,11 +309,11 @@ TEST_CASE("sequences beyond the outputs of a step wait, and give what each gives
 TEST_CASE("a sequence that forks another goes on as if it had computed all itself") {
     const MadeModel model(tiny("llama", "f32"));
     LocalCluster cluster(*model.file, options(2));
-    const auto expected = cluster.generate(long_prompt(60), 4, {}).ids;
+    const auto expected = cluster.generate(text_of(60), 4, {}).ids;
     std::vector<std::int32_t> forked;
     cluster.run_plan([&](exec::Root& root) {
-        exec::Sequence first{1, long_prompt(59), 0, {}};
-        exec::Sequence second{2, long_prompt(60), 50, {}};
+        exec::Sequence first{1, text_of(59), 0, {}};
+        exec::Sequence second{2, text_of(60), 50, {}};
         exec::Sequence* running = &first;
         std::vector<exec::Chosen> chosen;
         REQUIRE(root.step({&running, 1}, chosen) == exec::Status::ok);
@@ -342,10 +334,10 @@ TEST_CASE("a sequence that forks another goes on as if it had computed all itsel
 TEST_CASE("a step has no more rows of prompts than it may, and one of each that needs no more") {
     const MadeModel model(tiny("llama", "f32"));
     LocalCluster cluster(*model.file, options(2));
-    const auto expected = cluster.generate(long_prompt(60), 3, {}).ids;
+    const auto expected = cluster.generate(text_of(60), 3, {}).ids;
     cluster.run_plan([&](exec::Root& root) {
         exec::Sequence answer{1, {1, 5}, 0, {}};
-        exec::Sequence prompt{2, long_prompt(60), 0, {}}, other{3, long_prompt(200), 0, {}};
+        exec::Sequence prompt{2, text_of(60), 0, {}}, other{3, text_of(200), 0, {}};
         std::vector<exec::Sequence*> running{&answer};
         std::vector<exec::Chosen> chosen;
         std::vector<std::int32_t> got;

@@ -9,6 +9,14 @@
 
 namespace shoal::tests {
 
+std::vector<std::int32_t> text_of(std::size_t n) {
+    std::vector<std::int32_t> text{1};
+    while (text.size() < n) {
+        text.push_back(static_cast<std::int32_t>(256 + (text.size() * 7919) % 300));
+    }
+    return text;
+}
+
 std::vector<kernels::Isa> isas_here() {
     std::vector<kernels::Isa> isas;
     for (const kernels::Isa isa : kernels::kIsas) {

@@ -20,6 +20,9 @@ std::vector<kernels::Isa> isas_here();
 /// Those whose results are equal to the last bit: all but the portable one.
 std::vector<kernels::Isa> vector_isas_here();
 
+/// A text of so many made tokens, the same each time.
+std::vector<std::int32_t> text_of(std::size_t n);
+
 struct ClusterOptions {
     std::uint32_t devices = 1;
     std::uint32_t threads = 1;   ///< of each device

@@ -47,14 +47,6 @@ ClusterOptions options(std::uint32_t devices) {
     return o;
 }
 
-std::vector<std::int32_t> text_of(std::size_t n) {
-    std::vector<std::int32_t> text{1};
-    while (text.size() < n) {
-        text.push_back(static_cast<std::int32_t>(256 + (text.size() * 7919) % 300));
-    }
-    return text;
-}
-
 // Of float64 logits, of all tokens.
 std::vector<double> log_softmax(const std::vector<double>& logits) {
     const double max = *std::max_element(logits.begin(), logits.end());

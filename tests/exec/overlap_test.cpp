@@ -67,14 +67,6 @@ ClusterOptions in_halves(ClusterOptions o) {
     return o;
 }
 
-std::vector<std::int32_t> prompt_of(std::size_t n) {
-    std::vector<std::int32_t> prompt{1};
-    while (prompt.size() < n) {
-        prompt.push_back(static_cast<std::int32_t>(256 + (prompt.size() * 7919) % 300));
-    }
-    return prompt;
-}
-
 TEST_CASE("halves have their collectives in turns, and one goes on when the other has ended") {
     Noted noted;
     Overlap halves(noted);
@@ -211,13 +203,13 @@ TEST_CASE("steps in halves give the bits of steps in one") {
         for (const std::size_t length :
              by_speed<std::vector<std::size_t>>({16, 17, 31, 81}, {31})) {
             CAPTURE(length);
-            const auto prompt = prompt_of(length);
+            const auto prompt = text_of(length);
             const auto expected = whole.generate(prompt, 3, {}, true);
             CHECK(halves.generate(prompt, 3, {}, true).logits == expected.logits);
         }
         // Outputs in both halves, of several sequences.
         std::vector<std::vector<std::int32_t>> prompts;
-        for (const std::size_t length : {9U, 3U, 12U, 5U, 1U}) prompts.push_back(prompt_of(length));
+        for (const std::size_t length : {9U, 3U, 12U, 5U, 1U}) prompts.push_back(text_of(length));
         CHECK(halves.generate_together(prompts, 3, {}) == whole.generate_together(prompts, 3, {}));
     }
 }

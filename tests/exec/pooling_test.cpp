@@ -46,14 +46,6 @@ ClusterOptions options(std::uint32_t devices, std::uint32_t rows = 64) {
     return o;
 }
 
-std::vector<std::int32_t> text_of(std::size_t n) {
-    std::vector<std::int32_t> text{1};
-    while (text.size() < n) {
-        text.push_back(static_cast<std::int32_t>(256 + (text.size() * 7919) % 300));
-    }
-    return text;
-}
-
 std::vector<double> pooled(const std::vector<std::vector<double>>& hidden, Pooling pooling) {
     if (pooling == Pooling::first) return hidden.front();
     if (pooling == Pooling::last) return hidden.back();

@@ -60,14 +60,6 @@ ClusterOptions sharing(ClusterOptions o, std::uint32_t from = 1) {
     return o;
 }
 
-std::vector<std::int32_t> prompt_of(std::size_t n) {
-    std::vector<std::int32_t> prompt{1};
-    while (prompt.size() < n) {
-        prompt.push_back(static_cast<std::int32_t>(256 + (prompt.size() * 7919) % 300));
-    }
-    return prompt;
-}
-
 double largest(const std::vector<float>& x) {
     double most = 0;
     for (const float v : x) most = std::max(most, std::abs(double{v}));
@@ -91,7 +83,7 @@ TEST_CASE("whether rows are shared out follows from the prompt, however much was
     cluster.run_plan([&](exec::Root& root) {
         const auto shared = [&](std::uint32_t prompt) {
             exec::Sequence sequence;
-            sequence.tokens = prompt_of(60);
+            sequence.tokens = text_of(60);
             sequence.prompt = prompt;
             root.settle_kind(sequence);
             return sequence.shared_until;
@@ -112,7 +104,7 @@ TEST_CASE("rows shared out give the bits of one device, for every architecture")
         const MadeModel model(shape);
         LocalCluster one(*model.file, options(1));
         for (const std::size_t length : by_speed<std::vector<std::size_t>>({1, 7, 128}, {7})) {
-            const auto prompt = prompt_of(length);
+            const auto prompt = text_of(length);
             const Generated expected = one.generate(prompt, 1, {}, true);
             for (const std::uint32_t n :
                  by_speed<std::vector<std::uint32_t>>({1, 2, 3, 5, 8}, {3})) {
@@ -129,7 +121,7 @@ TEST_CASE("rows shared out give the bits of one device, for every architecture")
 
 TEST_CASE("on every instruction set rows shared out give the bits of one device with the same") {
     const MadeModel model(shaped("qwen3", "q4_k_m", 256, 8, 2));
-    const auto prompt = prompt_of(70);
+    const auto prompt = text_of(70);
     for (const kernels::Isa isa : isas_here()) {
         CAPTURE(std::string(kernels::name(isa)));
         ClusterOptions alone = options(1), shared = sharing(options(3));
@@ -142,7 +134,7 @@ TEST_CASE("on every instruction set rows shared out give the bits of one device 
 
 TEST_CASE("a long prompt in many steps, and what is decoded after it") {
     const MadeModel model(shaped("llama", "q4_k_m", 256, 4, 2, 64));
-    const auto prompt = prompt_of(by_speed<std::size_t>(2000, 200));
+    const auto prompt = text_of(by_speed<std::size_t>(2000, 200));
     for (const kernels::KvType kv :
          {kernels::KvType::f32, kernels::KvType::f16, kernels::KvType::q8_0}) {
         LocalCluster one(*model.file, options(1, exec::PayloadType::f32, kv));
@@ -165,7 +157,7 @@ TEST_CASE("a long prompt in many steps, and what is decoded after it") {
 
 TEST_CASE("coded heads move logits no more than coded sums do") {
     const MadeModel model(shaped("qwen3", "q8_0", 256, 8, 2));
-    const auto prompt = prompt_of(100);
+    const auto prompt = text_of(100);
     LocalCluster one(*model.file, options(1));
     const std::vector<float> expected = one.generate(prompt, 1, {}, true).logits[0];
     for (const exec::PayloadType type :
@@ -182,7 +174,7 @@ TEST_CASE("coded heads move logits no more than coded sums do") {
 
 TEST_CASE("every device's cache holds what one device's holds for the same heads") {
     const MadeModel model(shaped("llama", "f32", 192, 6, 2));
-    const auto prompt = prompt_of(60);
+    const auto prompt = text_of(60);
     const auto cached = [&](LocalCluster& cluster, std::uint32_t rank, std::uint32_t head) {
         std::vector<std::byte> bytes;
         const exec::KvCache& cache = cluster.executor(rank).cache();
@@ -226,8 +218,8 @@ TEST_CASE("what a sequence's tokens are does not depend on what is computed besi
     ClusterOptions o = sharing(options(3, exec::PayloadType::q8_0), 40);
     o.exec.max_outputs = 4;
     LocalCluster cluster(*model.file, o);
-    std::vector<std::vector<std::int32_t>> prompts{prompt_of(5), prompt_of(150), prompt_of(39),
-                                                   prompt_of(40)};
+    std::vector<std::vector<std::int32_t>> prompts{text_of(5), text_of(150), text_of(39),
+                                                   text_of(40)};
     const auto together = cluster.generate_together(prompts, 12, {});
     for (std::size_t i = 0; i < prompts.size(); ++i) {
         CHECK(cluster.generate(prompts[i], 12, {}).ids == together[i]);
@@ -240,7 +232,7 @@ TEST_CASE("layers that do not fit the memory are read again for each step") {
     const MadeModel model(shape);
     const shard::LayerBytes sizes =
         shard::whole_layer_bytes(model.file->header(), model::read_hparams(*model.file));
-    const auto prompt = prompt_of(130);
+    const auto prompt = text_of(130);
     LocalCluster held(*model.file, sharing(options(3)));
     const auto expected = held.generate(prompt, 3, {}, true).logits;
     CHECK(held.whole(0)->bytes() == sizes.all);
@@ -263,11 +255,11 @@ TEST_CASE("the bytes on the wire are those of the formula") {
     o.exec.sequence_rows = 1;
     o.row_shares = {1, 1, 1, 1};
     LocalCluster cluster(*model.file, o);
-    cluster.generate(prompt_of(kRows), 1, {});
+    cluster.generate(text_of(kRows), 1, {});
     const std::uint64_t with_output = cluster.sent(1);
     LocalCluster no_rows(*model.file, o);
     no_rows.run_plan([&](exec::Root& root) {
-        exec::Sequence sequence{1, prompt_of(kRows + 1), 0, {}};
+        exec::Sequence sequence{1, text_of(kRows + 1), 0, {}};
         exec::Sequence* running = &sequence;
         std::vector<exec::Chosen> chosen;
         REQUIRE(root.step({&running, 1}, chosen) == exec::Status::ok);
@@ -285,7 +277,7 @@ TEST_CASE("the bytes on the wire are those of the formula") {
 TEST_CASE("steps that share out rows say nothing of a device's speed") {
     const MadeModel model(shaped("llama", "q8_0", 128, 4, 2));
     LocalCluster cluster(*model.file, sharing(options(3)));
-    cluster.generate(prompt_of(150), 5, {});
+    cluster.generate(text_of(150), 5, {});
     // Three steps of the prompt, four of one token each.
     for (std::uint32_t r = 0; r < 3; ++r) CHECK(cluster.judged_steps(r) == 4);
 }

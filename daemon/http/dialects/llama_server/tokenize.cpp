@@ -58,27 +58,11 @@ std::variant<R, ApiError> parse(std::string_view body, R request, const Field<R>
     return request;
 }
 
-/// Whether it is whole characters, by the lengths that their first bytes tell.
-bool is_utf8(std::string_view text) noexcept {
-    for (std::size_t i = 0; i < text.size();) {
-        const auto first = static_cast<unsigned char>(text[i]);
-        const std::size_t length = first < 0x80         ? 1
-                                   : first >> 5 == 0x06 ? 2
-                                   : first >> 4 == 0x0e ? 3
-                                   : first >> 3 == 0x1e ? 4
-                                                        : 0;
-        if (length == 0 || text.size() - i < length) return false;
-        for (std::size_t k = 1; k < length; ++k) {
-            if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) return false;
-        }
-        i += length;
-    }
-    return true;
-}
-
 /// A part of a character is told by its bytes, as llama.cpp's server does.
 std::string piece_json(const std::string& piece) {
-    if (is_utf8(piece)) return dump(piece);
+    // What is no character is replaced, or left out.
+    const std::string text = dump(piece);
+    if (text == Json(piece).dump(-1, ' ', false, Json::error_handler_t::ignore)) return text;
     const std::vector<unsigned> bytes(
         reinterpret_cast<const unsigned char*>(piece.data()),
         reinterpret_cast<const unsigned char*>(piece.data()) + piece.size());
