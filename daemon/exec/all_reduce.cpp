@@ -26,14 +26,14 @@ std::uint64_t AllReduce::bytes(std::uint32_t dim, std::uint32_t max_rows, std::u
 }
 
 Status AllReduce::exchange(LayerCollective& collective, ThreadPool& pool, std::size_t rows,
-                           const float* partial) {
+                           const float* partial, std::size_t as_many_as) {
     // A single device's partial is the sum: quantising it would only lose digits.
     alone_ = collective.size() == 1 ? partial : nullptr;
     if (alone_ != nullptr) return Status::ok;
     if (scatter_rows_ != 0 && begins_.size() != collective.size() + std::size_t{1}) {
         cut(collective.rank(), collective.size());
     }
-    scattered_ = scatter_rows_ != 0 && rows >= scatter_rows_;
+    scattered_ = scatter_rows_ != 0 && std::min(rows, as_many_as) >= scatter_rows_;
     return scattered_ ? scatter(collective, pool, rows, partial)
                       : gather(collective, pool, rows, partial);
 }

@@ -32,8 +32,9 @@ class AllReduce {
     /// Give every device what the sums of all devices' partial sums need: partial (rows, dim), not
     /// written before the last add(). Null when this device's share is empty; it then sends an
     /// empty payload, which adds nothing. The first call on a collective may allocate.
+    /// `as_many_as`: one hop or two are chosen as if rows were no more than that.
     Status exchange(LayerCollective& collective, ThreadPool& pool, std::size_t rows,
-                    const float* partial);
+                    const float* partial, std::size_t as_many_as = SIZE_MAX);
 
     /// x += the sums of the last exchange, of payloads as every device decodes them, its own too.
     /// Without scatter_rows, x[i] += each rank's partial[i] in rank order, one rounding each. With

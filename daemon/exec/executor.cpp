@@ -79,9 +79,8 @@ Status Executor::run(const Step& step, Collective& collective) {
 }
 
 Status Executor::run_layers(const Step& step, Collective& collective) {
-    const bool in_halves = second_ && !second_->heads.rows.empty();
-    if (step.sequence_parallel || in_halves) collective.uneven();
-    if (!in_halves) return layers(step, flow_, collective);
+    if (step.sequence_parallel || in_halves()) collective.uneven();
+    if (!in_halves()) return layers(step, flow_, collective);
     Overlap halves(collective);
     const Status status = halves.run([&](std::size_t half, LayerCollective& turns) {
         return layers(step, half == 0 ? flow_ : *second_, turns);
@@ -99,7 +98,9 @@ Status Executor::layers(const Step& step, Flow& flow, LayerCollective& collectiv
 Status Executor::share_heads(const Step& step, Flow& flow, LayerCollective& collective) {
     Residual& x = flow.x;
     Workspace& ws = flow.heads;
-    x.begin(ws.rows.size(), step.embedding_type, embeddings(step, flow.first));
+    // The form of both halves' sums is one: they are to have as many collectives in a layer.
+    x.begin(ws.rows.size(), step.embedding_type, embeddings(step, flow.first),
+            in_halves() ? step.rows.size() / 2 : SIZE_MAX);
     attention_.begin(ws);
     for (std::uint32_t l = 0; l < hp_.n_layers; ++l) {
         const WeightsView& w = weights_.layer(l);

@@ -106,6 +106,8 @@ class Executor {
     static Status check_hidden(const Step& step) noexcept;
     void take_rows(const Step& step, Flow& flow, std::size_t begin, std::size_t end);
     const std::byte* embeddings(const Step& step, std::size_t row) const noexcept;
+    /// Before a half's layers.
+    bool in_halves() const noexcept { return second_ && !second_->heads.rows.empty(); }
     Status run_layers(const Step& step, Collective& collective);
     Status layers(const Step& step, Flow& flow, LayerCollective& collective);
     Status share_heads(const Step& step, Flow& flow, LayerCollective& collective);

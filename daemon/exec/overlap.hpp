@@ -19,6 +19,8 @@ namespace shoal::exec {
 /// turns, beginning with the first half's, until a half has ended. So all devices make the same
 /// calls in the same order, the second half finds what the first one left in the same layer (K and
 /// V), and whoever computes has all that belongs to the thread that runs the steps.
+/// Requires: both have as many collectives up to the last place where the second half needs what the
+/// first one left.
 class Overlap {
   public:
     using Half = std::function<Status(std::size_t half, LayerCollective& collective)>;

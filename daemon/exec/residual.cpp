@@ -27,8 +27,10 @@ std::uint64_t Residual::bytes(const model::Hparams& hp, std::uint32_t max_rows,
            Activations::buffer_bytes(max_rows, hp.dim, true);
 }
 
-void Residual::begin(std::size_t rows, kernels::DType type, const std::byte* embeddings) noexcept {
+void Residual::begin(std::size_t rows, kernels::DType type, const std::byte* embeddings,
+                     std::size_t as_many_as) noexcept {
     rows_ = rows;
+    as_many_as_ = as_many_as;
     type_ = type;
     embeddings_ = embeddings;
     pending_ = Pending::embeddings;
@@ -68,7 +70,7 @@ const Activations& Residual::norm(const float* weights,
 
 Status Residual::add(LayerCollective& collective, const float* partial) {
     assert(pending_ == Pending::nothing);
-    const Status status = all_reduce_.exchange(collective, pool_, rows_, partial);
+    const Status status = all_reduce_.exchange(collective, pool_, rows_, partial, as_many_as_);
     if (status == Status::ok) pending_ = Pending::sums;
     return status;
 }

@@ -31,7 +31,9 @@ class Residual {
                                std::uint32_t threads, bool scatters) noexcept;
 
     /// x = embeddings (rows, dim) in the table's own type, read until the next norm().
-    void begin(std::size_t rows, kernels::DType type, const std::byte* embeddings) noexcept;
+    /// `as_many_as`: of all sums of the step, see AllReduce::exchange().
+    void begin(std::size_t rows, kernels::DType type, const std::byte* embeddings,
+               std::size_t as_many_as = SIZE_MAX) noexcept;
 
     /// RMS norm of x with these weights (dim), in the forms in which `readers` read it; those
     /// without rows do not count. Valid until the next call.
@@ -74,6 +76,7 @@ class Residual {
     kernels::DType type_ = kernels::DType::f32;  // of the embeddings
     const std::byte* embeddings_ = nullptr;
     std::size_t rows_ = 0;
+    std::size_t as_many_as_ = SIZE_MAX;
     std::vector<float> x_;       // (rows, dim)
     std::vector<float> normed_;  // (threads, dim)
     Activations hidden_;         // (rows, dim)
