@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "daemon/planner/choose.hpp"
 #include "daemon/planner/shape.hpp"
 
@@ -116,6 +118,53 @@ TEST_CASE("halves of a step hide what travels behind what is computed, and the o
         const planner::Rows few{128, 64, 1};
         CHECK(halves.step(slices, few).sum() == plain.step(slices, few).sum());
     }
+}
+
+TEST_CASE("what halves of a step wait for is what neither hides, and what carrying bytes takes") {
+    const planner::ShapedModel model = planner::model_of(kLlama8B);
+    const planner::ModelWork work = planner::work_of(model.header, model.hparams);
+    const auto slices = shard::cut_evenly(model.header, model.hparams, 2);
+    const auto members = first(2);
+    constexpr double kLayers = 32, kRow = 4096 * 34.0 / 32, kLatency = 250e-6;
+    planner::RowSharing rows{{1, 1}, {UINT64_MAX, UINT64_MAX}, 1};
+    planner::Form in_halves;
+    in_halves.overlap = true;
+    for (const double bytes_per_second : {3e6, 1e7, 3e7, 1e8}) {
+        Cluster cluster = cluster_of(2, 11e9);
+        cluster.usual = {kLatency, bytes_per_second};
+        const Predictor plain(work, cluster, members, {}),
+            halves(work, cluster, members, in_halves);
+        const planner::Rows step{256, 128, 0}, half{128, 128, 0};
+        const double order = plain.all_gather(256 * kRow);
+        const auto beside = [&](double computing, double sent) {
+            return std::max(bytes_per_second / 250e6 * sent, sent - computing);
+        };
+        const planner::Seconds s = plain.step(slices, half);
+        const double sum = plain.all_gather(128 * kRow);
+        const double waits = 2 * beside((s.attention + s.between / 2) / kLayers, sum) +
+                             2 * beside((s.ffn + s.between / 2) / kLayers, sum);
+        CHECK(halves.step(slices, step).exchange == doctest::Approx(kLayers * waits + order));
+
+        // Each way half of the rows, with half of the heads, 16 of q and 4 of K and of V.
+        const planner::Seconds q = plain.sequence_step(slices, rows, half);
+        const double own = (q.ffn + q.between) / kLayers, heads = q.attention / kLayers;
+        const double to_rows = kLatency + 64 * 128 * 16 * 34.0 / 32 / bytes_per_second;
+        const double to_heads = to_rows + 64 * 128 * 2 * 4 * 2 / bytes_per_second;
+        const double turns = beside(heads, to_rows) + beside(own, to_rows) + beside(own, to_heads) +
+                             beside(heads, to_heads);
+        CHECK(halves.sequence_step(slices, rows, step).exchange ==
+              doctest::Approx(kLayers * turns + order));
+    }
+    // Layers that are not held are read three times for one.
+    const Cluster cluster = cluster_of(2, 11e9);
+    const auto reading = [&](const planner::Form& form) {
+        const Predictor predict(work, cluster, members, form);
+        rows.whole_bytes = {0, 0};
+        const double with = predict.sequence_step(slices, rows, {256, 128, 0}).ffn;
+        rows.whole_bytes = {UINT64_MAX, UINT64_MAX};
+        return with - predict.sequence_step(slices, rows, {256, 128, 0}).ffn;
+    };
+    CHECK(reading(in_halves) == doctest::Approx(3 * 1.04 * reading({})));
 }
 
 TEST_CASE("a prompt's time grows with its length, and a token's with the context") {

@@ -155,6 +155,36 @@ TEST_CASE("large steps have halves where the network is slow, and nowhere else u
     }
 }
 
+TEST_CASE("halves are taken exactly where they make a prompt quicker by what is worth it") {
+    const auto model = planner::model_of(k8B);
+    std::size_t taken = 0, left = 0, nearly = 0;
+    for (double bytes_per_second = 20e6; bytes_per_second < 150e6; bytes_per_second *= 1.02) {
+        CAPTURE(bytes_per_second);
+        Cluster cluster = boards(2);
+        cluster.usual.bytes_per_second = bytes_per_second;
+        const auto prompt = [&](std::optional<bool> setting, bool& overlap) {
+            Terms terms = sharing_terms(false);
+            terms.rows.reset();
+            terms.overlap = setting;
+            const Chooser chooser(model.header, model.hparams, cluster, terms);
+            const auto some = chooser.among({0, 1});
+            REQUIRE(some);
+            overlap = some->overlap;
+            return chooser.predictor(*some).prefill(some->slices, 512, 0).sum();
+        };
+        bool overlap = false;
+        const double gain = prompt(false, overlap) / prompt(true, overlap);
+        static_cast<void>(prompt({}, overlap));
+        CHECK(overlap == (gain > Chooser::kWorth));
+        taken += overlap ? 1 : 0;
+        left += overlap ? 0 : 1;
+        nearly += !overlap && gain > 1 ? 1 : 0;
+    }
+    CHECK(taken > 0);
+    CHECK(left > 0);
+    CHECK(nearly > 0);
+}
+
 TEST_CASE("a device with twice the arithmetic takes twice the rows") {
     const auto model = planner::model_of(k8B);
     Cluster cluster = boards(3);
