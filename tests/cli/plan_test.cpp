@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -115,6 +116,21 @@ TEST_CASE("plan says which models stay in memory beside it, and which make room"
     const auto live = nlohmann::json::parse(json.substr(json.find('\n')));
     CHECK(live["beside"] == nlohmann::json{"small", "other"});
     CHECK(live["leaving"] == nlohmann::json{"large"});
+}
+
+TEST_CASE("plan says that large steps have halves, and nothing where they have none") {
+    messages::PlanReply reply = two_of_three();
+    FakeDaemon daemon(
+        [&](const messages::RequestFrame&, const FakeDaemon::Reply& tell) { tell(reply); });
+    for (const bool overlap : {false, true}) {
+        reply.overlap = overlap;
+        std::string out = run_shoal({"plan", "llama", "--socket", daemon.socket()}).out;
+        std::ranges::replace(out, '\n', ' ');
+        CHECK((out.find(" Large steps compute in two halves, each") != std::string::npos) ==
+              overlap);
+        out = run_shoal({"plan", "llama", "--json", "--socket", daemon.socket()}).out;
+        CHECK(nlohmann::json::parse(out)["overlap"] == overlap);
+    }
 }
 
 TEST_CASE("plan --devices shows another number of devices") {

@@ -160,6 +160,14 @@ TEST_SUITE("Forecast") {
         CHECK(reply().beside == Names{"model 1", "model 2"});
     }
 
+    TEST_CASE_FIXTURE(Fixture, "it is told that large steps have halves") {
+        forecast.rules.plan.min_devices = 2;
+        forecast.rules.models.overlap = config::Overlap::always;
+        CHECK(reply().overlap);
+        forecast.rules.models.overlap = config::Overlap::never;
+        CHECK(!reply().overlap);
+    }
+
     TEST_CASE_FIXTURE(Fixture, "decoding is shown within the context") {
         forecast.rules.models.context = 300;
         const PlanReply some = reply();
