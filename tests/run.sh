@@ -101,6 +101,5 @@ if [ -n "$results" ]; then
     cat "$table" >>"$results"
     if awk '$4 > 0' "$table" | grep -q .; then exit 1; fi
 else
-    python3 tests/summary.py failures "$log"
-    python3 tests/summary.py show "$table"
+    python3 tests/summary.py show "$table" "$log"
 fi

@@ -2,9 +2,10 @@
 """Counts test cases over suites.
 
   summary.py collect LABEL testlog.json    lines "label suite passed failed skipped seconds"
-  summary.py show RESULTS                  a table of such lines; the last line is
+  summary.py show RESULTS [testlog.json...]
+                                           a table of such lines, and of each suite that failed in
+                                           the logs what it printed about that; the last line is
                                            "N passed, N failed"; exit code 1 unless all passed
-  summary.py failures testlog.json...      of each suite that failed, what it printed about that
 """
 
 import json
@@ -88,8 +89,8 @@ def failures(logs):
             yield from telling((test.get("stdout") or "") + "\n" + (test.get("stderr") or ""))
 
 
-def show(lines):
-    """The table, and whether everything passed."""
+def show(lines, told=()):
+    """The table with what is told of failures, and whether everything passed."""
     rows = [line.split() for line in lines if line.strip()]
     head = ["build", "suite", "passed", "failed", "skipped", "seconds"]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
@@ -97,6 +98,7 @@ def show(lines):
     for row in [head, *rows]:
         cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
         text.append("  ".join(cells) + ("  FAILED" if row is not head and int(row[3]) else ""))
+    text.extend(told)
     passed, failed = (sum(int(row[i]) for row in rows) for i in (2, 3))
     text.append(f"{passed} passed, {failed} failed")
     return "\n".join(text), failed == 0 and passed > 0
@@ -105,11 +107,9 @@ def show(lines):
 def main():
     if len(sys.argv) == 4 and sys.argv[1] == "collect":
         print("\n".join(collect(sys.argv[2], sys.argv[3])))
-    elif len(sys.argv) >= 3 and sys.argv[1] == "failures":
-        for line in failures(sys.argv[2:]):
-            print(line)
-    elif len(sys.argv) == 3 and sys.argv[1] == "show":
-        text, fine = show(pathlib.Path(sys.argv[2]).read_text().splitlines())
+    elif len(sys.argv) >= 3 and sys.argv[1] == "show":
+        text, fine = show(pathlib.Path(sys.argv[2]).read_text().splitlines(),
+                          failures(sys.argv[3:]))
         print(text)
         sys.exit(0 if fine else 1)
     else:
