@@ -37,8 +37,13 @@ class Watch:
         command = [SHOAL, "--socket", socket, "status", "--watch=0.1"]
         self.process = subprocess.Popen(
             command, stdin=self.inner, stdout=self.inner, stderr=self.inner, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=self.begin,
             env={"PATH": os.environ["PATH"], "TERM": "xterm", "LC_ALL": "C.UTF-8"})
+
+    @staticmethod
+    def begin():
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Whoever runs the tests may ignore it.
 
     def resize(self, columns, rows):
         # As a terminal does it: the kernel tells the program.
