@@ -15,6 +15,7 @@
 #include "daemon/http/server.hpp"
 #include "tests/http/client.hpp"
 #include "tests/http/scripted_service.hpp"
+#include "tests/http/server_fixture.hpp"
 
 namespace shoal::http::page_test {
 namespace {
@@ -24,7 +25,9 @@ using nlohmann::json;
 using test::Client;
 using test::get;
 using test::Response;
-using test::ScriptedService;
+using test::server_test::Fixture;
+using test::server_test::json_of;
+using test::server_test::test_options;
 using namespace mesh::messages;
 
 constexpr std::size_t kMostBytes = 100'000;
@@ -32,35 +35,16 @@ const std::string kBrowser =
     "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
 const std::string kEvents = "Accept: text/event-stream\r\n";
 
-HttpOptions options(const std::string& key = {}) {
-    HttpOptions options;
-    options.port = 0;
+HttpOptions with_key(const std::string& key) {
+    HttpOptions options = test_options();
     options.api_key = key;
     return options;
 }
-
-struct Fixture {
-    ScriptedService service;
-    HttpServer server;
-    explicit Fixture(const std::string& key = {}) : server(options(key), service) {}
-
-    Client client() { return Client(server.port()); }
-    Response ask(const std::string& request) {
-        Client c = client();
-        REQUIRE(c.send(request));
-        return c.read_response(request.starts_with("HEAD"));
-    }
-};
 
 StatusReply status(const std::string& model) {
     StatusReply reply;
     reply.model = model;
     return reply;
-}
-
-json json_of(const std::string& event) {
-    REQUIRE(event.starts_with("data: "));
-    return json::parse(event.substr(6));
 }
 
 }  // namespace
@@ -97,7 +81,7 @@ TEST_SUITE("page") {
     }
 
     TEST_CASE("its files need no key, have the types that browsers insist on, and are small") {
-        Fixture f("a key");
+        Fixture f(with_key("a key"));
         CHECK(f.ask(get("/", kBrowser)).status == 200);
         std::size_t bytes = 0;
         std::set<std::string> types;
@@ -211,10 +195,10 @@ TEST_SUITE("watched cluster") {
     }
 
     TEST_CASE("the server stops while it is watched") {
-        ScriptedService service;
+        test::ScriptedService service;
         std::unique_ptr<Client> client;
         {
-            HttpServer server(options(), service);
+            HttpServer server(test_options(), service);
             client = std::make_unique<Client>(server.port());
             client->send(get("/v1/cluster", kEvents));
             service.emit(service.next().ticket, status("one"));

@@ -354,8 +354,8 @@ def churn_test(options):
             churn.say("one cluster again")
             after = ask_all(churn, expected)
             for name, now in after.items():
-                print(f"{name}: descriptors, threads, KiB resident: any when calm {kib(calm)}, highest "
-                      f"{kib(highest[name])}, at the end {kib(now)}")
+                print(f"{name}: descriptors, threads, KiB resident: any when calm {kib(calm)}, "
+                      f"highest {kib(highest[name])}, at the end {kib(now)}")
                 churn.check_growth(name, calm, now, MORE_AFTER)
         except AssertionError as error:
             churn.fault(str(error))
